@@ -1,0 +1,1 @@
+"""The `ragmesh` command: a client of the gateway like any other."""
