@@ -1,0 +1,69 @@
+"""Health that stays true: readiness is looked at again and again, not once.
+
+`grpc.health.v1` answers per service name; the empty name is the process as a whole. Knows dependencies by name only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from grpc_health.v1 import health, health_pb2
+
+from services.mesh.log import get_logger
+
+_log = get_logger(__name__)
+
+Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
+
+
+class HealthMonitor:
+    """Asks `readiness` every `interval` seconds and sets the health of `services` by it.
+
+    A dependency that does not answer within the interval counts as down.
+    """
+
+    def __init__(self, services: Sequence[str], readiness: Readiness, interval: float) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._services = ("", *services)
+        self._readiness = readiness
+        self._interval = interval
+        self._last: dict[str, bool] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def look(self) -> bool:
+        """Look at readiness once and publish it."""
+        try:
+            async with asyncio.timeout(max(self._interval, 5.0)):
+                found = dict(await self._readiness())
+        except TimeoutError:
+            found = {"readiness": False}
+        except Exception:  # whatever a dependency raises, it is not ready
+            _log.warning("readiness.failed", exc_info=True)
+            found = {"readiness": False}
+        ready = all(found.values())
+        if found != self._last:
+            _log.info("readiness", ready=ready, **{f"dependency.{name}": up for name, up in found.items()})
+            self._last = found
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in self._services:
+            await self.servicer.set(service, status)
+        return ready
+
+    async def start(self) -> None:
+        """Begin to look; until the first look is done the services are not serving."""
+        for service in self._services:
+            await self.servicer.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._task = asyncio.create_task(self._run(), name="health")
+
+    async def _run(self) -> None:
+        while True:
+            ready = await self.look()
+            # While something is still starting, a user waits: look more often.
+            await asyncio.sleep(self._interval if ready else min(self._interval, 0.1))
+
+    async def drain(self) -> None:
+        """Say from now on that nothing is served, and stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+        await self.servicer.enter_graceful_shutdown()

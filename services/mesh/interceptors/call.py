@@ -1,0 +1,72 @@
+"""A call as the interceptors see it. Knows nothing of any of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import grpc
+from google.protobuf.message import Message
+
+from services.mesh.errors import MeshError
+
+
+@dataclass(slots=True)
+class Call:
+    """One RPC, from its first byte to its status."""
+
+    method: str
+    """`/package.Service/Method`."""
+    metadata: Mapping[str, str | bytes]
+    context: grpc.aio.ServicerContext[Any, Any]
+    error: MeshError | None = None
+    """What it failed with, once it has."""
+    cancelled: bool = False
+    received: int = 0
+    sent: int = 0
+    peer: str | None = None
+    """Name of the calling service, where it is known."""
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def service(self) -> str:
+        """`package.Service`."""
+        return self.method[1:].rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands in for a message that could not be read, so that the chain can refuse it by a typed error."""
+
+    error: MeshError
+
+
+class Interceptor(Protocol):
+    """One link of the chain."""
+
+    name: ClassVar[str]
+
+    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
+        """Around the whole call."""
+        ...
+
+    def on_request(self, call: Call, message: Message) -> None:
+        """Look at a message that came in."""
+        ...
+
+    def on_response(self, call: Call, message: Message) -> None:
+        """Look at a message that goes out."""
+        ...
+
+
+class Link:
+    """An interceptor that looks at no message."""
+
+    def on_request(self, call: Call, message: Message) -> None:
+        """Look at a message that came in."""
+
+    def on_response(self, call: Call, message: Message) -> None:
+        """Look at a message that goes out."""

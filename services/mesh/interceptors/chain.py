@@ -1,0 +1,161 @@
+"""The chain itself: its order, and the one gRPC interceptor that runs it.
+
+Knows the names of the links; each link knows only itself. Methods of gRPC's own services (health, reflection, channelz) pass by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, cast
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from services.mesh.errors import MeshError
+from services.mesh.interceptors.admission import AdmissionLink
+from services.mesh.interceptors.call import Call, Interceptor, Unreadable
+from services.mesh.interceptors.deadline import DeadlineLink
+from services.mesh.interceptors.edge_claims import EdgeClaimsLink
+from services.mesh.interceptors.error_boundary import ErrorBoundaryLink
+from services.mesh.interceptors.observe import TelemetryLink
+from services.mesh.interceptors.peer_identity import PeerIdentityLink
+from services.mesh.interceptors.request_context import RequestContextLink
+from services.mesh.interceptors.validation import ValidationLink
+
+ORDER: tuple[type[Interceptor], ...] = (
+    TelemetryLink,
+    ErrorBoundaryLink,
+    RequestContextLink,
+    PeerIdentityLink,
+    EdgeClaimsLink,
+    DeadlineLink,
+    AdmissionLink,
+    ValidationLink,
+)
+
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class Chain(grpc.aio.ServerInterceptor):
+    """Runs the links around every method of ours.
+
+    Raises:
+        ValueError: for links in another order than `ORDER`.
+    """
+
+    def __init__(self, links: Sequence[Interceptor], max_request_bytes: int) -> None:
+        if tuple(type(link) for link in links) != ORDER:
+            raise ValueError("the interceptor chain is out of order")
+        self._links = tuple(links)
+        self._max_request_bytes = max_request_bytes
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of a call; gRPC answers UNIMPLEMENTED where there is none."""
+        handler = await continuation(handler_call_details)
+        method: str = handler_call_details.method
+        if handler is None or handler.request_deserializer is None or method.startswith("/grpc."):
+            return handler
+        metadata = dict(handler_call_details.invocation_metadata or ())
+        deserialiser = self._readable(method, handler.request_deserializer)
+        build = _BUILDERS[(handler.request_streaming, handler.response_streaming)]
+        return cast(Handler, build(self, method, metadata, handler, deserialiser, handler.response_serializer))
+
+    def _readable(self, method: str, parse: Callable[[bytes], Message]) -> Callable[[bytes], Message | Unreadable]:
+        # Bare gRPC answers UNKNOWN with the name of a Python class to bytes that it cannot parse.
+        def deserialise(raw: bytes) -> Message | Unreadable:
+            if len(raw) > self._max_request_bytes:
+                limit = str(self._max_request_bytes)
+                text = f"a message may have {limit} bytes"
+                return Unreadable(MeshError("REQUEST_TOO_LARGE", text, metadata={"limit_bytes": limit}))
+            try:
+                return parse(raw)
+            except DecodeError:
+                text = "the bytes are no message of this method"
+                return Unreadable(MeshError("MALFORMED_REQUEST", text, metadata={"method": method}))
+
+        return deserialise
+
+    async def enter(self, stack: AsyncExitStack, call: Call) -> None:
+        """Enter the links in order; they are left in the reverse order."""
+        for link in self._links:
+            await stack.enter_async_context(link.around(call))
+
+    def take(self, call: Call, message: Message | Unreadable) -> Message:
+        """A message that came in, after all links looked at it.
+
+        Raises:
+            MeshError: of the link that refuses it.
+        """
+        if isinstance(message, Unreadable):
+            raise message.error
+        call.received += 1
+        for link in self._links:
+            link.on_request(call, message)
+        return message
+
+    def give(self, call: Call, message: Message) -> Message:
+        """A message that goes out, after all links looked at it."""
+        for link in self._links:
+            link.on_response(call, message)
+        call.sent += 1
+        return message
+
+    async def take_all(self, call: Call, messages: AsyncIterator[Message | Unreadable]) -> AsyncIterator[Message]:
+        """The messages that come in, each looked at."""
+        async for message in messages:
+            yield self.take(call, message)
+
+
+def _unary_unary(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
+    async def behave(request: Any, context: Any) -> Any:
+        call = Call(method, metadata, context)
+        async with AsyncExitStack() as stack:
+            await chain.enter(stack, call)
+            return chain.give(call, await handler.unary_unary(chain.take(call, request), context))
+
+    return grpc.unary_unary_rpc_method_handler(behave, read, write)
+
+
+def _unary_stream(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
+    async def behave(request: Any, context: Any) -> AsyncIterator[Any]:
+        call = Call(method, metadata, context)
+        async with AsyncExitStack() as stack:
+            await chain.enter(stack, call)
+            async for response in handler.unary_stream(chain.take(call, request), context):
+                yield chain.give(call, response)
+
+    return grpc.unary_stream_rpc_method_handler(behave, read, write)
+
+
+def _stream_unary(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
+    async def behave(requests: Any, context: Any) -> Any:
+        call = Call(method, metadata, context)
+        async with AsyncExitStack() as stack:
+            await chain.enter(stack, call)
+            return chain.give(call, await handler.stream_unary(chain.take_all(call, requests), context))
+
+    return grpc.stream_unary_rpc_method_handler(behave, read, write)
+
+
+def _stream_stream(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
+    async def behave(requests: Any, context: Any) -> AsyncIterator[Any]:
+        call = Call(method, metadata, context)
+        async with AsyncExitStack() as stack:
+            await chain.enter(stack, call)
+            async for response in handler.stream_stream(chain.take_all(call, requests), context):
+                yield chain.give(call, response)
+
+    return grpc.stream_stream_rpc_method_handler(behave, read, write)
+
+
+_BUILDERS: dict[tuple[bool, bool], Callable[..., Any]] = {
+    (False, False): _unary_unary,
+    (False, True): _unary_stream,
+    (True, False): _stream_unary,
+    (True, True): _stream_stream,
+}

@@ -1,0 +1,47 @@
+"""Second link, `error_boundary`: whatever is raised below leaves as one typed `google.rpc.Status`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+import grpc
+
+from services.mesh import context
+from services.mesh.errors import MeshError, from_rpc_error
+from services.mesh.interceptors.call import Call, Link
+from services.mesh.log import get_logger
+
+_log = get_logger(__name__)
+
+
+class ErrorBoundaryLink(Link):
+    """Turns errors into statuses, and defects into INTERNAL with a log entry."""
+
+    name: ClassVar[str] = "error_boundary"
+
+    @asynccontextmanager
+    async def around(self, call: Call) -> AsyncIterator[None]:
+        """Catch, type, send. A cancelled call is left to gRPC: there is nobody to tell."""
+        try:
+            yield
+            return
+        except asyncio.CancelledError:
+            call.cancelled = True
+            raise
+        except MeshError as error:
+            call.error = error
+        except grpc.aio.AioRpcError as error:
+            call.error = from_rpc_error(error, service="a service behind this one")
+        except TimeoutError:
+            call.error = MeshError("DEADLINE_EXCEEDED", "the call took too long", metadata={"method": call.method})
+        except Exception:
+            _log.error("rpc.defect", method=call.method, request=context.request_id(), exc_info=True)
+            call.error = MeshError(
+                "INTERNAL",
+                "something went wrong here; the log has the cause",
+                metadata={"request": context.request_id()},
+            )
+        await call.context.abort_with_status(call.error.to_grpc())

@@ -1,0 +1,27 @@
+"""Third link, `request_context`: an id for the call, in the log lines of everything done for it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+import structlog
+
+from services.mesh import context
+from services.mesh.interceptors.call import Call, Link
+
+
+class RequestContextLink(Link):
+    """Names the call."""
+
+    name: ClassVar[str] = "request_context"
+
+    @asynccontextmanager
+    async def around(self, call: Call) -> AsyncIterator[None]:
+        """Set the id for the task of the call."""
+        identifier = secrets.token_hex(8)
+        context.set_request_id(identifier)
+        structlog.contextvars.bind_contextvars(request=identifier)
+        yield

@@ -1,0 +1,213 @@
+"""A service as a process: settings -> build -> run, on one loop, drained on SIGTERM.
+
+One place registers what a service serves: its own port has its methods and health; its admin port (a Unix socket) health,
+reflection and channelz. Knows nothing of what a service does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import grpc
+import uvloop
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.mesh import log, telemetry
+from services.mesh.health import HealthMonitor, Readiness
+from services.mesh.identity import server_credentials
+from services.mesh.interceptors.admission import AdmissionLink
+from services.mesh.interceptors.chain import Chain
+from services.mesh.interceptors.deadline import DeadlineLink
+from services.mesh.interceptors.edge_claims import EdgeClaimsLink
+from services.mesh.interceptors.error_boundary import ErrorBoundaryLink
+from services.mesh.interceptors.observe import TelemetryLink
+from services.mesh.interceptors.peer_identity import PeerIdentityLink
+from services.mesh.interceptors.request_context import RequestContextLink
+from services.mesh.interceptors.validation import ValidationLink
+from services.mesh.settings import MeshSettings
+
+S = TypeVar("S", bound=MeshSettings)
+
+_log = log.get_logger(__name__)
+
+# gRPC itself must let larger messages in than we take, so that the refusal is ours and typed.
+_WIRE_LIMIT_BYTES = 32 * 1024 * 1024
+_TELEMETRY_POLL_SECONDS = 0.5
+HEALTH_NAME = "grpc.health.v1.Health"
+CHANNELZ_NAME = "grpc.channelz.v1.Channelz"
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """What the chassis must know about a service."""
+
+    name: str
+    """Short name, for example `guard`: of its socket, its certificate, its spans."""
+    grpc_services: tuple[str, ...]
+    """Full names of the gRPC services that it serves."""
+    register: Callable[[grpc.aio.Server], None]
+    """Adds its servicers to a server."""
+    readiness: Readiness
+    """Name of a dependency -> whether it is up. Looked at again and again; all true is SERVING."""
+    close: Callable[[], Awaitable[None]]
+    """Called once all calls are over."""
+    peers: Mapping[str, frozenset[str]]
+    """Full name of a service or method -> services that may call it under mTLS."""
+    anonymous: frozenset[str] = frozenset()
+    """Methods that need no principal: `/package.Service/Method`."""
+    unbounded: frozenset[str] = frozenset()
+    """Methods that may come without a deadline."""
+    default_deadline: float | None = None
+    """Seconds for a call that comes without a deadline. None refuses such calls."""
+    max_deadline: float = 110.0
+    """Most seconds that a call gets."""
+    edge_reflection: tuple[str, ...] = field(default=())
+    """Services that reflection on the service's own port lists. Empty: no reflection there."""
+
+
+class RunningServer:
+    """A service that answers, until `stop`."""
+
+    def __init__(
+        self,
+        settings: MeshSettings,
+        spec: ServiceSpec,
+        servers: tuple[grpc.aio.Server, ...],
+        monitor: HealthMonitor,
+        admission: AdmissionLink,
+        target: str,
+        admin_target: str,
+    ) -> None:
+        self._settings = settings
+        self._spec = spec
+        self._servers = servers
+        self._monitor = monitor
+        self._admission = admission
+        self.target = target
+        """Address of the service, as a channel takes it."""
+        self.admin_target = admin_target
+        """Address of its admin port."""
+
+    async def ready(self) -> bool:
+        """Look at readiness now."""
+        return await self._monitor.look()
+
+    async def stop(self) -> None:
+        """Refuse new calls, let those that run end within `drain_seconds`, then close."""
+        await self._monitor.drain()
+        self._admission.draining = True
+        main, admin = self._servers
+        await main.stop(self._settings.drain_seconds)
+        await self._spec.close()
+        await admin.stop(None)
+        for target in (self.target, self.admin_target):
+            if target.startswith("unix:"):
+                Path(target.removeprefix("unix:")).unlink(missing_ok=True)
+
+
+def _options() -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", _WIRE_LIMIT_BYTES),
+        ("grpc.max_send_message_length", _WIRE_LIMIT_BYTES),
+        ("grpc.so_reuseport", 0),
+        # Envoy keeps its upstream connections alive; pings of a live peer are no abuse.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ]
+
+
+def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> str:
+    if address.startswith("unix:"):
+        path = Path(address.removeprefix("unix:"))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # of a process that was killed; a live one holds the lock of its run_dir
+        server.add_insecure_port(address)
+        return address
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    host = address.rpartition(":")[0]
+    return f"{host}:{port}"
+
+
+async def start(settings: MeshSettings, spec: ServiceSpec) -> RunningServer:
+    """Serve `spec` and return once it accepts calls.
+
+    Raises:
+        RuntimeError: where an address cannot be bound.
+    """
+    admission = AdmissionLink(spec.name, settings.max_concurrent_calls)
+    chain = Chain(
+        [
+            TelemetryLink(),
+            ErrorBoundaryLink(),
+            RequestContextLink(),
+            PeerIdentityLink(spec.peers),
+            EdgeClaimsLink(spec.anonymous),
+            DeadlineLink(spec.default_deadline, spec.max_deadline, spec.unbounded),
+            admission,
+            ValidationLink(),
+        ],
+        settings.max_request_bytes,
+    )
+    monitor = HealthMonitor(spec.grpc_services, spec.readiness, settings.readiness_seconds)
+    main = grpc.aio.server(interceptors=[chain], options=_options())
+    spec.register(main)
+    health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, main)
+    if spec.edge_reflection:
+        names = (*spec.edge_reflection, HEALTH_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, main)
+    admin = grpc.aio.server(options=_options())
+    health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, admin)
+    channelz.add_channelz_servicer(admin)
+    own = (*spec.grpc_services, HEALTH_NAME, CHANNELZ_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(own, admin)
+    credentials = server_credentials(settings, spec.name) if settings.tls_dir else None
+    target = _bind(main, settings.listen_address(spec.name), credentials)
+    admin_target = _bind(admin, settings.admin_address(spec.name), None)
+    await monitor.start()
+    await main.start()
+    await admin.start()
+    _log.info("serving", target=target, admin=admin_target)
+    return RunningServer(settings, spec, (main, admin), monitor, admission, target, admin_target)
+
+
+async def _watch_telemetry(state: telemetry.Telemetry) -> None:
+    while True:
+        await asyncio.sleep(_TELEMETRY_POLL_SECONDS)
+        state.refresh()
+
+
+async def _serve(settings: S, build: Callable[[S], Awaitable[ServiceSpec]]) -> None:
+    settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    spec = await build(settings)
+    log.configure(settings.log_level, spec.name)
+    state = telemetry.configure(spec.name, settings.run_dir / "telemetry.json")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = await start(settings, spec)
+    watcher = asyncio.create_task(_watch_telemetry(state), name="telemetry-watch")
+    try:
+        await stop.wait()
+    finally:
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+        await server.stop()
+        await asyncio.to_thread(state.close)
+        _log.info("stopped")
+
+
+def run(settings_type: type[S], build: Callable[[S], Awaitable[ServiceSpec]]) -> None:
+    """Run a service until SIGTERM or SIGINT. The body of every `__main__.py`."""
+    os.umask(0o077)
+    uvloop.run(_serve(settings_type(), build))

@@ -1,0 +1,168 @@
+"""The client of the model server: one inference, or a stream of them, with budgets and traces.
+
+Wraps Triton's own asyncio client. Knows tensors and errors; not what any model means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+from numpy.typing import NDArray
+from opentelemetry.trace import SpanKind
+from ragmesh.evidence.v1.model_pb2 import ModelRef, Runtime
+from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from services.mesh import telemetry
+from services.mesh.errors import MeshError
+
+Tensors = Mapping[str, NDArray[Any]]
+
+_READY_SECONDS = 2.0
+
+
+def _failure(model: str, error: InferenceServerException) -> MeshError:
+    if "DEADLINE_EXCEEDED" in str(error.status()):
+        return MeshError("DEADLINE_EXCEEDED", f"the model {model} did not answer in time", metadata={"model": model})
+    return MeshError("MODEL_UNAVAILABLE", f"the model {model} does not answer", metadata={"model": model})
+
+
+def _inputs(tensors: Tensors) -> list[InferInput]:
+    made = []
+    for name, value in tensors.items():
+        tensor = InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
+        tensor.set_data_from_numpy(value)
+        made.append(tensor)
+    return made
+
+
+def _outputs(names: Sequence[str]) -> list[InferRequestedOutput]:
+    return [InferRequestedOutput(name) for name in names]
+
+
+def _arrays(result: InferResult, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    found = {name: result.as_numpy(name) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+class TritonClient:
+    """Calls models of one Triton server.
+
+    Args:
+        target: `host:port` of its gRPC port. Nothing connects before the first call, and a lost connection is made again.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._client = InferenceServerClient(target)
+
+    async def infer(self, model: str, inputs: Tensors, outputs: Sequence[str], *, timeout: float) -> dict[str, NDArray[Any]]:
+        """One inference: tensors in, the named tensors out. BYTES are object arrays of `bytes`.
+
+        Raises:
+            MeshError: DEADLINE_EXCEEDED, MODEL_UNAVAILABLE.
+        """
+        with telemetry.span(f"triton {model}", SpanKind.CLIENT, gen_ai__request__model=model):
+            try:
+                result = await self._client.infer(
+                    model,
+                    _inputs(inputs),
+                    outputs=_outputs(outputs),
+                    client_timeout=timeout,
+                    parameters=telemetry.inject() or None,
+                )
+            except InferenceServerException as error:
+                raise _failure(model, error) from None
+        return _arrays(result, outputs)
+
+    async def stream(
+        self, model: str, inputs: Tensors, outputs: Sequence[str], *, idle_timeout: float, timeout: float
+    ) -> AsyncIterator[dict[str, NDArray[Any]]]:
+        """Responses of a decoupled model, as they come. Closing the iterator cancels the work in Triton.
+
+        A model process that dies leaves its stream open and silent: `idle_timeout` bounds the wait for each response.
+
+        Raises:
+            MeshError: DEADLINE_EXCEEDED, MODEL_UNAVAILABLE.
+        """
+        with telemetry.span(f"triton {model}", SpanKind.CLIENT, gen_ai__request__model=model):
+            request = {
+                "model_name": model,
+                "inputs": _inputs(inputs),
+                "outputs": _outputs(outputs),
+                "enable_empty_final_response": True,
+                "parameters": telemetry.inject() or None,
+            }
+
+            async def requests() -> AsyncIterator[dict[str, Any]]:
+                yield request
+
+            responses = self._client.stream_infer(requests(), stream_timeout=timeout)
+            iterator = aiter(responses)
+            final = False
+            try:
+                while True:
+                    try:
+                        async with asyncio.timeout(idle_timeout):
+                            result, error = await anext(iterator)
+                    except StopAsyncIteration:
+                        break
+                    if error is not None:
+                        raise _failure(model, error)
+                    final = bool(result.get_response().parameters["triton_final_response"].bool_param)
+                    if result.get_response().outputs:
+                        yield _arrays(result, outputs)
+                    if final:
+                        break
+            except TimeoutError:
+                text = f"the model {model} fell silent"
+                raise MeshError("MODEL_UNAVAILABLE", text, metadata={"model": model}) from None
+            except InferenceServerException as error:
+                raise _failure(model, error) from None
+            finally:
+                if not final:
+                    with contextlib.suppress(Exception):  # the call may be over already
+                        responses.cancel()
+            if not final:
+                raise MeshError("MODEL_UNAVAILABLE", f"the model {model} ended early", metadata={"model": model})
+
+    async def model_ref(self, model: str, inputs: Tensors, *, timeout: float) -> ModelRef:
+        """What `model` says it is, by a real inference on `inputs`. Works for decoupled models too.
+
+        Raises:
+            MeshError: DEADLINE_EXCEEDED, MODEL_UNAVAILABLE.
+        """
+        answer: dict[str, NDArray[Any]] = {}
+        if model in self._decoupled:
+            async for response in self.stream(model, inputs, ["model_ref"], idle_timeout=timeout, timeout=timeout):
+                answer = answer or response
+        else:
+            answer = await self.infer(model, inputs, ["model_ref"], timeout=timeout)
+        if "model_ref" not in answer:
+            raise MeshError("MODEL_UNAVAILABLE", f"the model {model} does not say what it is", metadata={"model": model})
+        told = orjson.loads(answer["model_ref"].reshape(-1)[0])
+        return ModelRef(
+            name=told["name"],
+            version=str(told["version"]),
+            weights_sha256=told["weights_sha256"],
+            tokenizer_sha256=told["tokenizer_sha256"],
+            runtime=Runtime.Value(f"RUNTIME_{told['runtime']}"),
+            precision=told["precision"],
+        )
+
+    _decoupled = frozenset({"answerer"})
+
+    async def ready(self) -> bool:
+        """Whether the server answers and all its models are loaded. A dead model process is not seen here: infer to know."""
+        try:
+            return bool(await self._client.is_server_ready(client_timeout=_READY_SECONDS))
+        except InferenceServerException:
+            return False
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.close()
