@@ -137,7 +137,7 @@ class Evidence(_message.Message):
     document_version: _builtins.str
     """`collections/{c}/documents/{d}/versions/{v}`."""
     text: _builtins.str
-    """The passage."""
+    """The passage. Empty only in the fold of a turn whose resume window is over: the passage is read again under current rights."""
     index_epoch: _builtins.int
     """Epoch of the index that found it; every change of the index moves the epoch."""
     source_uri: _builtins.str

@@ -45,6 +45,11 @@ class RetrieverServiceStub:
                 request_serializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetPassageRequest.SerializeToString,
                 response_deserializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetPassageResponse.FromString,
                 _registered_method=True)
+        self.GetCollection = channel.unary_unary(
+                '/ragmesh.retriever.v1.RetrieverService/GetCollection',
+                request_serializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetCollectionRequest.SerializeToString,
+                response_deserializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetCollectionResponse.FromString,
+                _registered_method=True)
 
 
 class RetrieverServiceServicer:
@@ -70,6 +75,13 @@ class RetrieverServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCollection(self, request, context):
+        """GetCollection counts what the caller may read of a collection. COLLECTION_NOT_FOUND where it does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RetrieverServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -82,6 +94,11 @@ def add_RetrieverServiceServicer_to_server(servicer, server):
                     servicer.GetPassage,
                     request_deserializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetPassageRequest.FromString,
                     response_serializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetPassageResponse.SerializeToString,
+            ),
+            'GetCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCollection,
+                    request_deserializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetCollectionRequest.FromString,
+                    response_serializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetCollectionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +156,33 @@ class RetrieverService:
             '/ragmesh.retriever.v1.RetrieverService/GetPassage',
             ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetPassageRequest.SerializeToString,
             ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetPassageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ragmesh.retriever.v1.RetrieverService/GetCollection',
+            ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetCollectionRequest.SerializeToString,
+            ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetCollectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class RetrieverServiceStub:
 
     PASSAGE_GONE where that version of the document is no longer kept.
     """
+    GetCollection: _grpc.UnaryUnaryMultiCallable[_retriever_service_pb2.GetCollectionRequest, _retriever_service_pb2.GetCollectionResponse]
+    """GetCollection counts what the caller may read of a collection. COLLECTION_NOT_FOUND where it does not exist."""
 
 @_typing.type_check_only
 class RetrieverServiceAsyncStub(RetrieverServiceStub):
@@ -61,6 +63,8 @@ class RetrieverServiceAsyncStub(RetrieverServiceStub):
 
     PASSAGE_GONE where that version of the document is no longer kept.
     """
+    GetCollection: _aio.UnaryUnaryMultiCallable[_retriever_service_pb2.GetCollectionRequest, _retriever_service_pb2.GetCollectionResponse]  # type: ignore[assignment]
+    """GetCollection counts what the caller may read of a collection. COLLECTION_NOT_FOUND where it does not exist."""
 
 class RetrieverServiceServicer(metaclass=_abc_1.ABCMeta):
     """RetrieverService finds evidence. Inside the mesh only; the rights of the principal count."""
@@ -87,5 +91,13 @@ class RetrieverServiceServicer(metaclass=_abc_1.ABCMeta):
 
         PASSAGE_GONE where that version of the document is no longer kept.
         """
+
+    @_abc_1.abstractmethod
+    def GetCollection(
+        self,
+        request: _retriever_service_pb2.GetCollectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retriever_service_pb2.GetCollectionResponse, _abc.Awaitable[_retriever_service_pb2.GetCollectionResponse]]:
+        """GetCollection counts what the caller may read of a collection. COLLECTION_NOT_FOUND where it does not exist."""
 
 def add_RetrieverServiceServicer_to_server(servicer: RetrieverServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
