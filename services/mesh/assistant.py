@@ -1,7 +1,7 @@
 """Assistants: who speaks, and the texts that a person has reviewed for it.
 
 One YAML file an assistant. The gateway shows name and sample questions, the generator speaks the templates, the guard compares
-them word for word; that is why the reader lives here. It knows neither where the texts are used nor how they are sent.
+them word for word, and so the reader lives here. It knows neither where the texts are used nor how they are sent.
 """
 
 from __future__ import annotations

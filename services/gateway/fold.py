@@ -1,0 +1,52 @@
+"""The fold of a turn's log: events in, `Turn` out. The only way from one to the other, for every RPC and every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ragmesh.evidence.v1.text_pb2 import TextRange
+from ragmesh.gateway.v1.turn_pb2 import Turn, TurnEvent
+
+
+def blank(text: bytes, part: TextRange, offset: int = 0) -> bytes:
+    """`text`, which begins at `offset`, with what lies in `part` replaced by as many spaces."""
+    start = min(max(part.start - offset, 0), len(text))
+    end = min(max(part.end - offset, start), len(text))
+    return text[:start] + b" " * (end - start) + text[end:]
+
+
+def fold(events: Iterable[TurnEvent]) -> Turn:
+    """The turn that `events` tell of, as far as they go."""
+    turn = Turn()
+    text = b""
+    for event in events:
+        kind = event.WhichOneof("event")
+        turn.last_seq = event.seq
+        match kind:
+            case "started":
+                turn.name = event.turn
+                turn.question = event.started.question
+                turn.create_time.CopyFrom(event.create_time)
+                turn.resume_expire_time.CopyFrom(event.started.resume_expire_time)
+            case "understood":
+                turn.understood.CopyFrom(event.understood)
+            case "stage":
+                turn.stage.CopyFrom(event.stage)
+            case "evidence":
+                turn.evidence.extend(event.evidence.evidence)
+            case "delta":
+                text += event.delta.text.encode()
+            case "claim":
+                turn.claims.append(event.claim.claim)
+            case "retracted":
+                turn.retractions.append(event.retracted)
+                text = blank(text, event.retracted.range)
+            case "degraded":
+                turn.degradations.append(event.degraded)
+            case "finished":
+                turn.finished.CopyFrom(event.finished)
+            case _:
+                # An event of a later version: it has a place in the log, and nothing more to say here.
+                pass
+    turn.text = text.decode()
+    return turn

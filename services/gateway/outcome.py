@@ -1,0 +1,162 @@
+"""How a turn ended: from what happened in it to one `TurnFinished`. Pure; it knows no service and no log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from google.protobuf.duration_pb2 import Duration
+from ragmesh.evidence.v1 import evidence_pb2
+from ragmesh.evidence.v1.model_pb2 import ModelRef
+from ragmesh.gateway.v1 import turn_pb2 as t
+from ragmesh.generator.v1 import generator_service_pb2 as generator_pb2
+from ragmesh.guard.v1 import guard_service_pb2 as guard_pb2
+
+from services.mesh import telemetry
+from services.mesh.errors import MeshError
+
+_NEAREST = 3
+_MAX_MODELS = 16
+
+_BLOCK_REASONS = {
+    guard_pb2.CATEGORY_OVERRIDE: t.BLOCK_REASON_INSTRUCTION_OVERRIDE,
+    guard_pb2.CATEGORY_ROLE: t.BLOCK_REASON_INSTRUCTION_OVERRIDE,
+    guard_pb2.CATEGORY_JAILBREAK: t.BLOCK_REASON_INSTRUCTION_OVERRIDE,
+    guard_pb2.CATEGORY_PROMPT_EXTRACTION: t.BLOCK_REASON_PROMPT_EXTRACTION,
+    guard_pb2.CATEGORY_ENCODING: t.BLOCK_REASON_UNSAFE_CONTENT,
+    guard_pb2.CATEGORY_CODE_INJECTION: t.BLOCK_REASON_UNSAFE_CONTENT,
+    guard_pb2.CATEGORY_MARKUP: t.BLOCK_REASON_UNSAFE_CONTENT,
+    guard_pb2.CATEGORY_MALFORMED: t.BLOCK_REASON_UNREADABLE,
+    guard_pb2.CATEGORY_TOO_LONG: t.BLOCK_REASON_TOO_LONG,
+    guard_pb2.CATEGORY_GARBAGE: t.BLOCK_REASON_UNSUPPORTED,
+    guard_pb2.CATEGORY_UNSUPPORTED: t.BLOCK_REASON_UNSUPPORTED,
+    guard_pb2.CATEGORY_PROMPT_LEAK: t.BLOCK_REASON_PROMPT_EXTRACTION,
+    guard_pb2.CATEGORY_CITATION_MISMATCH: t.BLOCK_REASON_UNSUPPORTED,
+}
+
+
+def block_reason(category: guard_pb2.Category.ValueType) -> t.BlockReason.ValueType:
+    """The guard's category in words that may be shown."""
+    return _BLOCK_REASONS.get(category, t.BLOCK_REASON_UNSAFE_CONTENT)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has happened in a turn, as far as its end depends on it."""
+
+    decision: generator_pb2.Decision | None = None
+    evidence: list[evidence_pb2.Evidence] = field(default_factory=list)
+    documents_searched: int = 0
+    released: int = 0
+    withheld: list[guard_pb2.Withheld] = field(default_factory=list)
+    retracted: int = 0
+    verdicts: list[evidence_pb2.ClaimVerdict.ValueType] = field(default_factory=list)
+    usage: t.Usage = field(default_factory=t.Usage)
+    timings: list[t.StageTiming] = field(default_factory=list)
+    models: dict[tuple[str, str], ModelRef] = field(default_factory=dict)
+
+    def add_timing(self, stage: t.Stage.ValueType, seconds: float) -> None:
+        """A stage took so long."""
+        elapsed = Duration()
+        elapsed.FromMicroseconds(int(seconds * 1_000_000))
+        self.timings.append(t.StageTiming(stage=stage, elapsed=elapsed))
+
+    def add_evidence(self, found: t.EvidenceFound) -> None:
+        """Passages were found."""
+        self.evidence.extend(found.evidence)
+        self.documents_searched = max(self.documents_searched, found.documents_searched)
+        self.usage.passages = len(self.evidence)
+        for evidence in found.evidence:
+            self._add_models(*evidence.models)
+
+    def add_decision(self, decision: generator_pb2.Decision) -> None:
+        """The generator decided how to meet the question."""
+        self.decision = decision
+        if decision.HasField("model"):
+            self._add_models(decision.model)
+
+    def add_generation(self, finished: generator_pb2.GenerationFinished) -> None:
+        """The draft is complete."""
+        self.usage.input_tokens = finished.usage.input_tokens
+        self.usage.output_tokens = finished.usage.output_tokens
+        self._add_models(*finished.models)
+
+    def add_released(self, released: guard_pb2.Released) -> None:
+        """Text was released."""
+        self.released += 1
+        self.verdicts.extend(claim.verdict for claim in released.claims)
+
+    def add_withheld(self, withheld: guard_pb2.Withheld) -> None:
+        """A segment was withheld."""
+        self.withheld.append(withheld)
+
+    def add_retracted(self) -> None:
+        """Released text was taken back."""
+        self.retracted += 1
+
+    def _add_models(self, *models: ModelRef) -> None:
+        for model in models:
+            if len(self.models) < _MAX_MODELS:
+                self.models.setdefault((model.name, model.weights_sha256), model)
+
+
+def _base(tally: Tally, ended: t.Outcome.ValueType) -> t.TurnFinished:
+    made = t.TurnFinished(
+        outcome=ended,
+        verdict=_verdict(tally),
+        usage=tally.usage,
+        timings=tally.timings,
+        models=list(tally.models.values()),
+        trace_id=telemetry.current_trace_id(),
+    )
+    if tally.decision is not None and tally.decision.HasField("answerability"):
+        made.confidence = tally.decision.answerability
+    return made
+
+
+def _verdict(tally: Tally) -> t.OverallVerdict.ValueType:
+    if not tally.verdicts:
+        return t.OVERALL_VERDICT_UNSPECIFIED
+    verified = sum(verdict == evidence_pb2.CLAIM_VERDICT_VERIFIED for verdict in tally.verdicts)
+    if verified == len(tally.verdicts):
+        return t.OVERALL_VERDICT_VERIFIED
+    return t.OVERALL_VERDICT_PARTLY if verified else t.OVERALL_VERDICT_UNVERIFIED
+
+
+def finished(tally: Tally) -> t.TurnFinished:
+    """The end of a turn whose work is done."""
+    if tally.decision is not None and tally.decision.kind == generator_pb2.DECISION_KIND_ABSTAIN:
+        made = _base(tally, t.OUTCOME_ABSTAINED)
+        made.abstention.CopyFrom(_abstention(tally))
+        return made
+    if not tally.released and tally.withheld:
+        return blocked(tally, tally.withheld[0].verdict.category)
+    partly = bool(tally.withheld or tally.retracted)
+    return _base(tally, t.OUTCOME_PARTIAL if partly else t.OUTCOME_ANSWERED)
+
+
+def _abstention(tally: Tally) -> t.Abstention:
+    nearest: dict[str, t.NearestDocument] = {}
+    for evidence in tally.evidence:
+        title = evidence.title_path[0] if evidence.title_path else evidence.source_uri
+        nearest.setdefault(evidence.document, t.NearestDocument(document=evidence.document, title=title, evidence=evidence.name))
+    return t.Abstention(documents_searched=tally.documents_searched, nearest=list(nearest.values())[:_NEAREST])
+
+
+def blocked(tally: Tally, category: guard_pb2.Category.ValueType) -> t.TurnFinished:
+    """The end of a turn that the guard refused."""
+    made = _base(tally, t.OUTCOME_BLOCKED)
+    made.block_reason = block_reason(category)
+    return made
+
+
+def stopped(tally: Tally) -> t.TurnFinished:
+    """The end of a turn that was stopped."""
+    return _base(tally, t.OUTCOME_STOPPED)
+
+
+def failed(error: MeshError, tally: Tally | None = None) -> t.TurnFinished:
+    """The end of a turn that failed."""
+    made = _base(tally, t.OUTCOME_FAILED) if tally is not None else t.TurnFinished(outcome=t.OUTCOME_FAILED)
+    failure = t.Failure(reason=error.reason, message=error.message, retryable=error.retryable)
+    made.failure.CopyFrom(failure)
+    return made

@@ -1,0 +1,225 @@
+"""One turn from question to answer: the only place that knows the order.
+
+check the question -> search -> read and write, sentence by sentence, through the guard -> finish. Everything that happens is an
+event; how it ends is the return value. Knows neither readers nor leases: that is the hub's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+
+import grpc
+from ragmesh.evidence.v1 import evidence_pb2, text_pb2
+from ragmesh.gateway.v1 import turn_pb2 as t
+from ragmesh.generator.v1 import generator_service_pb2 as generator_pb2
+from ragmesh.guard.v1 import guard_service_pb2 as guard_pb2
+from ragmesh.retriever.v1 import retriever_service_pb2 as retriever_pb2
+
+from services.gateway import outcome
+from services.gateway.peers import Peers
+from services.gateway.writer import TurnWriter
+from services.mesh import telemetry
+from services.mesh.assistant import Assistant
+from services.mesh.deadline import Budget
+from services.mesh.errors import MeshError, from_rpc_error
+
+_UNREVIEWED_BYTES = 16 * 1024
+_CHECK_SECONDS = 3.0
+_SEARCH_SECONDS = 10.0
+_QUESTION = (text_pb2.INTENT_UNSPECIFIED, text_pb2.INTENT_QUESTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a turn is about."""
+
+    text: str
+    assistant: Assistant
+    history: Sequence[text_pb2.Utterance]
+    passages: int
+    max_segments: int
+    documents: int | None
+    """Documents of the collection, as last counted."""
+
+
+class TurnRun:
+    """The work of one turn."""
+
+    def __init__(self, writer: TurnWriter, peers: Peers, question: Question, budget: Budget) -> None:
+        self._writer = writer
+        self._peers = peers
+        self._question = question
+        self._budget = budget
+        self.tally = outcome.Tally()
+        """What is known of the turn so far; the hub finishes an interrupted turn from it."""
+        self._stage: t.Stage.ValueType = t.STAGE_UNSPECIFIED
+        self._stage_began = time.monotonic()
+        self._unreviewed = 0
+        self._reviewed = asyncio.Event()
+        self._draft_error: MeshError | None = None
+
+    async def run(self) -> t.TurnFinished:
+        """Do the work.
+
+        Raises:
+            MeshError: whatever ends the turn as failed.
+        """
+        with self._staged():
+            checked = await self._check()
+            if checked.verdict.action in (guard_pb2.ACTION_BLOCK, guard_pb2.ACTION_UNSPECIFIED):
+                return outcome.blocked(self.tally, checked.verdict.category)
+            text = checked.normalised or self._question.text
+            evidence: Sequence[evidence_pb2.Evidence] = ()
+            if checked.intent in _QUESTION:
+                evidence = await self._search(text, checked.language)
+            await self._write(text, checked, evidence)
+        return outcome.finished(self.tally)
+
+    @contextlib.contextmanager
+    def _staged(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._leave_stage()
+
+    async def _enter(self, stage: t.Stage.ValueType, count: int | None = None) -> None:
+        self._leave_stage()
+        self._stage, self._stage_began = stage, time.monotonic()
+        await self._writer.append(t.TurnEvent(stage=t.StageEntered(stage=stage, count=count)))
+
+    def _leave_stage(self) -> None:
+        if self._stage != t.STAGE_UNSPECIFIED:
+            self.tally.add_timing(self._stage, time.monotonic() - self._stage_began)
+            self._stage = t.STAGE_UNSPECIFIED
+
+    async def _check(self) -> guard_pb2.CheckInputResponse:
+        await self._enter(t.STAGE_CHECKING)
+        request = guard_pb2.CheckInputRequest(
+            text=self._question.text, history=self._question.history, assistant=self._question.assistant.name
+        )
+        with telemetry.span("turn.check"):
+            try:
+                checked = await self._peers.guard.CheckInput(request, timeout=self._budget.share(0.5, cap=_CHECK_SECONDS))
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error, service="guard") from None
+        understood = t.Understood(intent=checked.intent, language=checked.language)
+        await self._writer.append(t.TurnEvent(understood=understood))
+        return checked
+
+    async def _search(self, text: str, language: str) -> Sequence[evidence_pb2.Evidence]:
+        await self._enter(t.STAGE_SEARCHING, self._question.documents)
+        request = retriever_pb2.SearchRequest(
+            collection=self._question.assistant.collection,
+            query=text,
+            history=self._question.history,
+            language=language,
+            limit=self._question.passages,
+        )
+        with telemetry.span("turn.search"):
+            try:
+                found = await self._peers.retriever.Search(request, timeout=self._budget.share(0.5, cap=_SEARCH_SECONDS))
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error, service="retriever") from None
+        for skipped in found.degraded:
+            leg = retriever_pb2.SearchLeg.Name(skipped.leg).removeprefix("SEARCH_LEG_").lower()
+            degraded = t.Degraded(stage=t.STAGE_SEARCHING, skipped=f"{leg} search", reason=skipped.reason)
+            await self._writer.append(t.TurnEvent(degraded=degraded))
+        evidence = t.EvidenceFound(evidence=found.evidence, documents_searched=found.documents_searched)
+        self.tally.add_evidence(evidence)
+        await self._writer.append(t.TurnEvent(evidence=evidence))
+        return found.evidence
+
+    async def _write(self, text: str, checked: guard_pb2.CheckInputResponse, evidence: Sequence[evidence_pb2.Evidence]) -> None:
+        if evidence:
+            await self._enter(t.STAGE_READING, len(evidence))
+        assistant = self._question.assistant.name
+        request = generator_pb2.StreamGenerateRequest(
+            question=text,
+            intent=checked.intent,
+            history=self._question.history,
+            evidence=evidence,
+            language=checked.language,
+            assistant=assistant,
+            max_segments=self._question.max_segments,
+        )
+        said = text_pb2.Utterance(role=text_pb2.ROLE_USER, text=text)
+        start = guard_pb2.CheckOutputStart(
+            evidence=evidence, history=[*self._question.history, said], assistant=assistant, language=checked.language
+        )
+        seconds = self._budget.share(1.0)
+        with telemetry.span("turn.write"):
+            generation = self._peers.generator.StreamGenerate(request, timeout=seconds)
+            checking = self._peers.guard.CheckOutput(self._drafts(start, generation), timeout=seconds)
+            try:
+                async for decision in checking:
+                    await self._decided(decision)
+            except grpc.aio.AioRpcError as error:
+                raise self._draft_error or from_rpc_error(error, service="guard") from None
+            finally:
+                generation.cancel()
+                checking.cancel()
+        if self._draft_error is not None:
+            raise self._draft_error
+
+    async def _drafts(
+        self,
+        start: guard_pb2.CheckOutputStart,
+        generation: grpc.aio.UnaryStreamCall[generator_pb2.StreamGenerateRequest, generator_pb2.StreamGenerateResponse],
+    ) -> AsyncIterator[guard_pb2.CheckOutputRequest]:
+        """The draft as the guard reads it. The generator waits while too much of it is unreviewed."""
+        yield guard_pb2.CheckOutputRequest(start=start)
+        try:
+            async for step in generation:
+                match step.WhichOneof("step"):
+                    case "decision":
+                        self.tally.add_decision(step.decision)
+                    case "text":
+                        if self._stage != t.STAGE_WRITING:
+                            await self._enter(t.STAGE_WRITING)
+                        await self._admit(len(step.text.text.encode()))
+                        yield guard_pb2.CheckOutputRequest(text=guard_pb2.DraftText(text=step.text.text))
+                    case "segment_end":
+                        yield guard_pb2.CheckOutputRequest(segment_end=step.segment_end)
+                    case "finished":
+                        self.tally.add_generation(step.finished)
+                    case _:
+                        pass  # a step of a later generator
+        except grpc.aio.AioRpcError as error:
+            # Raising here would end the guard's call with a bare CANCELLED: half-close, and tell the cause afterwards.
+            self._draft_error = from_rpc_error(error, service="generator")
+        except MeshError as error:
+            self._draft_error = error
+
+    async def _admit(self, size: int) -> None:
+        while self._unreviewed and self._unreviewed + size > _UNREVIEWED_BYTES:
+            self._reviewed.clear()
+            await self._reviewed.wait()
+        self._unreviewed += size
+
+    def _review(self, part: text_pb2.TextRange) -> None:
+        self._unreviewed = max(0, self._unreviewed - (part.end - part.start))
+        self._reviewed.set()
+
+    async def _decided(self, decision: guard_pb2.CheckOutputResponse) -> None:
+        match decision.WhichOneof("decision"):
+            case "released":
+                released = decision.released
+                self._review(released.draft_range)
+                self.tally.add_released(released)
+                claims = [t.TurnEvent(claim=t.ClaimMade(claim=claim)) for claim in released.claims]
+                delta = t.TurnEvent(delta=t.Delta(start=released.start, text=released.text))
+                await self._writer.append(delta, *claims)
+            case "retracted":
+                self.tally.add_retracted()
+                reason = outcome.block_reason(decision.retracted.category)
+                retracted = t.Retracted(range=decision.retracted.range, reason=reason)
+                await self._writer.append(t.TurnEvent(retracted=retracted))
+            case "withheld":
+                self._review(decision.withheld.draft_range)
+                self.tally.add_withheld(decision.withheld)
+            case _:
+                pass  # `finished` says nothing that was not said; a decision of a later guard has no meaning here
