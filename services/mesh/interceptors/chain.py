@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, cast
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -34,7 +34,7 @@ ORDER: tuple[type[Interceptor], ...] = (
     ValidationLink,
 )
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler = Any  # `grpc.RpcMethodHandler`, which is generic only in its stubs
 
 
 class Chain(grpc.aio.ServerInterceptor):
@@ -63,7 +63,7 @@ class Chain(grpc.aio.ServerInterceptor):
         metadata = dict(handler_call_details.invocation_metadata or ())
         deserialiser = self._readable(method, handler.request_deserializer)
         build = _BUILDERS[(handler.request_streaming, handler.response_streaming)]
-        return cast(Handler, build(self, method, metadata, handler, deserialiser, handler.response_serializer))
+        return build(self, method, metadata, handler, deserialiser, handler.response_serializer)
 
     def _readable(self, method: str, parse: Callable[[bytes], Message]) -> Callable[[bytes], Message | Unreadable]:
         # Bare gRPC answers UNKNOWN with the name of a Python class to bytes that it cannot parse.
