@@ -1,0 +1,70 @@
+"""Reading requests and writing answers in Triton's Python backend. The one module of this package that knows Triton."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+try:
+    import triton_python_backend_utils as pb_utils  # exists inside Triton's stub only
+except ImportError:  # pragma: no cover - the pure parts are tested outside Triton
+    pb_utils = None
+
+MODEL_REF = "model_ref"
+
+
+class RequestError(ValueError):
+    """What the caller did wrong, in words for the caller."""
+
+
+def model_folder(args: dict[str, str]) -> Path:
+    """The version folder of the model that is being loaded."""
+    return Path(args["model_repository"]) / args["model_version"]
+
+
+def raw_rows(request: Any, name: str) -> list[bytes]:
+    """The elements of a BYTES input, flattened."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    if tensor is None:
+        raise RequestError(f"the input {name} is missing")
+    return [bytes(value) for value in tensor.as_numpy().reshape(-1)]
+
+
+def text_of(raw: bytes, name: str, most_bytes: int) -> str:
+    """One UTF-8 text within its limit."""
+    if len(raw) > most_bytes:
+        raise RequestError(f"{name} has {len(raw)} bytes, at most {most_bytes} are allowed")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{name} is not valid UTF-8 at byte {error.start}") from None
+
+
+def tensor(name: str, values: Any) -> Any:
+    return pb_utils.Tensor(name, values)
+
+
+def bytes_tensor(name: str, value: bytes) -> Any:
+    return pb_utils.Tensor(name, np.array([value], dtype=np.object_))
+
+
+def response(tensors: list[Any]) -> Any:
+    return pb_utils.InferenceResponse(output_tensors=tensors)
+
+
+def failure(message: str) -> Any:
+    return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
+
+
+def internal_failure(message: str) -> Any:
+    return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL))
+
+
+def unavailable(message: str) -> Any:
+    return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(message, pb_utils.TritonError.UNAVAILABLE))
+
+
+def wants_model_ref(request: Any) -> bool:
+    return MODEL_REF in request.requested_output_names()

@@ -1,0 +1,123 @@
+"""The `answerer` model: a decision, then the chosen sentences, streamed.
+
+Requests run on one asyncio loop in a thread of their own; between two passages each yields to the others and looks whether its caller
+is gone. Nothing is raised out of `execute`: an error goes through the sender, with the final flag.
+"""
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from ragmesh_models import answering, identity, triton_io
+from ragmesh_models.answering import Answerer
+from ragmesh_models.tracing import Tracer
+
+MAX_REQUESTS = 64  # in flight; more are refused at once
+
+
+def _read(request: object) -> tuple[str, list[str], list[str], int]:
+    question = triton_io.raw_rows(request, "question")
+    if len(question) != 1:
+        raise triton_io.RequestError("question must hold one text")
+    passages, titles = triton_io.raw_rows(request, "passages"), triton_io.raw_rows(request, "titles")
+    if len(passages) > answering.MAX_PASSAGES:
+        raise triton_io.RequestError(f"{len(passages)} passages, at most {answering.MAX_PASSAGES} are allowed")
+    if len(titles) != len(passages):
+        raise triton_io.RequestError(f"{len(passages)} passages but {len(titles)} titles")
+    if sum(map(len, passages)) + sum(map(len, titles)) > answering.MAX_TEXT_BYTES:
+        raise triton_io.RequestError(f"passages and titles exceed {answering.MAX_TEXT_BYTES} bytes in all")
+    scores = pb_utils.get_input_tensor_by_name(request, "retrieval_scores").as_numpy()
+    if scores.shape != (len(passages), 3):
+        raise triton_io.RequestError(f"retrieval_scores must be {len(passages)} x 3, not {list(scores.shape)}")
+    most = pb_utils.get_input_tensor_by_name(request, "max_sentences").as_numpy().reshape(-1)
+    if len(most) != 1 or not 1 <= int(most[0]) <= answering.MAX_SENTENCES:
+        raise triton_io.RequestError(f"max_sentences must be one number from 1 to {answering.MAX_SENTENCES}")
+    return (
+        triton_io.text_of(question[0], "question", answering.MAX_QUESTION_BYTES),
+        [triton_io.text_of(raw, "passages", answering.MAX_TEXT_BYTES) for raw in passages],
+        [triton_io.text_of(raw, "titles", answering.MAX_TEXT_BYTES) for raw in titles],
+        int(most[0]),
+    )
+
+
+def _message(kind: str, score: float, threshold: float, passage: int, sentence: tuple, span: tuple) -> list:
+    return [
+        triton_io.bytes_tensor("kind", kind.encode()),
+        triton_io.tensor("score", np.array([score], dtype=np.float32)),
+        triton_io.tensor("threshold", np.array([threshold], dtype=np.float32)),
+        triton_io.tensor("passage", np.array([passage], dtype=np.int32)),
+        triton_io.tensor("sentence", np.array(sentence, dtype=np.int32)),
+        triton_io.tensor("span", np.array(span, dtype=np.int32)),
+    ]
+
+
+class TritonPythonModel:
+    """Loaded once by Triton."""
+
+    def initialize(self, args: dict) -> None:
+        folder = triton_io.model_folder(args)
+        self._answerer = Answerer(folder)
+        self._reference = identity.model_ref(
+            Path(args["model_repository"]).parent, "answerer", args["model_version"], Answerer.files(folder), "fp32"
+        )
+        self._tracer = Tracer("answerer")
+        self._running = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="answerer-loop", daemon=True)
+        self._thread.start()
+
+    def execute(self, requests: list) -> None:
+        for request in requests:
+            sender = request.get_response_sender()
+            asyncio.run_coroutine_threadsafe(self._serve(request, sender), self._loop)
+
+    async def _serve(self, request: object, sender: object) -> None:
+        """One request from its first byte to its final flag; never raises."""
+        final = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+        began, error, attributes = time.time_ns(), "", {}
+        if self._running >= MAX_REQUESTS:
+            sender.send(triton_io.unavailable(f"{MAX_REQUESTS} requests are being answered already"), flags=final)
+            return
+        self._running += 1
+        try:
+            attributes = await self._answer(request, sender)
+            sender.send(flags=final)
+        except triton_io.RequestError as refused:
+            error = str(refused)
+            sender.send(triton_io.failure(error), flags=final)
+        except Exception as broken:  # the caller must hear of it, and the stub must live
+            error = f"the answerer failed: {type(broken).__name__}"
+            sender.send(triton_io.internal_failure(error), flags=final)
+        finally:
+            self._running -= 1
+        if self._tracer.enabled:
+            self._tracer.record(request.parameters(), began, attributes, error)
+
+    async def _answer(self, request: object, sender: object) -> dict:
+        question, passages, titles, most = _read(request)
+        attributes = {"ragmesh.batch_size": 1, "ragmesh.passage_count": len(passages), "ragmesh.cancelled": False}
+        reading = self._answerer.start(question)
+        for text, title in zip(passages, titles, strict=True):
+            await asyncio.sleep(0)
+            if sender.is_cancelled():
+                return {**attributes, "ragmesh.cancelled": True, "ragmesh.passages_read": len(reading.passages)}
+            reading.add(text, title)
+        decision = self._answerer.decide(reading, most)
+        first = _message("decision", decision.score, decision.threshold, -1, answering.NO_RANGE, answering.NO_RANGE)
+        if triton_io.wants_model_ref(request):
+            first.append(triton_io.bytes_tensor(triton_io.MODEL_REF, self._reference))
+        sender.send(triton_io.response(first))
+        for chosen in decision.sentences:
+            if sender.is_cancelled():
+                break
+            row = _message("sentence", chosen.score, decision.threshold, chosen.passage, chosen.sentence, chosen.span)
+            sender.send(triton_io.response(row))
+        return {**attributes, "ragmesh.answerability": decision.score, "ragmesh.sentence_count": len(decision.sentences)}
+
+    def finalize(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+        self._tracer.close()
