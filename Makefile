@@ -1,0 +1,176 @@
+# One command for each thing a person does here. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+
+# Which Python to set up with; empty: the first of python3.11, python3.12 and python3 that fits.
+PYTHON ?=
+export PYTHON
+# Arguments for pytest, for example `make test PYTEST='-k deadline'`.
+PYTEST ?=
+# Arguments for `ragmesh up`.
+UP ?=
+# What `make train` reads, and how much it does.
+DATA ?=
+PRESET ?= cpu
+# `--upgrade`: `make lock` takes the newest versions.
+LOCK ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+TOOLS := .tools
+# What is done is remembered beside the environment it was done to, under the place it is bound to.
+DONE := $(VENV)/.done-$(firstword $(shell pwd -P | cksum))
+TRAIN_VENV := .venv-train
+TRAIN_DONE := $(TRAIN_VENV)/.done-$(firstword $(shell pwd -P | cksum))
+
+# Programs that are built here, with the version that tools.toml names.
+GRPCURL_VERSION := $(shell sed -n '/^\[.*grpcurl\]/,/^\[/s/^version *= *"v\{0,1\}\(.*\)"/\1/p' tools.toml 2>/dev/null)
+GRPCURL := $(TOOLS)/grpcurl-$(GRPCURL_VERSION)
+
+BASELINE := proto/baseline/ragmesh.binpb
+# The messages that are stored: bytes written by any release must be read by every later one.
+STORED := --path proto/ragmesh/gateway/v1/turn.proto --path proto/ragmesh/evidence/v1
+WIRE := '{"version": "v2", "modules": [{"path": "proto", "excludes": ["proto/third_party"]}, {"path": "proto/third_party"}], "breaking": {"use": ["WIRE"]}}'
+
+TYPED := services cli training deploy/triton/lib
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+
+# Node.js and the environment first; a program of another environment on PATH is not ours.
+export PATH := $(CURDIR)/$(TOOLS)/node:$(CURDIR)/$(BIN):$(PATH)
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+.PHONY: help
+help: ## List what can be done.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
+	  while IFS=$$'\t' read -r name text; do printf '  %-18s %s\n' "$$name" "$$text"; done
+
+# --- Set up ---------------------------------------------------------------------------------------------------------------------
+
+.PHONY: setup setup-dev setup-web
+setup: $(DONE)/run ## Set up what running needs, in .venv. The second time it costs nothing.
+setup-dev: $(DONE)/dev ## Set up what developing needs as well, Node.js included.
+setup-web: $(DONE)/web ## Set up web/node_modules.
+
+$(DONE)/venv: requirements/make-venv requirements/find-python requirements/bootstrap.txt
+	@requirements/make-venv $(VENV)
+	@mkdir -p $(@D) && touch $@
+
+$(DONE)/run: $(DONE)/venv requirements/run.txt pyproject.toml
+	@echo '==> $(VENV): what running needs (requirements/run.txt)'
+	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/run.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DONE)/dev: $(DONE)/run requirements/dev.txt requirements/make-node
+	@echo '==> $(VENV): what developing needs (requirements/dev.txt)'
+	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@requirements/make-node $(VENV) $(TOOLS)/node
+	@touch $@
+
+$(DONE)/web: $(DONE)/dev web/package-lock.json web/package.json web/.npmrc
+	@echo '==> web/node_modules (web/package-lock.json)'
+	@cd web && npm ci --loglevel=error
+	@touch $@
+
+$(GRPCURL): $(DONE)/dev requirements/make-go requirements/tools.txt
+	@[[ -n '$(GRPCURL_VERSION)' ]] || { echo 'tools.toml names no version of grpcurl' >&2; exit 1; }
+	@requirements/make-go $(VENV) $(TOOLS)/go
+	@echo '==> grpcurl $(GRPCURL_VERSION), compiled'
+	@GOBIN='$(CURDIR)/$(TOOLS)/build' GOTOOLCHAIN=local $(TOOLS)/go/go install \
+	  github.com/fullstorydev/grpcurl/cmd/grpcurl@v$(GRPCURL_VERSION)
+	@mv $(TOOLS)/build/grpcurl $@
+	@ln -sfn $(@F) $(TOOLS)/grpcurl
+
+# --- Run ------------------------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: setup ## Set up, start everything, load the sample corpus, print the URL. Ctrl-C ends it all.
+	@exec $(BIN)/ragmesh up $(UP)
+
+# --- Test -----------------------------------------------------------------------------------------------------------------------
+
+.PHONY: test test-real
+test: setup-dev setup-web ## All tests that need no compiler: real Envoy, Triton and browser included.
+	@$(BIN)/python -m pytest tests --ignore=tests/real $(PYTEST)
+
+test-real: setup-dev setup-web $(GRPCURL) ## Tests against programs that are compiled first: grpcurl.
+	@PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(BIN)/python -m pytest tests/real $(PYTEST)
+
+# --- Look for mistakes ----------------------------------------------------------------------------------------------------------
+
+.PHONY: lint lint-python lint-proto breaking checkgenerate checkbundle
+lint: lint-python lint-proto breaking checkgenerate checkbundle ## Everything that reads the sources without running them.
+
+lint-python: setup-dev ## ruff, and mypy --strict.
+	@echo '==> ruff'
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo '==> mypy --strict $(TYPED)'
+	@$(BIN)/mypy $(TYPED)
+
+lint-proto: setup-dev ## buf lint, and the format of the protos.
+	@echo '==> buf lint, buf format'
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+
+breaking: setup-dev ## Compare the contract with the one of the last release.
+	@echo '==> buf breaking: FILE for the contract, WIRE for what is stored'
+	@$(BIN)/buf breaking --against $(BASELINE)
+	@$(BIN)/buf breaking --against $(BASELINE) --config $(WIRE) $(STORED)
+
+checkgenerate: setup-web ## Prove that what is generated is current.
+	@echo '==> proto/generate, compared'
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; proto/generate "$$out"; \
+	for part in gen/python/ragmesh gen/python/buf gen/ts proto/ragmesh.descriptor.txtpb; do \
+	  diff -ru --exclude=__pycache__ "$$part" "$$out/$$part" || { echo "$$part is not what proto/ says: make generate" >&2; exit 1; }; \
+	done
+
+checkbundle: setup-web ## Prove that the committed browser client is built from its source.
+	@echo '==> web: the bundle against its source'
+	@cd web && npm run --silent check-bundle
+
+# --- Make again -----------------------------------------------------------------------------------------------------------------
+
+.PHONY: generate lock release-baseline train bench clean
+generate: setup-web ## Everything that is made from the protos: Python, TypeScript, the descriptor as text.
+	@proto/generate .
+
+lock: setup ## Lock all requirements after a change of pyproject.toml; LOCK=--upgrade takes the newest versions as well.
+	@echo '==> requirements/*.txt'
+	$(COMPILE) $(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(COMPILE) $(LOCK) requirements/tools.in -o requirements/tools.txt
+	$(COMPILE) $(LOCK) pyproject.toml -o requirements/run.txt
+	$(COMPILE) $(LOCK) pyproject.toml --extra dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) $(LOCK) pyproject.toml --extra train --extra dev -c requirements/dev.txt -o requirements/train.txt
+
+release-baseline: setup-dev ## Only at a release: from now on the contract is compared with what it is now.
+	@if [[ -f $(BASELINE) ]]; then \
+	  $(BIN)/buf breaking --against $(BASELINE) --config $(WIRE) $(STORED) || \
+	    { echo 'stored events of the last release could not be read: the baseline stays' >&2; exit 1; }; \
+	fi
+	@$(BIN)/buf build --exclude-source-info -o $(BASELINE)
+	@ls -l $(BASELINE)
+
+train: $(TRAIN_DONE)/train ## Train all models from scratch: DATA=folder of the data files, PRESET=cpu.
+	@[[ -n '$(DATA)' ]] || { echo 'say where the data is: make train DATA=folder' >&2; exit 1; }
+	@$(TRAIN_VENV)/bin/python -m training.train_all --data '$(DATA)' --preset '$(PRESET)'
+
+$(TRAIN_DONE)/train: requirements/make-venv requirements/train.txt pyproject.toml
+	@requirements/make-venv $(TRAIN_VENV)
+	@echo '==> $(TRAIN_VENV): what training needs (requirements/train.txt), several GB'
+	@$(TRAIN_VENV)/bin/uv pip install --python $(TRAIN_VENV)/bin/python --require-hashes -r requirements/train.txt
+	@$(TRAIN_VENV)/bin/uv pip install --quiet --python $(TRAIN_VENV)/bin/python --no-deps --no-build-isolation -e .
+	@mkdir -p $(@D) && touch $@
+
+bench: setup ## Measure, and write bench/RESULTS.md.
+	@$(BIN)/python -m bench.run
+
+clean: ## Delete what setting up and building made. What was stored (var/) stays.
+	rm -rf $(VENV) $(TRAIN_VENV) $(TOOLS) web/node_modules build ragmesh.egg-info tests/out
+	rm -rf .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
