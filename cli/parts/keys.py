@@ -43,9 +43,7 @@ def ensure_session_keys(data_dir: Path) -> SessionKeys:
     keys = SessionKeys(folder / "session.pem", folder / "jwks.json")
     if not keys.private_key.exists():
         made = ec.generate_private_key(ec.SECP256R1())
-        pem = made.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        pem = made.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         write_atomically(keys.private_key, pem)
     keys.private_key.chmod(0o600)
     write_atomically(keys.jwks, json.dumps(_jwks(keys.private_key)).encode(), mode=0o644)

@@ -11,8 +11,10 @@ import os
 import shutil
 import sys
 import sysconfig
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
+
+from cli.parts.launch import LaunchSpec
 
 # Beside the model repository.
 _LIBRARY = Path("lib") / "ragmesh_models"
@@ -20,16 +22,6 @@ _LIBRARY = Path("lib") / "ragmesh_models"
 
 class TritonUnavailableError(RuntimeError):
     """Triton cannot be started here; the message is one line that names what to install."""
-
-
-@dataclass(frozen=True)
-class LaunchSpec:
-    """A program to start, without a shell."""
-
-    argv: tuple[str, ...]
-    env: dict[str, str]
-    """The whole environment, not an addition to one."""
-    cwd: Path
 
 
 def _wheel() -> Path:
@@ -70,9 +62,7 @@ def _backends(work_dir: Path, wheel: Path, version: str, library: Path) -> Path:
     return target
 
 
-def launch_spec(
-    work_dir: Path, model_repository: Path, grpc_port: int, http_port: int, *, otlp_endpoint: str | None
-) -> LaunchSpec:
+def launch_spec(work_dir: Path, model_repository: Path, grpc_port: int, http_port: int, *, otlp_endpoint: str | None) -> LaunchSpec:
     """What to run for a Triton on 127.0.0.1 that serves every model of `model_repository`.
 
     `otlp_endpoint` is where the models send their spans (OTLP over gRPC, as `http://host:port`); None sends none.
@@ -96,7 +86,7 @@ def launch_spec(
         "PATH": path,
         "HOME": os.environ.get("HOME", str(work_dir)),
         "LANG": "C.UTF-8",
-        "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+        "TMPDIR": tempfile.gettempdir(),
         "LD_LIBRARY_PATH": os.pathsep.join([str(site_packages / "nvidia_pytriton.libs"), str(libpython)]),
         # One arena a thread wastes tens of MB a stub.
         "MALLOC_ARENA_MAX": "2",

@@ -1,7 +1,7 @@
 """Fills typed values into a YAML file that a person can read. Knows nothing of Envoy.
 
-`${name}` alone becomes the value with its type; a list item `"${*name}"` becomes the items of that list; inside longer text the value
-is written out. Substitution happens after parsing, so that no value can change the structure of the file.
+`${name}` alone becomes the value with its type; a list item `"${*name}"` becomes the items of that list; inside longer text the
+value is written out. Substitution happens after parsing, so that no value can change the structure of the file.
 """
 
 from __future__ import annotations
