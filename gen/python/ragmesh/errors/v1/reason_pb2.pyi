@@ -110,7 +110,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"turn": "conversations/1a2b.../turns/3c4d..."}
     """
     ERROR_REASON_TURN_INTERRUPTED: _ErrorReason.ValueType  # 31
-    """The process that owned the turn went away. Found in `Finished.failure`, or UNAVAILABLE.
+    """The process that owned the turn went away. In `TurnFinished.failure`; as a status UNAVAILABLE, with RetryInfo.
 
     Example: {"turn": "conversations/1a2b.../turns/3c4d..."}
     """
@@ -125,7 +125,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"limit_turns": "500"}
     """
     ERROR_REASON_TURN_TOO_LARGE: _ErrorReason.ValueType  # 34
-    """The turn has as many events or as much text as it may hold. Found in `Finished.failure`.
+    """The turn has as many events or as much text as it may hold. In `TurnFinished.failure`; as a status RESOURCE_EXHAUSTED.
 
     Example: {"limit_events": "2000"}
     """
@@ -185,32 +185,37 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"method": "/ragmesh.retriever.v1.RetrieverService/Explain"}
     """
     ERROR_REASON_DOCUMENT_EMPTY: _ErrorReason.ValueType  # 60
-    """The document holds no text that can be read. In `Rejected`.
+    """The document holds no text that can be read. In `ImportRejected`; as a status INVALID_ARGUMENT.
 
     Example: {"document": "collections/default/documents/scan"}
     """
     ERROR_REASON_DOCUMENT_TOO_LARGE: _ErrorReason.ValueType  # 61
-    """The document is larger than may be imported. In `Rejected`.
+    """The document is larger than may be imported. In `ImportRejected`; as a status
+    INVALID_ARGUMENT.
 
     Example: {"limit_bytes": "33554432"}
     """
     ERROR_REASON_MEDIA_TYPE_UNSUPPORTED: _ErrorReason.ValueType  # 62
-    """The media type is none that can be read, or the bytes are not of that type. In `Rejected`.
+    """The media type is none that can be read, or the bytes are not of that type. In `ImportRejected`; as a status
+    INVALID_ARGUMENT.
 
     Example: {"media_type": "application/zip"}
     """
     ERROR_REASON_CHECKSUM_MISMATCH: _ErrorReason.ValueType  # 63
-    """The bytes that came are not those that were announced. In `Rejected`.
+    """The bytes that came are not those that were announced. In `ImportRejected`; as a status
+    INVALID_ARGUMENT.
 
     Example: {"expected_sha256": "9f86...", "actual_sha256": "60a2..."}
     """
     ERROR_REASON_DOCUMENT_UNREADABLE: _ErrorReason.ValueType  # 64
-    """The document's text could not be parsed. In `Rejected`.
+    """The document's text could not be parsed. In `ImportRejected`; as a status
+    INVALID_ARGUMENT.
 
     Example: {"media_type": "text/html"}
     """
     ERROR_REASON_DOCUMENT_QUARANTINED: _ErrorReason.ValueType  # 65
-    """The guard holds the document back: it carries instructions to the assistant. In `Rejected`.
+    """The guard holds the document back: it carries instructions to the assistant. In `ImportRejected`; as a status
+    FAILED_PRECONDITION.
 
     Example: {"rule": "override.ignore_previous"}
     """
@@ -320,7 +325,7 @@ ERROR_REASON_TURN_IN_PROGRESS: ErrorReason.ValueType  # 30
 Example: {"turn": "conversations/1a2b.../turns/3c4d..."}
 """
 ERROR_REASON_TURN_INTERRUPTED: ErrorReason.ValueType  # 31
-"""The process that owned the turn went away. Found in `Finished.failure`, or UNAVAILABLE.
+"""The process that owned the turn went away. In `TurnFinished.failure`; as a status UNAVAILABLE, with RetryInfo.
 
 Example: {"turn": "conversations/1a2b.../turns/3c4d..."}
 """
@@ -335,7 +340,7 @@ ERROR_REASON_CONVERSATION_FULL: ErrorReason.ValueType  # 33
 Example: {"limit_turns": "500"}
 """
 ERROR_REASON_TURN_TOO_LARGE: ErrorReason.ValueType  # 34
-"""The turn has as many events or as much text as it may hold. Found in `Finished.failure`.
+"""The turn has as many events or as much text as it may hold. In `TurnFinished.failure`; as a status RESOURCE_EXHAUSTED.
 
 Example: {"limit_events": "2000"}
 """
@@ -395,32 +400,37 @@ ERROR_REASON_METHOD_NOT_FOUND: ErrorReason.ValueType  # 50
 Example: {"method": "/ragmesh.retriever.v1.RetrieverService/Explain"}
 """
 ERROR_REASON_DOCUMENT_EMPTY: ErrorReason.ValueType  # 60
-"""The document holds no text that can be read. In `Rejected`.
+"""The document holds no text that can be read. In `ImportRejected`; as a status INVALID_ARGUMENT.
 
 Example: {"document": "collections/default/documents/scan"}
 """
 ERROR_REASON_DOCUMENT_TOO_LARGE: ErrorReason.ValueType  # 61
-"""The document is larger than may be imported. In `Rejected`.
+"""The document is larger than may be imported. In `ImportRejected`; as a status
+INVALID_ARGUMENT.
 
 Example: {"limit_bytes": "33554432"}
 """
 ERROR_REASON_MEDIA_TYPE_UNSUPPORTED: ErrorReason.ValueType  # 62
-"""The media type is none that can be read, or the bytes are not of that type. In `Rejected`.
+"""The media type is none that can be read, or the bytes are not of that type. In `ImportRejected`; as a status
+INVALID_ARGUMENT.
 
 Example: {"media_type": "application/zip"}
 """
 ERROR_REASON_CHECKSUM_MISMATCH: ErrorReason.ValueType  # 63
-"""The bytes that came are not those that were announced. In `Rejected`.
+"""The bytes that came are not those that were announced. In `ImportRejected`; as a status
+INVALID_ARGUMENT.
 
 Example: {"expected_sha256": "9f86...", "actual_sha256": "60a2..."}
 """
 ERROR_REASON_DOCUMENT_UNREADABLE: ErrorReason.ValueType  # 64
-"""The document's text could not be parsed. In `Rejected`.
+"""The document's text could not be parsed. In `ImportRejected`; as a status
+INVALID_ARGUMENT.
 
 Example: {"media_type": "text/html"}
 """
 ERROR_REASON_DOCUMENT_QUARANTINED: ErrorReason.ValueType  # 65
-"""The guard holds the document back: it carries instructions to the assistant. In `Rejected`.
+"""The guard holds the document back: it carries instructions to the assistant. In `ImportRejected`; as a status
+FAILED_PRECONDITION.
 
 Example: {"rule": "override.ignore_previous"}
 """
