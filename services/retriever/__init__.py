@@ -1,0 +1,1 @@
+"""The retriever: keeps documents, finds evidence for a question. Knows neither conversations nor answers."""

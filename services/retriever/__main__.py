@@ -1,0 +1,37 @@
+"""`python -m services.retriever` serves; `python -m services.retriever rebuild` embeds and indexes everything anew."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+
+from services.mesh import log
+from services.mesh.errors import MeshError
+from services.mesh.server import run
+from services.retriever.app import build
+from services.retriever.rebuild import rebuild
+from services.retriever.settings import RetrieverSettings
+from services.retriever.truth_schema import TruthUnusable
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0 after a clean stop, 1 where the stores or the models do not allow a start, 2 for another command."""
+    try:
+        if not arguments:
+            run(RetrieverSettings, build)
+        elif arguments == ["rebuild"]:
+            settings = RetrieverSettings()
+            log.configure(settings.log_level, "retriever")
+            uvloop.run(rebuild(settings))
+        else:
+            print("usage: python -m services.retriever [rebuild]", file=sys.stderr)
+            return 2
+    except (MeshError, TruthUnusable) as error:
+        print(f"retriever: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

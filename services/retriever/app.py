@@ -1,0 +1,164 @@
+"""Puts the retriever together: settings in, a service that the chassis can run out."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+
+import grpc
+from ragmesh.retriever.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
+from ragmesh.retriever.v1.retriever_service_pb2_grpc import add_RetrieverServiceServicer_to_server
+
+from services.mesh.channel import open_channel
+from services.mesh.errors import MeshError
+from services.mesh.log import get_logger
+from services.mesh.paging import Pager, load_key
+from services.mesh.server import ServiceSpec
+from services.mesh.triton import TritonClient
+from services.retriever import truth_reads
+from services.retriever.documents import DocumentServicer
+from services.retriever.index_keeper import IndexKeeper
+from services.retriever.ingest import Ingest
+from services.retriever.models import Models, fingerprint
+from services.retriever.parser_client import ParserClient
+from services.retriever.screening import Screening
+from services.retriever.search import Search
+from services.retriever.service import RetrieverServicer
+from services.retriever.settings import RetrieverSettings
+from services.retriever.truth import Truth
+from services.retriever.truth_writes import embedder_changed
+
+log = get_logger(__name__)
+
+_RETRIEVER = "ragmesh.retriever.v1.RetrieverService"
+_DOCUMENTS = "ragmesh.retriever.v1.DocumentService"
+
+
+async def known_embedder(truth: Truth) -> str:
+    """Fingerprint of the embedder behind the stored vectors; empty where there are none."""
+    return await truth.read(lambda connection: truth_reads.meta(connection, "embedder"))
+
+
+async def refuse_other_embedder(truth: Truth, models: Models) -> None:
+    """Looks whether the served embedder made the stored vectors. Where none is served yet, readiness will tell.
+
+    Raises:
+        MeshError: EMBEDDER_CHANGED.
+    """
+    known = await known_embedder(truth)
+    try:
+        served = fingerprint(await models.identify())
+    except MeshError as error:
+        log.warning("models.unavailable", reason=error.reason)
+        return
+    if known and known != served:
+        raise embedder_changed(known, served)
+
+
+class Retriever:
+    """Everything that one process of the retriever holds. Made by `open`, ended by `close`."""
+
+    def __init__(self, settings: RetrieverSettings) -> None:
+        self.settings = settings
+        self.truth = Truth(settings.folder)
+        self.index = IndexKeeper(
+            self.truth, settings.folder / "index", settings.retriever_index, settings.retriever_fallback_chunks
+        )
+        self.triton = TritonClient(settings.triton)
+        self.models = Models(self.triton, batch=settings.retriever_embed_batch, seconds=settings.retriever_model_seconds)
+        self.guard = open_channel(settings, "guard", caller="retriever")
+        self.parser = ParserClient(seconds=settings.retriever_parse_seconds, memory_bytes=settings.retriever_parser_memory_bytes)
+        self.ingest = Ingest(
+            self.truth,
+            self.index,
+            self.models,
+            Screening(self.guard, seconds=settings.retriever_guard_seconds),
+            self.parser,
+            sizes=settings.chunk_sizes,
+            keep=settings.retriever_former_versions,
+            concurrent=settings.retriever_concurrent_imports,
+        )
+        self.search = Search(
+            self.truth,
+            self.index,
+            self.models,
+            dense_seconds=settings.retriever_dense_seconds,
+            overfetch=settings.retriever_overfetch,
+            per_document=settings.retriever_chunks_per_document,
+        )
+        self._pager = Pager(load_key(settings.folder / "page_token.key"))
+
+    @classmethod
+    async def open(cls, settings: RetrieverSettings) -> Retriever:
+        """Opens stores and index.
+
+        Raises:
+            TruthUnusable: where the store of truth cannot be used.
+            MeshError: EMBEDDER_CHANGED.
+        """
+        made = cls(settings)
+        try:
+            # What a killed process was receiving was never acked.
+            spool = settings.folder / "spool"
+            shutil.rmtree(spool, ignore_errors=True)
+            spool.mkdir(mode=0o700)
+            await refuse_other_embedder(made.truth, made.models)
+            await made.index.open()
+        except BaseException:
+            await made.close()
+            raise
+        return made
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds both services to a server."""
+        settings = self.settings
+        retriever = RetrieverServicer(self.search, self.truth, self.index, self.models, settings.retriever_dense_weight)
+        documents = DocumentServicer(settings, self.truth, self.index, self.ingest, self._pager)
+        add_RetrieverServiceServicer_to_server(retriever, server)
+        add_DocumentServiceServicer_to_server(documents, server)
+
+    async def readiness(self) -> dict[str, bool]:
+        """Which dependencies are up: both stores, the models by a real inference of each, and whether these fit together."""
+        known, triton = await asyncio.gather(known_embedder(self.truth), self.models.identify(), return_exceptions=True)
+        for outcome in (known, triton):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, MeshError):
+                raise outcome
+        served = self.models.embedder
+        fits = served is not None and isinstance(known, str) and known in ("", fingerprint(served))
+        return {
+            "truth": isinstance(known, str),
+            "index": self.index.healthy,
+            "triton": served is not None,
+            "models": fits and self.models.tokenizers_agree,
+        }
+
+    async def close(self) -> None:
+        """Finishes what was begun, then lets go of everything."""
+        await self.ingest.close()
+        await self.index.close()
+        await self.parser.close()
+        await self.guard.close()
+        await self.triton.close()
+        await self.truth.close()
+
+
+async def build(settings: RetrieverSettings) -> ServiceSpec:
+    """The retriever as the chassis runs it.
+
+    Raises:
+        TruthUnusable, MeshError: see `Retriever.open`.
+    """
+    return service_spec(await Retriever.open(settings))
+
+
+def service_spec(retriever: Retriever) -> ServiceSpec:
+    """What the chassis must know about the retriever."""
+    return ServiceSpec(
+        name="retriever",
+        grpc_services=(_RETRIEVER, _DOCUMENTS),
+        register=retriever.register,
+        readiness=retriever.readiness,
+        close=retriever.close,
+        peers={_RETRIEVER: frozenset({"gateway"}), _DOCUMENTS: frozenset({"gateway", "envoy"})},
+        unbounded=frozenset({f"/{_DOCUMENTS}/ImportDocuments"}),
+    )

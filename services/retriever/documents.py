@@ -1,0 +1,226 @@
+"""DocumentService: imports, reads, lists and deletes documents. For editors; a document of others is one that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import orjson
+from google.protobuf.timestamp_pb2 import Timestamp
+from ragmesh.identity.v1.principal_pb2 import Principal
+from ragmesh.retriever.v1 import document_service_pb2 as pb
+from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceServicer
+
+from services.mesh import context as call
+from services.mesh.errors import MeshError
+from services.mesh.log import get_logger
+from services.mesh.paging import Pager, page_size
+from services.retriever import truth_reads, truth_writes
+from services.retriever.canonical import DocumentRejected
+from services.retriever.index_keeper import IndexKeeper
+from services.retriever.ingest import Announced, Ingest
+from services.retriever.intake import Answer, Intake
+from services.retriever.records import DocumentKey, DocumentRecord, Reader
+from services.retriever.settings import RetrieverSettings
+from services.retriever.truth import Truth
+
+log = get_logger(__name__)
+
+_EDITOR = "editor"
+_DEFAULT_PAGE = 50
+_MAX_PAGE = 500
+
+
+def reader_of(principal: Principal) -> Reader:
+    """Whose rights count in a call."""
+    return Reader(principal.tenant, tuple(principal.labels))
+
+
+def timestamp(nanoseconds: int) -> Timestamp:
+    """A time of the store as it travels."""
+    made = Timestamp()
+    made.FromNanoseconds(nanoseconds)
+    return made
+
+
+class DocumentServicer(DocumentServiceServicer):
+    """See `proto/ragmesh/retriever/v1/document_service.proto`."""
+
+    def __init__(self, settings: RetrieverSettings, truth: Truth, index: IndexKeeper, ingest: Ingest, pager: Pager) -> None:
+        self._settings = settings
+        self._truth = truth
+        self._index = index
+        self._ingest = ingest
+        self._pager = pager
+        self._spool_folder: Path = settings.folder / "spool"
+
+    async def ImportDocuments(
+        self, request_iterator: AsyncIterator[pb.ImportDocumentsRequest], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[pb.ImportDocumentsResponse]:
+        """Stores documents, one after the other."""
+        reader = reader_of(call.require_role(_EDITOR))
+        intake = Intake(
+            reader.tenant,
+            self._spool_folder,
+            spool_bytes=self._settings.retriever_spool_bytes,
+            max_bytes=self._settings.retriever_max_document_bytes,
+            stored=lambda announced: self._is_stored(reader, announced),
+        )
+        try:
+            async for request in self._before_idle(request_iterator):
+                response = await self._step(reader, intake, request)
+                if response is not None:
+                    yield response
+            intake.end()
+        finally:
+            intake.release()
+            await asyncio.shield(self._index.settle())
+
+    async def _before_idle(self, requests: AsyncIterator[pb.ImportDocumentsRequest]) -> AsyncIterator[pb.ImportDocumentsRequest]:
+        iterator = aiter(requests)
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.retriever_import_idle_seconds):
+                    request = await anext(iterator)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise MeshError("DEADLINE_EXCEEDED", "the import stream was silent for too long") from None
+            yield request
+
+    async def _step(self, reader: Reader, intake: Intake, request: pb.ImportDocumentsRequest) -> pb.ImportDocumentsResponse | None:
+        try:
+            answer = await intake.take(request)
+            if answer is Answer.MORE:
+                return None
+            if answer is Answer.UNCHANGED:
+                return await self._unchanged(reader, intake.announced)
+            data = await asyncio.to_thread(intake.data)
+            intake.release()
+            stored = await self._ingest.store(intake.announced, data)
+        except DocumentRejected as rejected:
+            return _rejected(intake, rejected.reason, rejected.message)
+        except MeshError as error:
+            if error.reason == "IMPORT_OUT_OF_ORDER":
+                raise
+            return _rejected(intake, error.reason, error.message)
+        except Exception:
+            log.exception("import.failed", document=intake.announced.key.name)
+            return _rejected(intake, "INTERNAL", f"the import failed; the log has the cause under {call.request_id()}")
+        acked = pb.ImportAcked(
+            document=intake.announced.key.name,
+            version=stored.version_name,
+            chunk_count=stored.chunk_count,
+            quarantined_chunk_count=stored.quarantined_count,
+        )
+        return pb.ImportDocumentsResponse(acked=acked)
+
+    async def _is_stored(self, reader: Reader, announced: Announced) -> bool:
+        found = await self._truth.read(lambda connection: truth_reads.find_document(connection, reader, announced.key))
+        if found is None:
+            if await self._truth.read(lambda connection: truth_reads.document_exists(connection, announced.key)):
+                raise DocumentRejected("PERMISSION_DENIED", "a document of this name exists that you may not replace")
+            return False
+        return _same(found, announced, self._ingest.pipeline)
+
+    async def _unchanged(self, reader: Reader, announced: Announced) -> pb.ImportDocumentsResponse:
+        found = await self._find(reader, announced.key)
+        acked = pb.ImportAcked(
+            document=announced.key.name,
+            version=found.version_name,
+            unchanged=True,
+            chunk_count=found.chunk_count,
+            quarantined_chunk_count=found.quarantined_count,
+        )
+        return pb.ImportDocumentsResponse(acked=acked)
+
+    async def _find(self, reader: Reader, key: DocumentKey) -> DocumentRecord:
+        found = await self._truth.read(lambda connection: truth_reads.find_document(connection, reader, key))
+        if found is None:
+            raise truth_writes.document_not_found(key)
+        return found
+
+    async def GetDocument(
+        self, request: pb.GetDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.GetDocumentResponse:
+        """Reads what is known about a document."""
+        reader = reader_of(call.require_role(_EDITOR))
+        found = await self._find(reader, DocumentKey.parse(reader.tenant, request.name))
+        return pb.GetDocumentResponse(document=_document(found))
+
+    async def ListDocuments(
+        self, request: pb.ListDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListDocumentsResponse:
+        """Pages through a collection in the order of names."""
+        principal = call.require_role(_EDITOR)
+        reader = reader_of(principal)
+        # What the caller may read is part of the filter: other labels make another listing.
+        listing = f"documents of {request.parent} for {orjson.dumps(sorted(reader.labels)).decode()}"
+        position = self._pager.position(listing, principal, request.page_token)
+        after = str(position[0]) if position else ""
+        size = page_size(request.page_size, default=_DEFAULT_PAGE, most=_MAX_PAGE)
+        collection = request.parent.removeprefix("collections/")
+
+        def page(connection: Any) -> tuple[list[DocumentRecord], int]:
+            if truth_reads.find_collection(connection, reader.tenant, collection) is None:
+                raise collection_not_found(request.parent)
+            return truth_reads.list_documents(connection, reader, collection, after, size + 1)
+
+        found, total = await self._truth.read(page)
+        token = self._pager.token(listing, principal, [found[size - 1].key.document]) if len(found) > size else ""
+        documents = [_document(record) for record in found[:size]]
+        return pb.ListDocumentsResponse(documents=documents, next_page_token=token, total_size=total)
+
+    async def DeleteDocument(
+        self, request: pb.DeleteDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.DeleteDocumentResponse:
+        """Deletes a document with all its versions."""
+        reader = reader_of(call.require_role(_EDITOR))
+        key = DocumentKey.parse(reader.tenant, request.name)
+        await self._find(reader, key)
+        deleting = self._index.withdraw(lambda: self._truth.write(lambda connection: truth_writes.delete(connection, key)))
+        committed = await asyncio.shield(asyncio.ensure_future(deleting))
+        return pb.DeleteDocumentResponse(chunk_count=committed.chunk_count)
+
+
+def collection_not_found(name: str) -> MeshError:
+    """The one answer for a collection that is not there and one of another tenant."""
+    return MeshError("COLLECTION_NOT_FOUND", "there is no such collection", metadata={"collection": name})
+
+
+def _same(found: DocumentRecord, announced: Announced, pipeline: str) -> bool:
+    """The same bytes under other labels, or cut by an older release, are not the same document."""
+    return (found.sha256, found.media_type, found.announced_title, found.source_uri, found.labels, found.pipeline) == (
+        announced.sha256,
+        announced.media_type,
+        announced.title,
+        announced.source_uri,
+        announced.labels,
+        pipeline,
+    )
+
+
+def _rejected(intake: Intake, reason: str, message: str) -> pb.ImportDocumentsResponse:
+    log.info("import.rejected", document=intake.announced.key.name, reason=reason)
+    rejected = pb.ImportRejected(document=intake.announced.key.name, reason=reason, message=message)
+    return pb.ImportDocumentsResponse(rejected=rejected)
+
+
+def _document(record: DocumentRecord) -> pb.Document:
+    return pb.Document(
+        name=record.key.name,
+        version=record.version_name,
+        title=record.title,
+        media_type=record.media_type,
+        size_bytes=record.size_bytes,
+        sha256=record.sha256,
+        chunk_count=record.chunk_count,
+        source_uri=record.source_uri,
+        labels=record.labels,
+        create_time=timestamp(record.create_time),
+        update_time=timestamp(record.update_time),
+        quarantined_chunk_count=record.quarantined_count,
+    )

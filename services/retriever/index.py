@@ -1,0 +1,134 @@
+"""What the retriever asks of an index: a narrow protocol, and the file that says what an index was built from.
+
+An index may be lost at any time: the store of truth rebuilds it. It knows ids, collections, versions, terms and vectors; neither
+texts nor rights, which the store of truth joins to every hit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from services.retriever.records import IndexedChunk
+from services.retriever.terms import TERMS_VERSION
+
+DIMENSIONS = 256
+INDEX_FORMAT = 1
+"""Moves when an index of this release cannot be read by the one before, or the other way round."""
+
+# BM25, as Anserini sets it for passages.
+BM25_K1 = 0.9
+BM25_B = 0.4
+MEAN_TERMS = 90.0
+"""Terms of a chunk, on average; measured on the sample corpus. BM25 needs it to tell long chunks from short ones."""
+
+WeightedTerms = Sequence[tuple[str, float]]
+
+
+class IndexUnusable(RuntimeError):
+    """The index cannot be read or written; the store of truth has to rebuild it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that a leg found."""
+
+    id: int
+    score: float
+
+
+class VectorStore(Protocol):
+    """An index. Calls block: never on the loop. Searches may come from several threads, changes from one at a time.
+
+    Every method raises IndexUnusable where the index fails.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """The change of the store of truth that was on disk at the last flush."""
+        ...
+
+    def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
+        """Adds chunks, or replaces those of the same ids."""
+        ...
+
+    def delete_version(self, version: int) -> None:
+        """Forgets all chunks of a document version; none is fine."""
+        ...
+
+    def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> list[Hit]:
+        """The chunks of a collection with the largest dot product with `vector` (DIMENSIONS,), best first."""
+        ...
+
+    def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> list[Hit]:
+        """The chunks of a collection with the highest BM25 score above 0, best first."""
+        ...
+
+    def count(self) -> int:
+        """Chunks that it holds."""
+        ...
+
+    def flush(self, epoch: int) -> None:
+        """Returns once every change so far is on disk, and with it that the index stands at `epoch`."""
+        ...
+
+    def close(self) -> None:
+        """Ends the use of the index; flushes nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IndexMeta:
+    """What an index was built from. Beside the index, written at each flush."""
+
+    kind: str
+    instance: str
+    """Id of the store of truth."""
+    embedder: str
+    epoch: int
+    format: int = INDEX_FORMAT
+    terms_version: int = TERMS_VERSION
+    dimensions: int = DIMENSIONS
+
+    def at(self, epoch: int) -> IndexMeta:
+        """The same at another epoch."""
+        return replace(self, epoch=epoch)
+
+    def same_source(self, other: IndexMeta) -> bool:
+        """Whether both were built by the same rules from the same store; the epochs may differ."""
+        return self.at(0) == other.at(0)
+
+    def write(self, folder: Path) -> None:
+        """Replaces the file in `folder`, durably.
+
+        Raises:
+            IndexUnusable: where it cannot be written.
+        """
+        temporary = folder / "meta.json.new"
+        try:
+            with temporary.open("wb") as file:
+                file.write(orjson.dumps(asdict(self)))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(folder / "meta.json")
+        except OSError as error:
+            raise IndexUnusable(f"the index cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def read(cls, folder: Path) -> IndexMeta:
+        """The file in `folder`.
+
+        Raises:
+            IndexUnusable: where it is missing or cannot be read.
+        """
+        try:
+            return cls(**orjson.loads((folder / "meta.json").read_bytes()))
+        except (OSError, orjson.JSONDecodeError, TypeError) as error:
+            raise IndexUnusable(f"the index has no readable meta.json ({type(error).__name__})") from error

@@ -1,0 +1,285 @@
+"""Keeps the index in step with the store of truth: opens it, replays what it missed, rebuilds it, and answers while it is broken.
+
+Changes go: reserve ids in the truth (which names the version in the outbox), put the chunks into the index, commit in the truth. So
+the chunks are there before their version is current, and what a killed process left behind is named in the outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.mesh import telemetry
+from services.mesh.errors import MeshError
+from services.mesh.log import get_logger
+from services.retriever import truth_reads, truth_writes
+from services.retriever.edge_store import EdgeStore
+from services.retriever.exact_store import ExactStore
+from services.retriever.index import Hit, IndexMeta, IndexUnusable, VectorStore, WeightedTerms
+from services.retriever.records import Committed, IndexedChunk
+from services.retriever.truth import Truth
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+_KINDS: dict[str, type[EdgeStore] | type[ExactStore]] = {"edge": EdgeStore, "exact": ExactStore}
+_BATCH = 256
+_SETTLE_EVERY = 64
+"""Outbox rows after which the index is flushed, so that a restart has little to replay."""
+_REBUILD_PAUSE_SECONDS = 5.0
+
+
+def _in_batches(chunks: Iterable[IndexedChunk]) -> Iterable[list[IndexedChunk]]:
+    iterator = iter(chunks)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch
+
+
+class IndexKeeper:
+    """One index beside one store of truth.
+
+    Args:
+        kind: `edge` or `exact`.
+        fallback_chunks: most chunks that are held in memory while the index is broken.
+    """
+
+    def __init__(self, truth: Truth, folder: Path, kind: str, fallback_chunks: int) -> None:
+        self._truth = truth
+        self._folder = folder
+        self._kind = kind
+        self._fallback_chunks = fallback_chunks
+        self._searching = ThreadPoolExecutor(max_workers=2, thread_name_prefix="index-search")
+        self._changing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index-change")
+        self._turn = asyncio.Lock()
+        self._store: VectorStore | None = None
+        self._fallback: ExactStore | None = None
+        self._rebuilding: asyncio.Task[None] | None = None
+        self._unsettled = 0
+        self.epoch = 0
+        """The last change of the store of truth that searches see."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the index itself answers."""
+        return self._store is not None
+
+    async def open(self) -> None:
+        """Opens the index, or builds it where it is missing, damaged, behind or made by other rules."""
+        async with self._turn:
+            await self._change(self._open)
+
+    def _open(self) -> None:
+        for leftover in self._folder.parent.glob(f"{self._folder.name}.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            store: VectorStore = _KINDS[self._kind].open(self._folder)
+        except IndexUnusable as reason:
+            log.info("index.rebuild", reason=str(reason))
+            self._rebuild()
+            return
+        try:
+            with self._truth.beside() as connection:
+                epoch = int(truth_reads.meta(connection, "epoch"))
+                flushed = int(truth_reads.meta(connection, "flushed_epoch"))
+                wanted = self._meta(truth_reads.meta(connection, "embedder"), store.epoch)
+                if not IndexMeta.read(self._folder).same_source(wanted):
+                    raise IndexUnusable("it was built by other rules, from another store or with another embedder")
+                if not flushed <= store.epoch <= epoch:
+                    raise IndexUnusable(f"it stands at epoch {store.epoch}, the store of truth at {flushed} to {epoch}")
+                for _, version, current in truth_reads.outbox(connection):
+                    store.delete_version(version)
+                    if current:
+                        for batch in _in_batches(truth_reads.indexed_chunks(connection, wanted.embedder, version)):
+                            store.upsert(batch)
+                held, expected = store.count(), truth_reads.count_indexed(connection)
+                if held != expected:
+                    raise IndexUnusable(f"it holds {held} chunks, the store of truth {expected}")
+            store.flush(epoch)
+        except IndexUnusable as reason:
+            log.warning("index.rebuild", reason=str(reason))
+            store.close()
+            self._rebuild()
+            return
+        self._store, self.epoch = store, epoch
+
+    def _meta(self, embedder: str, epoch: int) -> IndexMeta:
+        return IndexMeta(self._kind, self._truth.instance, embedder, epoch)
+
+    def _rebuild(self) -> None:
+        """Builds the index anew beside the old one, then takes its place."""
+        fresh = self._folder.with_name(f"{self._folder.name}.{secrets.token_hex(4)}")
+        with self._truth.beside() as connection:
+            epoch = int(truth_reads.meta(connection, "epoch"))
+            embedder = truth_reads.meta(connection, "embedder")
+            store: VectorStore = _KINDS[self._kind].create(fresh, self._meta(embedder, epoch))
+            for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder)):
+                store.upsert(batch)
+        store.flush(epoch)
+        store.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        fresh.rename(self._folder)
+        self._store, self._fallback, self.epoch = _KINDS[self._kind].open(self._folder, trusted=True), None, epoch
+        log.info("index.built", chunks=self._store.count(), epoch=epoch)
+
+    async def publish(self, version: int, chunks: Sequence[IndexedChunk], commit: Callable[[], Awaitable[Committed]]) -> Committed:
+        """Puts the chunks of a version into the index, makes it current by `commit`, then forgets what that made stale.
+
+        A broken index changes nothing about that: it is rebuilt from what was committed. Changes come one at a time, so that no
+        rebuild falls between the two halves of one.
+        """
+        async with self._turn:
+            await self._attempt(lambda store: store.upsert(chunks))
+            try:
+                committed = await commit()
+            except BaseException:
+                await self._attempt(lambda store: store.delete_version(version))
+                raise
+            await self._advance(committed)
+        await self._settle_if_due()
+        return committed
+
+    async def withdraw(self, commit: Callable[[], Awaitable[Committed]]) -> Committed:
+        """Deletes a document by `commit`, then forgets its chunks, on disk before this returns."""
+        async with self._turn:
+            committed = await commit()
+            await self._advance(committed)
+        await self.settle()
+        return committed
+
+    async def _advance(self, committed: Committed) -> None:
+        for version in committed.stale:
+            await self._attempt(partial(_delete_version, version))
+        self.epoch = max(self.epoch, committed.epoch)
+        self._unsettled += 1
+
+    async def _settle_if_due(self) -> None:
+        if self._unsettled >= _SETTLE_EVERY:
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Flushes the index and clears what is flushed from the outbox."""
+        async with self._turn:
+            if self._store is None or self._unsettled == 0:
+                return
+            upto, epoch = await self._truth.read(_outbox_end)
+            self._unsettled = 0
+            if not await self._attempt(lambda store: store.flush(epoch)):
+                return
+            await self._truth.write(lambda connection: truth_writes.settle(connection, upto, epoch))
+
+    async def _attempt(self, change: Callable[[VectorStore], None]) -> bool:
+        store = self._store
+        if store is None:
+            return False
+        try:
+            with telemetry.span("store index write", ragmesh__store="index"):
+                await self._change(lambda: change(store))
+        except IndexUnusable as reason:
+            self._broken(store, reason)
+            return False
+        return True
+
+    async def _change(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._changing, work)
+
+    async def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> list[Hit]:
+        """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
+        return await self._search("dense", lambda store: store.dense(vector, collection, limit))
+
+    async def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> list[Hit]:
+        """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
+        return await self._search("sparse", lambda store: store.sparse(terms, collection, limit))
+
+    async def _search(self, leg: str, ask: Callable[[VectorStore], list[Hit]]) -> list[Hit]:
+        loop = asyncio.get_running_loop()
+        store = self._store
+        with telemetry.span(f"store index {leg}", ragmesh__store="index"):
+            if store is not None:
+                try:
+                    return await loop.run_in_executor(self._searching, ask, store)
+                except IndexUnusable as reason:
+                    self._broken(store, reason)
+            stand_in = await self._stand_in()
+            try:
+                return await loop.run_in_executor(self._searching, ask, stand_in)
+            except IndexUnusable as reason:
+                log.error("index.stand_in_failed", reason=str(reason))
+                raise _unavailable() from None
+
+    async def _stand_in(self) -> VectorStore:
+        async with self._turn:
+            if self._store is not None:
+                return self._store
+            if self._fallback is None or self._fallback.epoch != self.epoch:
+                self._fallback = await self._change(self._fill_fallback)
+            return self._fallback
+
+    def _fill_fallback(self) -> ExactStore:
+        with self._truth.beside() as connection:
+            if truth_reads.count_indexed(connection) > self._fallback_chunks:
+                raise _unavailable()
+            embedder = truth_reads.meta(connection, "embedder")
+            store = ExactStore.in_memory(self._meta(embedder, self.epoch))
+            for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder)):
+                store.upsert(batch)
+        return store
+
+    def _broken(self, store: VectorStore, reason: IndexUnusable) -> None:
+        if self._store is not store:
+            return
+        log.error("index.broken", reason=str(reason))
+        self._store = None
+        self._rebuilding = asyncio.create_task(self._repair(store), name="index-rebuild")
+
+    async def _repair(self, store: VectorStore) -> None:
+        while self._store is None:
+            try:
+                async with self._turn:
+                    await self._change(lambda: self._replace(store))
+            except (IndexUnusable, OSError, MeshError) as reason:
+                log.error("index.rebuild_failed", reason=str(reason))
+                await asyncio.sleep(_REBUILD_PAUSE_SECONDS)
+
+    def _replace(self, store: VectorStore) -> None:
+        try:
+            store.close()
+        except IndexUnusable as reason:
+            log.warning("index.close_failed", reason=str(reason))
+        self._rebuild()
+
+    async def close(self) -> None:
+        """Flushes and closes."""
+        if self._rebuilding is not None:
+            self._rebuilding.cancel()
+            await asyncio.gather(self._rebuilding, return_exceptions=True)
+        await self.settle()
+        async with self._turn:
+            if self._store is not None:
+                await self._attempt(lambda store: store.close())
+                self._store = None
+        self._searching.shutdown()
+        self._changing.shutdown()
+
+
+def _delete_version(version: int, store: VectorStore) -> None:
+    store.delete_version(version)
+
+
+def _outbox_end(connection: sqlite3.Connection) -> tuple[int, int]:
+    rows = truth_reads.outbox(connection)
+    return (rows[-1][0] if rows else 0), int(truth_reads.meta(connection, "epoch"))
+
+
+def _unavailable() -> MeshError:
+    return MeshError("STORE_UNAVAILABLE", "the index is being rebuilt", metadata={"store": "index"})

@@ -1,0 +1,146 @@
+"""The retriever's models in Triton: the tokenizer that measures text, the embedder that places it. Knows no document, no index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from ragmesh.evidence.v1.model_pb2 import ModelRef
+
+from services.mesh.errors import MeshError
+from services.retriever.chunking import Offsets
+from services.retriever.index import DIMENSIONS
+
+Kind = Literal["query", "passage"]
+
+_TOKENIZER = "tokenizer"
+_EMBEDDER = "embedder"
+_TOKENIZE_ROWS = 256
+_TOKENIZE_BYTES = 256 * 1024
+_PROBE_SECONDS = 3.0
+
+
+class InferenceClient(Protocol):
+    """What is needed of `services.mesh.triton.TritonClient`."""
+
+    async def infer(
+        self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], *, timeout: float
+    ) -> dict[str, NDArray[Any]]:
+        """One inference."""
+        ...
+
+    async def model_ref(self, model: str, inputs: Mapping[str, NDArray[Any]], *, timeout: float) -> ModelRef:
+        """What a model says it is."""
+        ...
+
+
+def _texts(values: Sequence[str]) -> NDArray[np.object_]:
+    return np.array([value.encode() for value in values], dtype=np.object_)
+
+
+def fingerprint(embedder: ModelRef) -> str:
+    """What two embedders share only if their vectors may be compared: SHA-256 over weights and tokenizer."""
+    return hashlib.sha256(f"{embedder.weights_sha256}\n{embedder.tokenizer_sha256}".encode()).hexdigest()
+
+
+class Models:
+    """Tokenizer and embedder.
+
+    Args:
+        batch: passages in one inference of the embedder.
+        seconds: how long one inference of an import may take.
+    """
+
+    def __init__(self, client: InferenceClient, *, batch: int, seconds: float) -> None:
+        self._client = client
+        self._batch = batch
+        self._seconds = seconds
+        self.embedder: ModelRef | None = None
+        """What the embedder said it was when it was last asked."""
+        self.tokenizers_agree = False
+        """Whether embedder and tokenizer then named the same tokenizer file."""
+
+    async def identify(self) -> ModelRef:
+        """Asks both models what they are, by a real inference of each.
+
+        Raises:
+            MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED.
+        """
+        query = {"text": _texts(["ready?"]).reshape(1, 1), "kind": _texts(["query"]).reshape(1, 1)}
+        try:
+            embedder = await self._client.model_ref(_EMBEDDER, query, timeout=_PROBE_SECONDS)
+            tokenizer = await self._client.model_ref(_TOKENIZER, {"text": _texts(["ready?"])}, timeout=_PROBE_SECONDS)
+        except MeshError:
+            self.embedder, self.tokenizers_agree = None, False
+            raise
+        self.embedder, self.tokenizers_agree = embedder, embedder.tokenizer_sha256 == tokenizer.tokenizer_sha256
+        return embedder
+
+    async def embed_query(self, text: str, *, timeout: float) -> NDArray[np.float32]:
+        """The vector of a question: (DIMENSIONS,), of length one or zero.
+
+        Raises:
+            MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED.
+        """
+        rows = await self._embed([text], "query", timeout)
+        return rows.reshape(DIMENSIONS)
+
+    async def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of passages: (len(texts), DIMENSIONS).
+
+        Raises:
+            MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED.
+        """
+        parts = [
+            await self._embed(texts[first : first + self._batch], "passage", self._seconds)
+            for first in range(0, len(texts), self._batch)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, DIMENSIONS), dtype=np.float32)
+
+    async def _embed(self, texts: Sequence[str], kind: Kind, timeout: float) -> NDArray[np.float32]:
+        inputs = {"text": _texts(texts).reshape(-1, 1), "kind": _texts([kind] * len(texts)).reshape(-1, 1)}
+        found = await self._client.infer(_EMBEDDER, inputs, ["embedding"], timeout=timeout)
+        rows = np.asarray(found.get("embedding"), dtype=np.float32)
+        if rows.shape != (len(texts), DIMENSIONS) or not np.isfinite(rows).all():
+            raise _broken(_EMBEDDER)
+        return rows
+
+    async def tokenize(self, texts: Sequence[str]) -> list[Offsets]:
+        """For each text the byte ranges of its tokens.
+
+        Raises:
+            MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED.
+        """
+        found: list[Offsets] = []
+        async for offsets, splits in self._token_batches(texts):
+            found.extend(offsets[start:end] for start, end in pairwise(splits))
+        return found
+
+    async def _token_batches(self, texts: Sequence[str]) -> AsyncIterator[tuple[Offsets, NDArray[np.int32]]]:
+        for batch in _batches(texts):
+            found = await self._client.infer(_TOKENIZER, {"text": _texts(batch)}, ["offsets", "row_splits"], timeout=self._seconds)
+            if "offsets" not in found or "row_splits" not in found or len(found["row_splits"]) != len(batch) + 1:
+                raise _broken(_TOKENIZER)
+            yield found["offsets"].reshape(-1, 2), found["row_splits"]
+
+
+def _batches(texts: Sequence[str]) -> list[list[str]]:
+    batches: list[list[str]] = []
+    size = 0
+    for text in texts:
+        if not batches or len(batches[-1]) >= _TOKENIZE_ROWS or size + len(text) > _TOKENIZE_BYTES:
+            batches.append([])
+            size = 0
+        batches[-1].append(text)
+        size += len(text)
+    return batches
+
+
+def _broken(model: str) -> MeshError:
+    return MeshError(
+        "MODEL_UNAVAILABLE", f"the model {model} answered with something else than it should", metadata={"model": model}
+    )

@@ -1,0 +1,64 @@
+"""The parser process: reads documents on standard input, answers with canonical texts on standard output, until its input ends.
+
+A process of its own, because a parser may loop, swell or crash on a hostile document, and the service must not. A frame is two
+big-endian uint32 lengths, a JSON header and a body. Knows no gRPC and holds no channel.
+"""
+
+from __future__ import annotations
+
+import resource
+import struct
+import sys
+from typing import BinaryIO
+
+import orjson
+
+from services.retriever.canonical import Block, BlockKind, CanonicalText, DocumentRejected
+from services.retriever.parsing import parse
+
+LENGTHS = struct.Struct(">II")
+
+
+def frame(header: dict[str, object], body: bytes) -> bytes:
+    """A message of either direction."""
+    head = orjson.dumps(header)
+    return LENGTHS.pack(len(head), len(body)) + head + body
+
+
+def unpack(header: bytes, body: bytes) -> CanonicalText:
+    """The canonical text in an answer.
+
+    Raises:
+        DocumentRejected: as the parser raised it.
+    """
+    answer = orjson.loads(header)
+    if "reason" in answer:
+        raise DocumentRejected(answer["reason"], answer["message"])
+    blocks = tuple(Block(BlockKind(kind), start, end, level) for kind, start, end, level in answer["blocks"])
+    return CanonicalText(body, blocks, answer["title"], answer["topic"])
+
+
+def _answer(media_type: str, data: bytes) -> bytes:
+    try:
+        parsed = parse(data, media_type)
+    except DocumentRejected as rejected:
+        return frame({"reason": rejected.reason, "message": rejected.message}, b"")
+    except MemoryError:
+        return frame({"reason": "DOCUMENT_TOO_LARGE", "message": "the document needs too much memory to be parsed: split it"}, b"")
+    blocks = [(block.kind.value, block.start, block.end, block.level) for block in parsed.blocks]
+    return frame({"title": parsed.title, "topic": parsed.topic, "blocks": blocks}, parsed.text)
+
+
+def serve(source: BinaryIO, sink: BinaryIO) -> None:
+    """Answers until `source` ends."""
+    while len(lengths := source.read(LENGTHS.size)) == LENGTHS.size:
+        head_size, body_size = LENGTHS.unpack(lengths)
+        header = orjson.loads(source.read(head_size))
+        sink.write(_answer(header["media_type"], source.read(body_size)))
+        sink.flush()
+
+
+if __name__ == "__main__":
+    limit = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,0 +1,235 @@
+"""A search: two legs at once, what they found joined with the store of truth, fused, spread over documents.
+
+A leg that fails or is late is left out and named; while one leg works a search answers. Knows no gRPC message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.mesh import telemetry
+from services.mesh.deadline import Budget
+from services.mesh.errors import MeshError
+from services.mesh.log import get_logger
+from services.retriever import truth_reads
+from services.retriever.fusion import fuse, spread
+from services.retriever.index import Hit
+from services.retriever.index_keeper import IndexKeeper
+from services.retriever.models import Models, fingerprint
+from services.retriever.query import Query
+from services.retriever.records import FoundChunk, Reader
+from services.retriever.truth import Truth
+from services.retriever.truth_writes import embedder_changed
+
+log = get_logger(__name__)
+
+MAX_FETCH = 1024
+"""Most hits that a leg is asked for, however many of them turn out to be hidden."""
+_WIDEN = 4
+_DENSE_SHARE = 0.6
+_RESERVE_SECONDS = 0.05  # for joining and answering
+
+
+class Leg(Enum):
+    """A part of a search."""
+
+    DENSE = "dense"
+    SPARSE = "sparse"
+    INDEX = "index"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A chunk with what the legs thought of it."""
+
+    chunk: FoundChunk
+    dense: float | None
+    sparse: float | None
+    fused: float
+
+
+@dataclass(slots=True)
+class Found:
+    """What a search brought."""
+
+    results: list[Result] = field(default_factory=list)
+    documents: int = 0
+    """Documents that were searched."""
+    epoch: int = 0
+    degraded: dict[Leg, str] = field(default_factory=dict)
+    """Leg that was left out -> ErrorReason."""
+    seconds: dict[Leg, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hits:
+    dense: list[Hit]
+    sparse: list[Hit]
+
+    def ids(self) -> list[int]:
+        return list({hit.id: None for leg in (self.dense, self.sparse) for hit in leg})
+
+    def exhausted(self, fetched: int) -> bool:
+        """Whether asking for more would bring nothing."""
+        return len(self.dense) < fetched and len(self.sparse) < fetched
+
+
+class Search:
+    """Searches collections.
+
+    Args:
+        dense_seconds: longest time of the dense leg.
+        overfetch: how many times more hits than wanted each leg brings.
+        per_document: chunks of one document that come before the best of the others. The rest moves behind them instead of being
+            dropped: a question that one document alone answers still gets all of its passages, and one that many documents answer
+            does not get eight passages of the longest.
+    """
+
+    def __init__(
+        self, truth: Truth, index: IndexKeeper, models: Models, *, dense_seconds: float, overfetch: int, per_document: int
+    ) -> None:
+        self._truth = truth
+        self._index = index
+        self._models = models
+        self._dense_seconds = dense_seconds
+        self._overfetch = overfetch
+        self._per_document = per_document
+        self._counts: dict[tuple[int, int, Reader], int] = {}
+
+    async def run(
+        self, reader: Reader, collection: str, query: Query, limit: int, dense_weight: float, budget: Budget
+    ) -> Found | None:
+        """The best `limit` passages that the reader may see; None where there is no such collection.
+
+        Raises:
+            MeshError: where no leg works.
+        """
+        scope, documents, embedder = await self._truth.read(lambda connection: self._scope(connection, reader, collection))
+        if scope is None:
+            return None
+        found = Found(documents=documents, epoch=self._index.epoch)
+        if not query.terms or not documents:
+            return found
+        if not self._index.healthy:
+            found.degraded[Leg.INDEX] = "STORE_UNAVAILABLE"
+        vector = asyncio.create_task(self._vector(query, embedder, budget)) if dense_weight > 0 else None
+        try:
+            await self._collect(found, reader, scope, query, limit, dense_weight, vector)
+        finally:
+            if vector is not None:
+                vector.cancel()
+                await asyncio.gather(vector, return_exceptions=True)
+        return found
+
+    def _scope(self, connection: sqlite3.Connection, reader: Reader, collection: str) -> tuple[int | None, int, str]:
+        scope = truth_reads.find_collection(connection, reader.tenant, collection)
+        embedder = truth_reads.meta(connection, "embedder")
+        if scope is None:
+            return None, 0, embedder
+        # Counting is the one thing here whose cost grows with the collection; it changes with the epoch only.
+        key = (int(truth_reads.meta(connection, "epoch")), scope, reader)
+        if key not in self._counts:
+            if len(self._counts) >= 1024:
+                self._counts.clear()
+            self._counts[key] = truth_reads.count_readable(connection, reader, scope)
+        return scope, self._counts[key], embedder
+
+    async def _vector(self, query: Query, embedder: str, budget: Budget) -> NDArray[np.float32]:
+        seconds = budget.share(_DENSE_SHARE, cap=self._dense_seconds, reserve=_RESERVE_SECONDS)
+        async with asyncio.timeout(seconds):
+            served = self._models.embedder or await self._models.identify()
+            if fingerprint(served) != embedder:
+                raise embedder_changed(embedder, fingerprint(served))
+            return await self._models.embed_query(query.text, timeout=seconds)
+
+    async def _collect(
+        self,
+        found: Found,
+        reader: Reader,
+        scope: int,
+        query: Query,
+        limit: int,
+        dense_weight: float,
+        vector: asyncio.Task[NDArray[np.float32]] | None,
+    ) -> None:
+        fetch = min(limit * self._overfetch, MAX_FETCH)
+        while True:
+            hits = await self._both(found, scope, query, fetch, dense_weight, vector)
+            visible = await self._truth.read(partial(truth_reads.visible_chunks, reader=reader, collection=scope, ids=hits.ids()))
+            if len(visible) >= limit or fetch >= MAX_FETCH or hits.exhausted(fetch):
+                break
+            # Much of what was found is hidden from this reader: look further down.
+            fetch = min(fetch * _WIDEN, MAX_FETCH)
+        found.results = self._rank(hits, visible, dense_weight)[:limit]
+
+    async def _both(
+        self,
+        found: Found,
+        scope: int,
+        query: Query,
+        fetch: int,
+        dense_weight: float,
+        vector: asyncio.Task[NDArray[np.float32]] | None,
+    ) -> _Hits:
+        async def dense() -> list[Hit]:
+            if vector is None:
+                return []
+            row = await asyncio.shield(vector)
+            # A question without a single known word has no direction.
+            return await self._index.dense(row, scope, fetch) if row.any() else []
+
+        async def sparse() -> list[Hit]:
+            return await self._index.sparse(query.terms, scope, fetch)
+
+        wanted: list[tuple[Leg, Callable[[], Awaitable[list[Hit]]]]] = []
+        if vector is not None:
+            wanted.append((Leg.DENSE, dense))
+        if dense_weight < 1 or vector is None:
+            wanted.append((Leg.SPARSE, sparse))
+        answers = dict(
+            zip((leg for leg, _ in wanted), await asyncio.gather(*(self._leg(found, *leg) for leg in wanted)), strict=True)
+        )
+        if Leg.SPARSE not in answers and isinstance(answers[Leg.DENSE], MeshError):
+            answers[Leg.SPARSE] = await self._leg(found, Leg.SPARSE, sparse)
+        if all(isinstance(answer, MeshError) for answer in answers.values()):
+            raise next(answer for answer in reversed(answers.values()) if isinstance(answer, MeshError))
+        return _Hits(_hits(answers.get(Leg.DENSE)), _hits(answers.get(Leg.SPARSE)))
+
+    async def _leg(self, found: Found, leg: Leg, ask: Callable[[], Awaitable[list[Hit]]]) -> list[Hit] | MeshError:
+        begun = time.monotonic()
+        try:
+            with telemetry.span(f"retriever.{leg.value}"):
+                return await ask()
+        except MeshError as error:
+            failure = error
+        except TimeoutError:
+            failure = MeshError("DEADLINE_EXCEEDED", f"the {leg.value} leg took too long")
+        finally:
+            found.seconds[leg] = found.seconds.get(leg, 0.0) + time.monotonic() - begun
+        if leg not in found.degraded:
+            log.warning("search.degraded", leg=leg.value, reason=failure.reason)
+        found.degraded[leg] = failure.reason
+        return failure
+
+    def _rank(self, hits: _Hits, visible: dict[int, FoundChunk], dense_weight: float) -> list[Result]:
+        # Ranks are counted among what the reader may see: hidden documents move nothing.
+        dense = {hit.id: hit.score for hit in hits.dense if hit.id in visible}
+        sparse = {hit.id: hit.score for hit in hits.sparse if hit.id in visible}
+        fused = fuse(list(dense), list(sparse), dense_weight)
+        # Equal scores are ordered by id, so that the same search gives the same order.
+        ranked = sorted(fused, key=lambda chunk: (-fused[chunk], chunk))
+        results = [Result(visible[chunk], dense.get(chunk), sparse.get(chunk), fused[chunk]) for chunk in ranked]
+        return spread(results, lambda result: result.chunk.document_id, self._per_document)
+
+
+def _hits(answer: Sequence[Hit] | MeshError | None) -> list[Hit]:
+    return [] if answer is None or isinstance(answer, MeshError) else list(answer)

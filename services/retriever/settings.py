@@ -1,0 +1,85 @@
+"""Settings of the retriever, beside those that every service has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from services.mesh.settings import MeshSettings
+from services.retriever.chunking import ChunkSizes
+
+
+class RetrieverSettings(MeshSettings):
+    """What the retriever is told at start; environment variables `RAGMESH_RETRIEVER_...`."""
+
+    retriever_index: Literal["edge", "exact"] = "edge"
+    """Index of the chunks: `edge` is qdrant-edge, `exact` SQLite FTS5 and a scan of all vectors (slow, and always right)."""
+
+    retriever_chunk_tokens: Annotated[int, Field(ge=32, le=1024)] = 220
+    """Length that chunks aim at, in tokens of the mesh's tokenizer."""
+
+    retriever_chunk_max_tokens: Annotated[int, Field(ge=48, le=1024)] = 320
+    """Longest chunk, in tokens. Only a sentence that is longer alone is cut."""
+
+    retriever_max_document_bytes: Annotated[int, Field(ge=1024, le=256 * 1024 * 1024)] = 32 * 1024 * 1024
+    """Largest document that may be imported."""
+
+    retriever_spool_bytes: Annotated[int, Field(ge=4096, le=64 * 1024 * 1024)] = 1024 * 1024
+    """Bytes of a coming document that stay in memory; what is beyond goes to a file."""
+
+    retriever_former_versions: Annotated[int, Field(ge=0, le=100)] = 2
+    """Former versions of a document that are kept, so that passages of older answers can still be shown."""
+
+    retriever_import_idle_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """How long an import stream may be silent."""
+
+    retriever_concurrent_imports: Annotated[int, Field(ge=1, le=16)] = 2
+    """Documents that are parsed and embedded at a time, over all streams."""
+
+    retriever_parse_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """How long parsing one document may take."""
+
+    retriever_parser_memory_bytes: Annotated[int, Field(ge=256 * 1024 * 1024)] = 2 * 1024 * 1024 * 1024
+    """Address space of the parser process."""
+
+    retriever_embed_batch: Annotated[int, Field(ge=1, le=64)] = 32
+    """Passages that are embedded in one inference."""
+
+    retriever_model_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    """How long one inference of an import may take."""
+
+    retriever_guard_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    """How long the guard may take for one batch of passages of an import."""
+
+    retriever_dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Weight of the dense leg in the fusion where a search names none; the BM25 leg has 1 minus it."""
+
+    retriever_dense_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """Longest time that the dense leg of a search may take; BM25 alone answers after it."""
+
+    retriever_overfetch: Annotated[int, Field(ge=1, le=16)] = 4
+    """How many times more hits than wanted each leg brings, because some may not be current or readable."""
+
+    retriever_chunks_per_document: Annotated[int, Field(ge=1, le=64)] = 3
+    """Chunks of one document that come before the best of the others. More follow behind, where there is room."""
+
+    retriever_fallback_chunks: Annotated[int, Field(ge=0, le=1_000_000)] = 50_000
+    """Up to this many chunks the exact store answers in memory while a broken index is rebuilt."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RetrieverSettings:
+        if self.retriever_chunk_max_tokens < self.retriever_chunk_tokens:
+            raise ValueError("retriever_chunk_max_tokens must not be less than retriever_chunk_tokens")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Everything that the retriever keeps."""
+        return self.data_dir / "retriever"
+
+    @property
+    def chunk_sizes(self) -> ChunkSizes:
+        """How long chunks are."""
+        return ChunkSizes(self.retriever_chunk_tokens, self.retriever_chunk_max_tokens)

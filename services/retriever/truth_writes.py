@@ -1,0 +1,207 @@
+"""Changes of the store of truth: functions on a connection, each run as one transaction by its caller.
+
+The outbox names versions whose chunks the index may not agree with. A row is written before the index is touched and goes away only
+once the index has the change on disk, so that a killed process always knows what to look at again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from services.mesh.errors import MeshError
+from services.retriever.records import Committed, DocumentKey, NewVersion, Reserved
+from services.retriever.truth_reads import meta
+
+
+def _set(connection: sqlite3.Connection, key: str, value: int | str) -> None:
+    connection.execute("UPDATE meta SET value = ? WHERE key = ?", (str(value), key))
+
+
+def _take(connection: sqlite3.Connection, key: str, count: int) -> int:
+    first = int(meta(connection, key))
+    _set(connection, key, first + count)
+    return first
+
+
+def _next_epoch(connection: sqlite3.Connection) -> int:
+    epoch = int(meta(connection, "epoch")) + 1
+    _set(connection, "epoch", epoch)
+    return epoch
+
+
+def _announce(connection: sqlite3.Connection, version: int) -> None:
+    connection.execute("INSERT INTO outbox (version_id) VALUES (?)", (version,))
+
+
+def reserve(connection: sqlite3.Connection, key: DocumentKey, chunks: int) -> Reserved:
+    """Ids for a version with `chunks` indexed chunks; makes the collection where it is missing. Ids are never given twice."""
+    connection.execute(
+        "INSERT INTO collection (tenant, name, create_time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (key.tenant, key.collection, time.time_ns()),
+    )
+    row = connection.execute("SELECT id FROM collection WHERE tenant = ? AND name = ?", (key.tenant, key.collection)).fetchone()
+    version = _take(connection, "next_version", 1)
+    _announce(connection, version)
+    return Reserved(version, _take(connection, "next_chunk", chunks), int(row[0]))
+
+
+def commit(connection: sqlite3.Connection, new: NewVersion, reserved: Reserved, keep: int) -> Committed:
+    """Makes a version the current one of its document, whole.
+
+    Args:
+        keep: former versions that stay readable.
+
+    Raises:
+        MeshError: EMBEDDER_CHANGED where the store's vectors come from another embedder.
+    """
+    _claim_embedder(connection, new.embedder)
+    now = time.time_ns()
+    connection.execute(
+        "INSERT INTO document (collection_id, name, create_time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (reserved.collection, new.key.document, now),
+    )
+    row = connection.execute(
+        "SELECT id, current_version FROM document WHERE collection_id = ? AND name = ?", (reserved.collection, new.key.document)
+    ).fetchone()
+    document, former = int(row["id"]), row["current_version"]
+    _insert_version(connection, new, reserved, document, now)
+    # Once more: the row that `reserve` wrote may be settled already.
+    _announce(connection, reserved.version)
+    connection.execute("UPDATE document SET current_version = ? WHERE id = ?", (reserved.version, document))
+    connection.execute("DELETE FROM label WHERE document_id = ?", (document,))
+    connection.executemany("INSERT INTO label VALUES (?, ?)", [(document, label) for label in sorted(set(new.labels))])
+    stale: tuple[int, ...] = ()
+    if former is not None:
+        stale = (int(former),)
+        _announce(connection, int(former))
+        connection.execute("DELETE FROM embedding WHERE chunk_id IN (SELECT id FROM chunk WHERE version_id = ?)", (former,))
+    connection.execute(
+        "DELETE FROM version WHERE document_id = :document AND id NOT IN"
+        " (SELECT id FROM version WHERE document_id = :document ORDER BY id = :current DESC, id DESC LIMIT :keep)",
+        {"document": document, "current": reserved.version, "keep": keep + 1},
+    )
+    return Committed(_next_epoch(connection), stale, len(new.chunks))
+
+
+def _claim_embedder(connection: sqlite3.Connection, embedder: str) -> None:
+    known = meta(connection, "embedder")
+    if not known:
+        _set(connection, "embedder", embedder)
+    elif known != embedder:
+        raise embedder_changed(known, embedder)
+
+
+def embedder_changed(indexed: str, served: str) -> MeshError:
+    """The error for vectors of one embedder and queries of another: comparing the two would be noise."""
+    return MeshError(
+        "EMBEDDER_CHANGED",
+        "the documents were embedded by another model than the one that is served: stop the retriever and run"
+        " `python -m services.retriever rebuild`",
+        metadata={"index_embedder": indexed, "served_embedder": served},
+    )
+
+
+def _insert_version(connection: sqlite3.Connection, new: NewVersion, reserved: Reserved, document: int, now: int) -> None:
+    connection.execute(
+        """
+        INSERT INTO version (id, uid, document_id, title, topic, announced_title, media_type, size_bytes, sha256, source_uri,
+            pipeline, canonical, chunk_count, quarantined_count, create_time)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (
+            reserved.version,
+            new.uid,
+            document,
+            new.title,
+            new.topic,
+            new.announced_title,
+            new.media_type,
+            new.size_bytes,
+            new.sha256,
+            new.source_uri,
+            new.pipeline,
+            new.canonical,
+            len(new.chunks),
+            len(new.quarantined),
+            now,
+        ),
+    )
+    ids = range(reserved.first_chunk, reserved.first_chunk + len(new.chunks))
+    connection.executemany(
+        "INSERT INTO chunk (id, version_id, ordinal, uid, range_start, range_end, title_path, text, tokens, quarantined)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                chunk_id,
+                reserved.version,
+                chunk.ordinal,
+                chunk.uid,
+                chunk.start,
+                chunk.end,
+                orjson.dumps(chunk.title_path).decode(),
+                chunk.text,
+                chunk.tokens,
+                chunk.ordinal in new.quarantined,
+            )
+            for chunk_id, chunk in zip(ids, new.chunks, strict=True)
+        ],
+    )
+    kept = [chunk_id for chunk_id, chunk in zip(ids, new.chunks, strict=True) if chunk.ordinal not in new.quarantined]
+    connection.executemany(
+        "INSERT INTO embedding (chunk_id, embedder, vector) VALUES (?, ?, ?)",
+        [(chunk_id, new.embedder, _blob(vector)) for chunk_id, vector in zip(kept, new.vectors, strict=True)],
+    )
+
+
+def _blob(vector: NDArray[np.float32]) -> bytes:
+    return np.ascontiguousarray(vector, dtype=np.float32).tobytes()
+
+
+def delete(connection: sqlite3.Connection, key: DocumentKey) -> Committed:
+    """Deletes a document with all its versions; the caller has asked whether it may be read.
+
+    Raises:
+        MeshError: DOCUMENT_NOT_FOUND.
+    """
+    row = connection.execute(
+        "SELECT document.id, current_version, chunk_count FROM collection JOIN document ON collection_id = collection.id"
+        " JOIN version ON version.id = current_version WHERE tenant = ? AND collection.name = ? AND document.name = ?",
+        (key.tenant, key.collection, key.document),
+    ).fetchone()
+    if row is None:
+        raise document_not_found(key)
+    _announce(connection, row["current_version"])
+    connection.execute("DELETE FROM document WHERE id = ?", (row["id"],))
+    return Committed(_next_epoch(connection), (row["current_version"],), row["chunk_count"])
+
+
+def document_not_found(key: DocumentKey) -> MeshError:
+    """The one answer for a document that is not there and one that the caller may not read."""
+    return MeshError("DOCUMENT_NOT_FOUND", "there is no such document", metadata={"document": key.name})
+
+
+def settle(connection: sqlite3.Connection, upto: int, epoch: int) -> None:
+    """The index has every change up to outbox row `upto` on disk, and stands at `epoch`."""
+    connection.execute("DELETE FROM outbox WHERE seq <= ?", (upto,))
+    _set(connection, "flushed_epoch", epoch)
+
+
+def add_vectors(connection: sqlite3.Connection, embedder: str, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
+    """Vectors of another embedder beside those in use; `adopt` makes them the ones in use."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO embedding (chunk_id, embedder, vector) VALUES (?, ?, ?)",
+        [(chunk_id, embedder, _blob(vector)) for chunk_id, vector in zip(ids, vectors, strict=True)],
+    )
+
+
+def adopt(connection: sqlite3.Connection, embedder: str) -> int:
+    """From now on the vectors of `embedder` count; those of others are deleted. Returns the new epoch."""
+    connection.execute("DELETE FROM embedding WHERE embedder <> ?", (embedder,))
+    _set(connection, "embedder", embedder)
+    return _next_epoch(connection)
