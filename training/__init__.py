@@ -1,7 +1,7 @@
 """From-scratch training of the models that Triton serves: data, recipes, evaluation, export.
 
-Importing this package puts `deploy/triton/lib` on the import path, because a model must be trained on exactly the text analysis that
-serves it. Nothing here is imported by a service. Torch is needed by the recipes only, not by this package itself.
+Importing this package puts `deploy/triton/lib` on the import path, because a model must be trained on exactly the text analysis
+that serves it. Nothing here is imported by a service. Torch is needed by the recipes only, not by this package itself.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Lists of candidate sentences for the answerer: questions beside the passages that a search would have handed over.
 
-A question comes with its own passage among others that BM25 finds, or with passages of other articles only (nothing to answer from),
-or, for the unanswerable questions of SQuAD 2.0, with its own passage that does not hold the answer. Features are read here, once.
+A question comes with its own passage among others that BM25 finds, or with passages of other articles only (no answer there), or,
+for the unanswerable questions of SQuAD 2.0, with its own passage that lacks the answer. Features are read here, once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ragmesh_models import sentences
 from ragmesh_models.features import NAMES, FeatureReader, Passage, read_passage
 from ragmesh_models.lexical import MAX_IDF, IdfTable, words_of
 from ragmesh_models.questions import read_question
+
 from training import reading_sets
 from training.bm25 import Bm25
 from training.open_text import documents
@@ -29,6 +30,7 @@ SEED = 20260721
 CHUNK_CHARS = 1_400
 MAX_PASSAGES = 8
 IDF_STEMS = 48_000
+NO_OVERLAP_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,18 @@ class Pool:
         found = self.index.top(row.question, 40)
         own = title_key(row.title)
         if case == "elsewhere":
+            # A dense search also hands over passages that share no word with the question; so does a small knowledge base.
+            if rng.random() < NO_OVERLAP_SHARE:
+                middle = rng.randrange(len(self.texts))
+                found = [i for i in range(middle, middle + MAX_PASSAGES) if i < len(self.texts)]
+            elif rng.random() < NO_OVERLAP_SHARE:
+                found = found[rng.randint(5, 30) :]
             chosen = [i for i in found if title_key(self.titles[i]) != own]
             answers = [row.passage[a:b] for a, b in row.answers]
             # By chance another article may hold the answer too: such a passage is no proof of absence.
-            chosen = [i for i in chosen if not any(len(a) > 3 and a in self.texts[i] for a in answers)][: rng.randint(3, MAX_PASSAGES)]
+            chosen = [i for i in chosen if not any(len(a) > 3 and a in self.texts[i] for a in answers)][
+                : rng.randint(3, MAX_PASSAGES)
+            ]
         else:
             others = [i for i in found if i != asked.chunk][: rng.randint(0, MAX_PASSAGES - 1)]
             order = {i: rank for rank, i in enumerate(found)}
@@ -164,7 +174,10 @@ def pools(data: DataFolder, idf: IdfTable) -> tuple[Pool, Pool]:
     known = gram_set({row.passage for row in kept})
     clean = {passage: not shares(passage, known) for passage in {row.passage for row in rows if not held_out(row.title)}}
     training = [row for row in rows if not held_out(row.title) and clean[row.passage]]
-    side = [[pair for pair in wiki if held_out(pair[0]) == wanted and not (shares(pair[1], known) and not wanted)] for wanted in (False, True)]
+    side = [
+        [pair for pair in wiki if held_out(pair[0]) == wanted and not (shares(pair[1], known) and not wanted)]
+        for wanted in (False, True)
+    ]
     return Pool(training, side[0], idf), Pool(kept, side[1], idf)
 
 

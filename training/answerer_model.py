@@ -3,6 +3,8 @@
 It sees features only, never words. Sizes are small enough that a list of hundreds costs under a millisecond.
 """
 
+# mypy: allow-subclassing-any
+# Torch is installed for training only, so that the type checker of the other parts sees none of it.
 from __future__ import annotations
 
 import torch
@@ -34,7 +36,10 @@ class ListwiseAnswerer(nn.Module):
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, features: Tensor, kind: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """features (b, n, F); kind (b,); mask (b, n), 1 where a sentence stands. -> scores (b, n), support (b, n), answerable (b,)"""
+        """features (b, n, F); kind (b,); mask (b, n), 1 where a sentence stands.
+
+        -> scores (b, n), support (b, n), answerable (b,)
+        """
         present = mask[:, :, None]  # (b, n, 1)
         asked = self.kind(kind)  # (b, 16)
         x = torch.cat([(features - self.mean) / self.scale, asked[:, None].expand(-1, features.shape[1], -1)], dim=-1)

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ragmesh_models.features import NAMES
+from ragmesh_models.features import NAMES, FeatureReader, read_passage
+from ragmesh_models.lexical import IdfTable
+from ragmesh_models.questions import read_question
 from torch import Tensor
 from torch.nn import functional
-from training import MODEL_REPOSITORY, ROOT
-from training.answerer_data import Listing, Pool, background, listings, pools
+
+from training import MODEL_REPOSITORY, ROOT, cards, parity, span_recipe
+from training.answerer_data import Asked, Listing, Pool, background, listings, pools
 from training.answerer_model import ListwiseAnswerer, SingleList
 from training.progress import Run
 from training.sources import DataFolder
@@ -35,6 +38,10 @@ ELSEWHERE_SHARE = 0.7
 SOURCE_WEIGHT = {"medquad": 0.4, "fairytaleqa": 0.5, "covidqa": 0.7}
 # Of the answerable questions of the tuning half, this share may be refused at the threshold.
 REFUSED_SHARE = 0.08
+
+
+# Of each list: the score and the support logit of each sentence, and the answerability logit.
+Outputs = list[tuple[NDArray[np.float32], NDArray[np.float32], float]]
 
 
 def collate(lists: list[Listing]) -> dict[str, Tensor]:
@@ -76,9 +83,9 @@ def loss_of(model: ListwiseAnswerer, batch: dict[str, Tensor]) -> Tensor:
     )
 
 
-def run_model(model: ListwiseAnswerer, lists: list[Listing]) -> list[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
+def run_model(model: ListwiseAnswerer, lists: list[Listing]) -> Outputs:
     model.eval()
-    found: list[tuple[NDArray[np.float32], NDArray[np.float32], float]] = []
+    found: Outputs = []
     with torch.no_grad():
         for at in range(0, len(lists), 256):
             part = lists[at : at + 256]
@@ -111,7 +118,7 @@ def fit(model: ListwiseAnswerer, lists: list[Listing], tune: list[Listing], run:
                 group["lr"] = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps)))
             loss = loss_of(model, collate([lists[i] for i in chosen]))
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
             optimiser.step()
             step += 1
@@ -122,8 +129,10 @@ def fit(model: ListwiseAnswerer, lists: list[Listing], tune: list[Listing], run:
         run.log(step, tune_right_sentence=right / max(1, asked))
 
 
-def right_sentence(lists: list[Listing], outputs: list[tuple[NDArray[np.float32], NDArray[np.float32], float]]) -> tuple[int, int]:
-    hits = [bool(one.gold[: len(out[0])][int(np.argmax(out[0]))]) for one, out in zip(lists, outputs, strict=True) if one.gold.any()]
+def right_sentence(lists: list[Listing], outputs: Outputs) -> tuple[int, int]:
+    hits = [
+        bool(one.gold[: len(out[0])][int(np.argmax(out[0]))]) for one, out in zip(lists, outputs, strict=True) if one.gold.any()
+    ]
     return sum(hits), len(hits)
 
 
@@ -136,10 +145,10 @@ def platt(logits: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[flo
     def closure() -> Tensor:
         optimiser.zero_grad()
         loss = functional.binary_cross_entropy_with_logits(values[0] * x + values[1], y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    optimiser.step(closure)
     return float(values[0]), float(values[1])
 
 
@@ -147,12 +156,14 @@ def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
-def calibrate(lists: list[Listing], outputs: list[tuple[NDArray[np.float32], NDArray[np.float32], float]]) -> dict[str, Any]:
+def calibrate(lists: list[Listing], outputs: Outputs) -> dict[str, Any]:
     """Platt scaling of both probabilities on the tuning half, and the threshold."""
     whole = np.array([out[2] for out in outputs], dtype=np.float64)
     labels = np.array([one.case == "answerable" for one in lists], dtype=np.float64)
     decision = platt(whole, labels)
-    best = [(float(out[1][k]), float(one.gold[k])) for one, out in zip(lists, outputs, strict=True) for k in np.argsort(-out[0])[:3]]
+    best = [
+        (float(out[1][k]), float(one.gold[k])) for one, out in zip(lists, outputs, strict=True) for k in np.argsort(-out[0])[:3]
+    ]
     support = platt(np.array([b for b, _ in best]), np.array([g for _, g in best]))
     probabilities = _sigmoid(decision[0] * whole + decision[1])
     counted = np.array([one.case == "answerable" and one.source != "medquad" for one in lists])
@@ -164,9 +175,7 @@ def calibrate(lists: list[Listing], outputs: list[tuple[NDArray[np.float32], NDA
     }
 
 
-def grade(
-    lists: list[Listing], outputs: list[tuple[NDArray[np.float32], NDArray[np.float32], float]], config: dict[str, Any]
-) -> dict[str, Any]:
+def grade(lists: list[Listing], outputs: Outputs, config: dict[str, Any]) -> dict[str, Any]:
     """Right sentence by source, and how often each case is answered at the threshold."""
     scale, shift = config["decision"]["scale"], config["decision"]["shift"]
     probability = _sigmoid(scale * np.array([out[2] for out in outputs], dtype=np.float64) + shift)
@@ -207,9 +216,33 @@ def export(model: ListwiseAnswerer, target: Path) -> None:
     )
 
 
+def write_parity(model: ListwiseAnswerer, idf: IdfTable, config: dict[str, Any], folder: Path) -> None:
+    """What torch gives for the features of a fixed question."""
+    passages = [read_passage(text, title, n) for n, (text, title) in enumerate(zip(parity.PASSAGES, parity.TITLES, strict=True))]
+    question = read_question(parity.QUESTION, idf)
+    matrix = FeatureReader(question, passages, idf).matrix()
+    with torch.no_grad():
+        scores, support, answerable = SingleList(model).eval()(torch.from_numpy(matrix), torch.tensor([question.kind]))
+    logit = np.asarray(answerable.numpy(), dtype=np.float64)
+    probability = _sigmoid(config["decision"]["scale"] * logit + config["decision"]["shift"])
+    parity.write(
+        folder,
+        1e-4,
+        question=parity.QUESTION,
+        passages=list(parity.PASSAGES),
+        titles=list(parity.TITLES),
+        kind=question.kind,
+        features=matrix,
+        scores=scores.numpy(),
+        support=support.numpy(),
+        answerable=answerable.numpy(),
+        decision=float(probability[0]),
+    )
+
+
 def split_listings(held: Pool, run: Run) -> tuple[list[Listing], list[Listing]]:
     """The held-out lists as a tuning and a test half, by article."""
-    halves: tuple[list, list] = ([], [])
+    halves: tuple[list[Asked], list[Asked]] = ([], [])
     for asked in held.asked:
         halves[len(title_key(asked.row.title)) % 2].append(asked)
     found: list[list[Listing]] = []
@@ -238,6 +271,10 @@ def train(data: DataFolder, preset: str = "cpu") -> dict[str, Any]:
     export(model, TARGET / "ranker.onnx")
     idf.dump(TARGET / "idf.bin")
     (TARGET / "answerer.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    # The background frequencies are loaded again: the served table is rounded.
+    write_parity(model, IdfTable.load(TARGET / "idf.bin"), config, TARGET)
+    metrics["short_answers"] = span_recipe.train(data, preset)
+    cards.write("answerer", metrics, data.used)
     run.finish(metrics)
     print(json.dumps(metrics, indent=1), flush=True)
     return metrics

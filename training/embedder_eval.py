@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from training import reading_sets
 from training.bm25 import Bm25
 from training.open_text import documents
@@ -84,7 +85,7 @@ def _metrics(ranked: list[list[int]], gold: list[set[int]]) -> dict[str, float]:
 def _fuse(sparse: NDArray[np.float32], dense: NDArray[np.float32], weight: float) -> list[int]:
     """Weighted sum of both scores, each divided by its best."""
     total = sparse / max(1e-6, float(sparse.max())) + weight * dense / max(1e-6, float(dense.max()))
-    return np.argsort(-total, kind="stable")[:DEPTH].tolist()
+    return [int(index) for index in np.argsort(-total, kind="stable")[:DEPTH]]
 
 
 def grade(bench: Bench, embed: Embed, index: Bm25, weight: float = 0.5) -> dict[str, dict[str, float]]:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ragmesh_models.embedding import DIMENSIONS, Embedder, TextRows
+from ragmesh_models.embedding import DIMENSIONS, KINDS, Embedder, TextRows
 from ragmesh_models.tokens import TextTokenizer
 from torch import Tensor
-from training import MODEL_REPOSITORY, ROOT
+
+from training import MODEL_REPOSITORY, ROOT, cards, parity
 from training.bm25 import Bm25
 from training.embedder_eval import benches, grade
 from training.embedder_model import QuantisedEmbedder, SumEmbedder
@@ -123,7 +124,7 @@ def fit(model: SumEmbedder, pairs: list[Pair], sides: tuple[Side, Side], minutes
         queries, passages = (model(*_thinned(*side.batch(chosen)), kind) for kind, side in enumerate(sides))
         loss = model.loss(queries, passages, _not_negatives(pairs, chosen, keys, asked))
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         step += 1
         # A stopped machine must not eat the schedule: one step counts for five seconds at most.
@@ -152,6 +153,18 @@ def export(model: SumEmbedder, target: Path) -> None:
     )
 
 
+def write_parity(model: SumEmbedder, rows: TextRows, folder: Path) -> None:
+    """What torch gives for the quantised weights."""
+    quantised = QuantisedEmbedder(model).eval()
+    found: list[dict[str, Any]] = []
+    for kind, text in parity.TEXTS:
+        ids, often = rows(text)
+        with torch.no_grad():
+            vector = quantised(torch.from_numpy(ids)[None], torch.from_numpy(often)[None], torch.tensor([KINDS.index(kind)]))
+        found.append({"kind": kind, "text": text, "embedding": vector[0].numpy()})
+    parity.write(folder, 2e-5, rows=found)
+
+
 def train(data: DataFolder, preset: str = "cpu", minutes: float | None = None) -> dict[str, Any]:
     torch.manual_seed(SEED)
     torch.set_num_threads(1 if preset == "cpu" else 8)
@@ -176,6 +189,8 @@ def train(data: DataFolder, preset: str = "cpu", minutes: float | None = None) -
         print(bench.name, metrics["benches"][bench.name], flush=True)
     WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
     WEIGHTS.write_bytes(draft.read_bytes())
+    write_parity(model, rows, WEIGHTS.parent)
+    cards.write("embedder", metrics, data.used)
     run.finish(metrics)
     return metrics
 

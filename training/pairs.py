@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass
 
 from ragmesh_models import sentences
+
 from training import reading_sets
 from training.open_text import Document, documents
 from training.sources import DataFolder

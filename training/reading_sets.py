@@ -47,7 +47,12 @@ def _squad_file(document: Any, source: str, seen: set[str]) -> Iterator[Reading]
                 answers = {(a["answer_start"], a["answer_start"] + len(a["text"])) for a in question["answers"] if a["text"]}
                 title = article.get("title") or paragraph["context"][:80]
                 yield Reading(
-                    source, title.replace("_", " "), question["question"].strip(), paragraph["context"], tuple(sorted(answers)), True
+                    source,
+                    title.replace("_", " "),
+                    question["question"].strip(),
+                    paragraph["context"],
+                    tuple(sorted(answers)),
+                    True,
                 )
 
 

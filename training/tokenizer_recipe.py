@@ -7,6 +7,7 @@ that does not bring every sampled text back exactly. It does not know the models
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 from ragmesh_models.casing import fold
 from ragmesh_models.tokens import CONTROL_TOKENS, TextTokenizer
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from training import MODEL_REPOSITORY
+
+from training import MODEL_REPOSITORY, cards, parity
 from training.open_text import documents
 from training.progress import Run
 from training.sources import DataFolder
@@ -35,12 +37,8 @@ def sample(data: DataFolder, per_file: int) -> dict[str, list[str]]:
     for source in sorted(by_source):
         paragraphs = by_source[source]
         random.Random(f"{SEED}-{source}").shuffle(paragraphs)
-        taken = 0
-        for count, paragraph in enumerate(paragraphs, start=1):
-            taken += len(paragraph)
-            if taken > per_file:
-                break
-        chosen[source] = paragraphs[:count]
+        ends = itertools.accumulate(len(paragraph) for paragraph in paragraphs)
+        chosen[source] = [paragraph for paragraph, end in zip(paragraphs, ends, strict=True) if end <= per_file]
     return chosen
 
 
@@ -99,7 +97,11 @@ def train(data: DataFolder, preset: str = "cpu") -> dict[str, float]:
     if metrics["round_trip"] != 1.0:
         raise RuntimeError(f"the tokenizer loses text: {metrics}")
     target.write_bytes(draft.read_bytes())
+    served = TextTokenizer(target)
+    rows = [{"text": text, "ids": served.encode(text).ids, "offsets": served.encode(text).offsets} for _, text in parity.TEXTS]
+    parity.write(target.parent, 0.0, rows=rows)
     run.say(2, 2, str(metrics))
+    cards.write("tokenizer", metrics, data.used)
     run.finish(metrics)
     return metrics
 

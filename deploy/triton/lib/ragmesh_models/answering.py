@@ -1,7 +1,7 @@
 """Chooses the sentences that answer a question, and says how likely the passages hold the answer at all.
 
-`Reading` is filled passage by passage, so that a caller can stop between two; `Answerer.decide` does the rest at once. All ranges that
-leave this module are UTF-8 bytes of the passage. It does not know Triton.
+`Reading` is filled passage by passage, so that a caller can stop between two; `Answerer.decide` does the rest at once. All ranges
+that leave this module are UTF-8 bytes of the passage. It does not know Triton.
 """
 
 from __future__ import annotations

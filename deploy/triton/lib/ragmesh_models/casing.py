@@ -1,8 +1,8 @@
 """Case markers: a reversible lower-casing, so that "The" and "the" share their tokens.
 
 A capitalised word is written as a marker, then its lower-case form; the marker stands before the space that precedes the word, so
-that " hello" is one token in every case. Mixed forms ("iPhone") stay as they are. `fold` also returns where each character of the
-folded text came from; markers are zero wide. This module does not know the vocabulary.
+that " hello" is one token in every case. Mixed forms ("iPhone") stay as they are. `fold` also says which character of the text each
+character of the folded text stands for; markers are zero wide. This module does not know the vocabulary.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ def _capital(lowered: str) -> str:
     return lowered[0].upper() + lowered[1:]
 
 
-def fold(text: str) -> tuple[str, list[int]]:
-    """The folded text and, for each of its characters, the index of the character of `text` that it stands for."""
+def fold(text: str) -> tuple[str, list[int], list[int]]:
+    """The folded text and, for each of its characters, where in `text` what it stands for starts and ends."""
     parts: list[str] = []
-    origin: list[int] = []
+    starts: list[int] = []
+    ends: list[int] = []
     done = 0
     for match in _CASED.finditer(text):
         piece, start = match.group(), match.start()
@@ -47,14 +48,18 @@ def fold(text: str) -> tuple[str, list[int]]:
         if not marker:
             continue
         parts.append(text[done:start])
-        origin.extend(range(done, start))
         parts.append(marker + folded)
-        origin.append(start)
-        origin.extend(range(start, match.end()))
+        starts.extend(range(done, start))
+        starts.append(start)
+        starts.extend(range(start, match.end()))
+        ends.extend(range(done + 1, start + 1))
+        ends.append(start)
+        ends.extend(range(start + 1, match.end() + 1))
         done = match.end()
     parts.append(text[done:])
-    origin.extend(range(done, len(text)))
-    return "".join(parts), origin
+    starts.extend(range(done, len(text)))
+    ends.extend(range(done + 1, len(text) + 1))
+    return "".join(parts), starts, ends
 
 
 def _restore(match: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """Lexical features of every sentence of the given passages for one question: what the answerer's network reads.
 
-The features are plain counts and ratios that a reader can check by hand, in the order of NAMES. This module does not know the network.
+The features are plain counts and ratios that a reader can check by hand, in the order of NAMES. This module does not know the
+network.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ NAMES = (
 )  # fmt: skip
 
 _PRONOUN = re.compile(
-    r"\W*(?:he|she|it|they|this|that|these|those|his|her|its|their|such|here|there|however|therefore|moreover|furthermore|also|thus|hence|"
-    r"instead|then|but|and|so|consequently|additionally|in addition|for example|for instance|as a result|the latter|the former|both|"
+    r"\W*(?:he|she|it|they|this|that|these|those|his|her|its|their|such|here|there|however|therefore|moreover|furthermore|also|thus|"
+    r"hence|"
+    r"instead|then|but|and|so|consequently|additionally|in addition|for example|for instance|as a result|"
+    r"the latter|the former|both|"
     r"nevertheless|similarly|otherwise)\b",
     re.IGNORECASE,
 )
@@ -43,14 +46,17 @@ _NUMBER = re.compile(
     r"half|third|quarter|dozen|twice|once)\b",
     re.IGNORECASE,
 )
-_UNIT = re.compile(r"[%$£€°]|\b(?:percent|per cent|mg|ml|kg|km|miles?|metres?|meters?|feet|years?|months?|days?|hours?|minutes?)\b", re.IGNORECASE)
+_UNIT = re.compile(
+    r"[%$£€°]|\b(?:percent|per cent|mg|ml|kg|km|miles?|metres?|meters?|feet|years?|months?|days?|hours?|minutes?)\b", re.IGNORECASE
+)
 _REASON = re.compile(
-    r"\b(?:because|due to|since|as a result|so that|in order to|caus(?:e[sd]?|ing)|leads? to|led to|owing to|therefore|reasons?|result(?:s|ed) "
-    r"(?:in|from)|by \w+ing|to (?:avoid|prevent|reduce|protect|allow|make|keep))\b",
+    r"\b(?:because|due to|since|as a result|so that|in order to|caus(?:e[sd]?|ing)|leads? to|led to|owing to|therefore|reasons?|"
+    r"result(?:s|ed) (?:in|from)|by \w+ing|to (?:avoid|prevent|reduce|protect|allow|make|keep))\b",
     re.IGNORECASE,
 )
 _DEFINES = re.compile(
-    r"^[^.;]{0,90}?\b(?:is|are|was|were|refers? to|means?|describes?|denotes?|(?:is|are) (?:called|known as|defined as))\b", re.IGNORECASE
+    r"^[^.;]{0,90}?\b(?:is|are|was|were|refers? to|means?|describes?|denotes?|(?:is|are) (?:called|known as|defined as))\b",
+    re.IGNORECASE,
 )
 
 
@@ -117,9 +123,11 @@ def read_passage(text: str, title: str, number: int) -> Passage:
 
 def _longest_run(question: list[str], sentence: list[str]) -> int:
     """Length of the longest run of stems that stands in both."""
+    if len(set(question) & set(sentence)) < 2:
+        return int(not set(question).isdisjoint(sentence))
     best = 0
     previous = [0] * (len(sentence) + 1)
-    for asked in question[:_RUN_WINDOW]:
+    for asked in question:
         current = [0] * (len(sentence) + 1)
         for j, said in enumerate(sentence, start=1):
             if asked == said:
@@ -132,7 +140,7 @@ def _longest_run(question: list[str], sentence: list[str]) -> int:
 def _window(words: Words, wanted: set[str]) -> float:
     """How densely the matched words stand: their number over the words between the first and the last."""
     places = [i for i, s in enumerate(words.stems) if s in wanted]
-    return len(set(words.stems[i] for i in places)) / (places[-1] - places[0] + 1) if len(places) > 1 else 0.0
+    return len({words.stems[i] for i in places}) / (places[-1] - places[0] + 1) if len(places) > 1 else 0.0
 
 
 class FeatureReader:
@@ -161,7 +169,9 @@ class FeatureReader:
     def _bm25(self, candidate: Candidate) -> float:
         norm = 0.9 * (0.6 + 0.4 * len(candidate.words.stems) / max(1.0, self._mean))
         return sum(
-            w * candidate.counts[s] * 1.9 / (candidate.counts[s] + norm) for s, w in self.question.weights.items() if s in candidate.counts
+            w * candidate.counts[s] * 1.9 / (candidate.counts[s] + norm)
+            for s, w in self.question.weights.items()
+            if s in candidate.counts
         )
 
     def _soft(self, candidate: Candidate, here: set[str]) -> float:
@@ -174,7 +184,9 @@ class FeatureReader:
                 total += self.question.weights[s] * likeness if likeness > 0.45 else 0.0
         return total / self.question.total
 
-    def _row(self, candidate: Candidate, previous: Candidate | None, following: Candidate | None, bm25: float, best: float) -> list[float]:
+    def _row(
+        self, candidate: Candidate, previous: Candidate | None, following: Candidate | None, bm25: float, best: float
+    ) -> list[float]:
         question, passage = self.question, self.passages[candidate.passage]
         here = {s for s in question.content if s in candidate.counts}
         missed = [question.weights[s] for s in question.content if s not in here]
@@ -202,7 +214,7 @@ class FeatureReader:
             self._share(passage.stems),
             self._share(stems | passage.title),
             self._missing,
-            _longest_run(question.words.stems, candidate.words.stems) / max(1, len(question.words.stems)),
+            _longest_run(question.words.stems[:_RUN_WINDOW], candidate.words.stems) / max(1, len(question.words.stems)),
             len(pairs & question.bigrams) / max(1, len(question.bigrams)),
             _window(candidate.words, here),
             self._soft(candidate, here),

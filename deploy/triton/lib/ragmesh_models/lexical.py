@@ -24,7 +24,7 @@ STOP_WORDS = frozenset(
     ourselves out over own re s same she should so some such t than that the their theirs them themselves then there these they this
     those through to too under until up ve very was we were what when where which while who whom whose why will with would you your
     yours yourself yourselves many much please tell explain describe define name list give know does's what's who's where's when's
-    how's it's i'm don't can't isn't aren't shall may might must upon within called""".split()
+    how's it's i'm don't can't isn't aren't shall may might must upon within called""".split()  # noqa: SIM905 - a word list reads better as prose
 )
 
 

@@ -8,17 +8,20 @@ from functools import lru_cache
 
 from ragmesh_models.lexical import IdfTable, Words, words_of
 
+MAX_CONTENT = 64  # distinct content words of a question; what follows is not matched
 KINDS = ("who", "when", "where", "number", "how", "why", "define", "which", "what", "yes_no", "other")
 
 _RULES = [
-    ("number", r"\bhow (?:many|much|long|old|far|tall|high|large|big|often|fast|deep|wide|heavy|big)\b|\bwhat (?:percent\w*|number|amount|"
-               r"proportion|fraction|age|population|size|dose|dosage|price|cost|rate|temperature|distance)\b"),
+    ("number", r"\bhow (?:many|much|long|old|far|tall|high|large|big|often|fast|deep|wide|heavy)\b|"
+               r"\bwhat (?:percent\w*|number|amount|proportion|fraction|age|population|"
+               r"size|dose|dosage|price|cost|rate|temperature|distance)\b"),
     ("when", r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|decade|century|time)\b"),
-    ("who", r"\bwho(?:m|se)?\b|\b(?:what|which) (?:person|man|woman|king|queen|president|author|scientist|company|organi[sz]ation)\b"),
+    ("who", r"\bwho(?:m|se)?\b|"
+            r"\b(?:what|which) (?:person|man|woman|king|queen|president|author|scientist|company|organi[sz]ation)\b"),
     ("where", r"\bwhere\b|\b(?:what|which) (?:country|city|state|place|location|continent|region|town|river|part of)\b"),
     ("why", r"\bwhy\b|\bwhat (?:causes?|caused|is the reason|was the reason|are the reasons)\b|\bfor what reason\b|\bhow come\b"),
-    ("define", r"^(?:so |and |please )?(?:what(?:'s| is| are| was| were) (?:\(are\) )?(?:an? |the )?[\w' -]{2,48}\??$)|\bwhat does .+ mean\b|"
-               r"\bdefin(?:e|ition)\b|\bmeaning of\b"),
+    ("define", r"^(?:so |and |please )?(?:what(?:'s| is| are| was| were) (?:\(are\) )?(?:an? |the )?[\w' -]{2,48}\??$)|"
+               r"\bwhat does .+ mean\b|\bdefin(?:e|ition)\b|\bmeaning of\b"),
     ("how", r"\bhow\b"),
     ("which", r"\bwhich\b"),
     ("what", r"\bwhat\b|\bname (?:the|a|an|two|three|some)\b"),
@@ -60,8 +63,8 @@ def kind_of(text: str) -> int:
 def read_question(text: str, idf: IdfTable) -> Question:
     words = words_of(text)
     content = list(dict.fromkeys(s for s, stop in zip(words.stems, words.stops, strict=True) if not stop))
-    if not content:  # "Who was he?" still has words
-        content = list(dict.fromkeys(words.stems))
+    # "Who was he?" still has words.
+    content = (content or list(dict.fromkeys(words.stems)))[:MAX_CONTENT]
     weights = {s: idf(s) for s in content}
     names = {
         s

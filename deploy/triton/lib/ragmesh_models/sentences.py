@@ -29,10 +29,11 @@ class Sentence:
     kind: SentenceKind
 
 
+_LOOK = 32
 _ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof st sr jr vs etc eg ie e.g i.e cf al fig figs no nos vol vols pp ed eds inc ltd co corp gen col lt sgt capt gov sen
-    rep rev hon jan feb mar apr jun jul aug sep sept oct nov dec approx dept est min max ca c resp viz art sec ch eq ref u.s u.k u.n d.c
-    ph.d m.d b.c a.d a.m p.m""".split()
+    """mr mrs ms dr prof st sr jr vs etc eg ie e.g i.e cf al fig figs no nos vol vols pp ed eds inc ltd co corp gen col lt sgt
+    capt gov sen rep rev hon jan feb mar apr jun jul aug sep sept oct nov dec approx dept est min max ca c resp viz art sec
+    ch eq ref u.s u.k u.n d.c ph.d m.d b.c a.d a.m p.m""".split()  # noqa: SIM905 - a word list reads better as prose
 )
 _END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s|$)|[。！？]")
 _LAST_WORD = re.compile(r"([^\s(\[\"“‘]+)$")
@@ -95,10 +96,11 @@ def _ends_here(text: str, start: int, match: re.Match[str], end: int) -> bool:
         return True
     if match.end() >= end:
         return True
-    following = text[match.end() : end].lstrip()[:1]
+    # Looking only a little way keeps the cost of a long line linear.
+    following = text[match.end() : min(end, match.end() + _LOOK)].lstrip()[:1]
     if following and (following.islower() or following in ",;:"):
         return False
-    word = _LAST_WORD.search(text[start : match.start()])
+    word = _LAST_WORD.search(text[max(start, match.start() - _LOOK) : match.start()])
     if word is None:
         return True
     last = word.group(1)

@@ -21,21 +21,24 @@ ASKABLE = frozenset(KINDS.index(kind) for kind in ("who", "when", "where", "numb
 
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DATE = re.compile(
-    rf"\b(?:\d{{1,2}} (?:{_MONTHS})(?: \d{{4}})?|(?:{_MONTHS}) \d{{1,2}}(?:, ?\d{{4}})?|(?:{_MONTHS}) \d{{4}}|(?:early |mid-?|late )?"
-    r"(?:1\d|20)\d\ds?|(?:early |mid-?|late )?\d{1,2}(?:st|nd|rd|th)(?: and \d{1,2}(?:st|nd|rd|th))? centur(?:y|ies))\b"
+    rf"\b(?:\d{{1,2}} (?:{_MONTHS})(?: \d{{4}})?|(?:{_MONTHS}) \d{{1,2}}(?:, ?\d{{4}})?|(?:{_MONTHS}) \d{{4}}|"
+    r"(?:early |mid-?|late )?(?:1\d|20)\d\ds?|"
+    r"(?:early |mid-?|late )?\d{1,2}(?:st|nd|rd|th)(?: and \d{1,2}(?:st|nd|rd|th))? centur(?:y|ies))\b"
 )
 _WORD_NUMBER = (
     r"(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|"
     r"thirty|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|one|half)"
 )
 _NUMBER = re.compile(
-    rf"(?:[$£€]\s?)?\b(?:\d[\d,]*(?:\.\d+)?|{_WORD_NUMBER}(?:[- ]{_WORD_NUMBER})*)(?:\s?[-–]\s?\d[\d,.]*\d)?(?: (?:million|billion|trillion|"
-    r"thousand|hundred))?(?:\s?%|(?: percent| per cent|[- ](?:mg|ml|kg|km|miles?|metres?|meters?|feet|years?|months?|weeks?|days?|hours?|minutes?"
-    r"|seconds?|people|degrees)\b)(?!-))?",
+    rf"(?:[$£€]\s?)?\b(?:\d[\d,]*(?:\.\d+)?|{_WORD_NUMBER}(?:[- ]{_WORD_NUMBER})*)(?:\s?[-–]\s?\d[\d,.]*\d)?"
+    r"(?: (?:million|billion|trillion|thousand|hundred))?(?:\s?%|(?: percent| per cent|"
+    r"[- ](?:mg|ml|kg|km|miles?|metres?|meters?|feet|years?|months?|weeks?|days?|hours?|"
+    r"minutes?|seconds?|people|degrees)\b)(?!-))?",
     re.IGNORECASE,
 )
 _NAME = re.compile(
-    r"\b[A-ZÀ-Þ][\w'’.-]*(?:(?: (?:of|de|van|von|the|and|al|bin|du|la|for) (?:the )?(?=[A-ZÀ-Þ]))| (?=[A-ZÀ-Þ0-9])|(?<=\w)-(?=[A-ZÀ-Þ]))?"
+    r"\b[A-ZÀ-Þ][\w'’.-]*(?:(?: (?:of|de|van|von|the|and|al|bin|du|la|for) (?:the )?(?=[A-ZÀ-Þ]))| (?=[A-ZÀ-Þ0-9])|"
+    r"(?<=\w)-(?=[A-ZÀ-Þ]))?"
     r"(?:[A-ZÀ-Þ0-9][\w'’.-]*(?:(?: (?:of|de|van|von|the|al|bin|du|la|for) (?:the )?(?=[A-ZÀ-Þ]))| (?=[A-ZÀ-Þ0-9]))?)*"
 )
 _BEFORE = ("by", "in", "at", "of", "called", "named", "was", "is", "from", "to", "the", "about", "with", "than", "as", "and")

@@ -53,19 +53,16 @@ class TextTokenizer:
         return int(self._tokenizer.get_vocab_size())
 
     def encode(self, text: str) -> Encoded:
-        folded, origin = fold(text)
+        folded, starts, ends = fold(text)
         encoding = self._tokenizer.encode(folded, add_special_tokens=False)
-        ids = np.asarray(encoding.ids, dtype=np.int32)
         spans = np.asarray(encoding.offsets, dtype=np.int32).reshape(-1, 2)
         positions = byte_positions(text)
-        starts = np.asarray([*origin, len(text)], dtype=np.int32)
-        is_marker = np.fromiter((char in MARKERS for char in folded), dtype=bool, count=len(folded))
-        # A character ends where its origin ends, a marker where it begins: it is zero wide.
-        ends = starts[:-1] + np.where(is_marker, 0, 1) if folded else starts[:-1]
         offsets = np.empty_like(spans)
-        offsets[:, 0] = positions[starts[spans[:, 0]]]
-        offsets[:, 1] = positions[np.concatenate(([0], ends))[spans[:, 1]]]
-        np.maximum(offsets[:, 1], offsets[:, 0], out=offsets[:, 1])
+        if len(spans):
+            offsets[:, 0] = positions[np.asarray(starts, dtype=np.int32)[spans[:, 0]]]
+            # A token ends where its last character does; a case marker ends where it begins.
+            offsets[:, 1] = positions[np.asarray(ends, dtype=np.int32)[spans[:, 1] - 1]]
+        ids = np.asarray(encoding.ids, dtype=np.int32)
         return Encoded(ids, offsets)
 
     def uncased_ids(self, text: str) -> list[int]:

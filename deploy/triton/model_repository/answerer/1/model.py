@@ -1,7 +1,7 @@
 """The `answerer` model: a decision, then the chosen sentences, streamed.
 
-Requests run on one asyncio loop in a thread of their own; between two passages each yields to the others and looks whether its caller
-is gone. Nothing is raised out of `execute`: an error goes through the sender, with the final flag.
+Requests run on one asyncio loop in a thread of their own; between two passages each yields to the others and looks whether its
+caller is gone. Nothing is raised out of `execute`: an error goes through the sender, with the final flag.
 """
 
 import asyncio

@@ -1,0 +1,100 @@
+"""Writes MODEL_CARD.md beside each model's weights: what it is, what it was trained on, how well it does, what it cannot do.
+
+The words are here, the numbers come from the run that made the weights. This module does not train anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training import MODEL_REPOSITORY
+from training.sources import Source
+from training.splits import GRAM, HELD_OUT_PERCENT
+
+_SPLIT = (
+    f"An article is held out by the hash of its title ({HELD_OUT_PERCENT} %), in every file alike; rows that share {GRAM} words in a row "
+    f"with a held-out passage are dropped from training. {GRAM}-grams shared with `goldens/*.jsonl` stop the run. "
+    "`corpus/` and `goldens/` are never trained on."
+)
+_INTRO = {
+    "tokenizer": (
+        "Byte-level BPE over case-folded text (a capital is a marker token before the word). Every byte has a token: any "
+        "text comes back exactly. Returns ids and half-open UTF-8 byte offsets; tokens that are parts of one character "
+        "share its range, case markers are zero wide."
+    ),
+    "embedder": (
+        "Text to a 256-dimensional unit vector: the weighted sum of learned rows, one a BPE token and one a hashed word "
+        "stem (40,960 in all, int8, one scale each), with one weight a row for queries and one for passages. No position, "
+        "no attention."
+    ),
+    "answerer": (
+        "Chooses the sentences of the given passages that answer a question and says how likely the passages hold the "
+        "answer. A small listwise network reads lexical features of every sentence (`ragmesh_models/features.py`) in "
+        "sight of all others; a second small head proposes a short answer inside a chosen sentence. It copies ranges and "
+        "never writes a word. `retrieval_scores` are checked for shape and not used by this version; the order of the "
+        "passages is."
+    ),
+}
+_LIMITS = {
+    "tokenizer": "English first: other Latin scripts cost about twice the tokens a word, other scripts up to one token a byte.",
+    "embedder": (
+        "English. It knows words, their stems and what tends to stand near them, not word order or negation. Beside BM25 "
+        "it adds a little; alone it is weaker. Text after 4,096 characters is not read."
+    ),
+    "answerer": (
+        "English. It matches words: a question that shares none with its answer is likely refused, and a passage full of "
+        "the question's words that does not answer it (SQuAD 2.0's unanswerable questions) is often believed, see "
+        "`impossible` below. Questions that need two passages or arithmetic are beyond it. Short answers are shown for "
+        "few questions, on purpose."
+    ),
+}
+
+
+def _rows(value: Any, depth: int = 0) -> list[str]:
+    if isinstance(value, dict):
+        lines: list[str] = []
+        for key, inner in value.items():
+            if isinstance(inner, dict) and any(isinstance(deeper, dict) for deeper in inner.values()):
+                lines += [f"{'#' * (3 + depth)} {key}", "", *_rows(inner, depth + 1)]
+            elif isinstance(inner, dict):
+                lines.append(f"- {key}: " + ", ".join(f"{name} {figure}" for name, figure in inner.items()))
+            else:
+                lines.append(f"- {key}: {inner}")
+        return [*lines, ""]
+    return [str(value), ""]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")[:160]
+
+
+def write(name: str, metrics: dict[str, Any], used: dict[str, Source], extra: str = "") -> None:
+    """The card of one model."""
+    lines = [
+        f"# {name}",
+        "",
+        _INTRO[name],
+        "",
+        "Trained from scratch by this project; no pre-trained weights.",
+        "",
+        "## Figures",
+        "",
+    ]
+    lines += [*_rows(metrics), extra, "## Splits", "", _SPLIT, "", "## Limits", "", _LIMITS[name], "", "## Training data", ""]
+    lines += [
+        "Text under CC BY and CC BY-SA is used with attribution to the origins below; see `training/manifest.json` for digests.",
+        "",
+    ]
+    lines += ["| file | origin | commit | licence |", "|---|---|---|---|"]
+    lines += [
+        f"| {row.path} | {_cell(row.origin)} | {_cell(row.commit)[:48]} | {_cell(row.licence)} |" for _, row in sorted(used.items())
+    ]
+    lines += [
+        "",
+        "## Reproduce",
+        "",
+        "`make train DATA=<data folder>`, which runs `python -m training.train_all --data <data folder>`.",
+        "",
+    ]
+    text = "\n".join(lines).replace("\n\n\n", "\n\n")
+    (MODEL_REPOSITORY / name / "MODEL_CARD.md").write_text(text, encoding="utf-8")
