@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import grpc
@@ -37,6 +38,7 @@ class Asking:
         self._assistants = assistants
         self._settings = settings
         self._documents: dict[str, int] = {}
+        self._beginning: set[asyncio.Task[str]] = set()
         self.resume_seconds = settings.resume_seconds
 
     def assistant(self, name: str) -> Assistant:
@@ -58,7 +60,13 @@ class Asking:
             MeshError: what `TurnLog.begin` raises, and DEADLINE_EXCEEDED where there is no time for a turn.
         """
         assistant = self.assistant(new.assistant)
-        budget = self._budget()
+        # Seen through even where the caller leaves meanwhile: else the log would hold a turn that nobody works on.
+        beginning = asyncio.create_task(self._begin(principal, new, assistant, self._budget()), name="begin")
+        self._beginning.add(beginning)
+        beginning.add_done_callback(self._beginning.discard)
+        return await asyncio.shield(beginning)
+
+    async def _begin(self, principal: Principal, new: NewTurn, assistant: Assistant, budget: Budget) -> str:
         begun = await self._log.begin(principal, new, self._hub.owner, self._settings.lease_seconds)
         if begun.created:
             logs = await self._log.history(begun.row.conversation, begun.row.name, history.MAX_TURNS)
@@ -76,6 +84,11 @@ class Asking:
 
             await self._hub.launch(begun.row, budget, make)
         return begun.row.name
+
+    async def close(self) -> None:
+        """Return once all turns that are being begun have begun."""
+        if self._beginning:
+            await asyncio.wait(self._beginning)
 
     def _budget(self) -> Budget:
         seconds = min(context.remaining(), self._settings.turn_cap_seconds) - self._settings.turn_reserve_seconds

@@ -2,13 +2,16 @@
 
     started  (understood | stage | evidence | delta | claim | retracted | degraded)*  finished
 
-with: `understood` at most once; a delta continues where the last one ended; a claim lies inside released text and cites evidence of
-this turn, by ranges inside that evidence; a retraction lies inside released text; nothing after `finished`. It knows no service.
+with: `understood` at most once; a delta continues where the last one ended; a claim is judged, lies inside released text and cites
+evidence of this turn, by ranges inside that evidence; a retraction lies inside released text; nothing after `finished`.
+It knows no service.
 """
 
 from __future__ import annotations
 
-from ragmesh.evidence.v1.evidence_pb2 import Claim, Evidence
+import copy
+
+from ragmesh.evidence.v1.evidence_pb2 import CLAIM_VERDICT_UNSPECIFIED, Claim, Evidence
 from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.gateway.v1.turn_pb2 import TurnEvent
 
@@ -31,6 +34,12 @@ class TurnAutomaton:
         self.finished = False
         self._understood = False
         self._evidence: dict[str, Evidence] = {}
+
+    def fork(self) -> TurnAutomaton:
+        """Another automaton in the same state, to try events on."""
+        made = copy.copy(self)
+        made._evidence = dict(self._evidence)
+        return made
 
     @property
     def started(self) -> bool:
@@ -79,6 +88,8 @@ class TurnAutomaton:
 
     def _on_claim(self, event: TurnEvent) -> None:
         claim: Claim = event.claim.claim
+        if claim.verdict == CLAIM_VERDICT_UNSPECIFIED:
+            raise OutOfOrderError("a claim that nobody judged")
         self._inside_released(claim.range)
         if claim.HasField("highlight") and not _within(claim.highlight, claim.range):
             raise OutOfOrderError("highlight outside of its claim")

@@ -39,10 +39,10 @@ async def build(settings: GatewaySettings) -> ServiceSpec:
     )
     peers = Peers(settings)
     hub = Hub(log, settings)
-    hub.start()
     sessions = SessionIssuer(settings.data_dir / "keys" / "session.pem", settings.session_days)
+    asking = Asking(log, hub, peers, load_assistants(settings.assistant_dir), settings)
     gateway = Gateway(
-        asking=Asking(log, hub, peers, load_assistants(settings.assistant_dir), settings),
+        asking=asking,
         reading=Reading(log, peers),
         hub=hub,
         sessions=sessions,
@@ -50,10 +50,13 @@ async def build(settings: GatewaySettings) -> ServiceSpec:
         pager=Pager(load_key(settings.data_dir / "keys" / "gateway-pages.key")),
     )
 
+    hub.start()
+
     async def readiness() -> dict[str, bool]:
         return {**await peers.serving(), "keys": sessions.ready()}
 
     async def close() -> None:
+        await asking.close()
         await hub.close()
         await peers.close()
         await log.close()

@@ -9,10 +9,21 @@ from ragmesh.gateway.v1.turn_pb2 import Turn, TurnEvent
 
 
 def blank(text: bytes, part: TextRange, offset: int = 0) -> bytes:
-    """`text`, which begins at `offset`, with what lies in `part` replaced by as many spaces."""
+    """`text`, which begins at `offset`, with what lies in `part` replaced by as many spaces.
+
+    A range that cuts a character takes all of it: what is taken back is never left standing for the sake of its edge.
+    """
     start = min(max(part.start - offset, 0), len(text))
     end = min(max(part.end - offset, start), len(text))
+    while start < end and _inside_character(text, start):
+        start -= 1
+    while start < end and _inside_character(text, end):
+        end += 1
     return text[:start] + b" " * (end - start) + text[end:]
+
+
+def _inside_character(text: bytes, at: int) -> bool:
+    return 0 < at < len(text) and text[at] & 0xC0 == 0x80
 
 
 def fold(events: Iterable[TurnEvent]) -> Turn:

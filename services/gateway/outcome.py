@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from google.protobuf.duration_pb2 import Duration
 from ragmesh.evidence.v1 import evidence_pb2
 from ragmesh.evidence.v1.model_pb2 import ModelRef
+from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.gateway.v1 import turn_pb2 as t
 from ragmesh.generator.v1 import generator_service_pb2 as generator_pb2
 from ragmesh.guard.v1 import guard_service_pb2 as guard_pb2
@@ -46,10 +47,10 @@ class Tally:
     decision: generator_pb2.Decision | None = None
     evidence: list[evidence_pb2.Evidence] = field(default_factory=list)
     documents_searched: int = 0
-    released: int = 0
+    released_bytes: int = 0
     withheld: list[guard_pb2.Withheld] = field(default_factory=list)
-    retracted: int = 0
-    verdicts: list[evidence_pb2.ClaimVerdict.ValueType] = field(default_factory=list)
+    retracted: list[tuple[TextRange, t.BlockReason.ValueType]] = field(default_factory=list)
+    claims: list[evidence_pb2.Claim] = field(default_factory=list)
     usage: t.Usage = field(default_factory=t.Usage)
     timings: list[t.StageTiming] = field(default_factory=list)
     models: dict[tuple[str, str], ModelRef] = field(default_factory=dict)
@@ -82,16 +83,24 @@ class Tally:
 
     def add_released(self, released: guard_pb2.Released) -> None:
         """Text was released."""
-        self.released += 1
-        self.verdicts.extend(claim.verdict for claim in released.claims)
+        self.released_bytes += len(released.text.encode())
+        self.claims.extend(released.claims)
 
     def add_withheld(self, withheld: guard_pb2.Withheld) -> None:
         """A segment was withheld."""
         self.withheld.append(withheld)
 
-    def add_retracted(self) -> None:
+    def add_retracted(self, part: TextRange, reason: t.BlockReason.ValueType) -> None:
         """Released text was taken back."""
-        self.retracted += 1
+        self.retracted.append((part, reason))
+
+    def standing_bytes(self) -> int:
+        """Bytes that were released and not taken back."""
+        gone, reached = 0, 0
+        for start, end in sorted((part.start, part.end) for part, _ in self.retracted):
+            gone += max(0, end - max(start, reached))
+            reached = max(reached, end)
+        return self.released_bytes - gone
 
     def _add_models(self, *models: ModelRef) -> None:
         for model in models:
@@ -114,10 +123,14 @@ def _base(tally: Tally, ended: t.Outcome.ValueType) -> t.TurnFinished:
 
 
 def _verdict(tally: Tally) -> t.OverallVerdict.ValueType:
-    if not tally.verdicts:
+    def gone(claim: evidence_pb2.Claim) -> bool:
+        return any(claim.range.start < part.end and part.start < claim.range.end for part, _ in tally.retracted)
+
+    verdicts = [claim.verdict for claim in tally.claims if not gone(claim)]
+    if not verdicts:
         return t.OVERALL_VERDICT_UNSPECIFIED
-    verified = sum(verdict == evidence_pb2.CLAIM_VERDICT_VERIFIED for verdict in tally.verdicts)
-    if verified == len(tally.verdicts):
+    verified = sum(verdict == evidence_pb2.CLAIM_VERDICT_VERIFIED for verdict in verdicts)
+    if verified == len(verdicts):
         return t.OVERALL_VERDICT_VERIFIED
     return t.OVERALL_VERDICT_PARTLY if verified else t.OVERALL_VERDICT_UNVERIFIED
 
@@ -128,8 +141,12 @@ def finished(tally: Tally) -> t.TurnFinished:
         made = _base(tally, t.OUTCOME_ABSTAINED)
         made.abstention.CopyFrom(_abstention(tally))
         return made
-    if not tally.released and tally.withheld:
-        return blocked(tally, tally.withheld[0].verdict.category)
+    if not tally.standing_bytes():
+        if tally.withheld:
+            return blocked(tally, tally.withheld[0].verdict.category)
+        if tally.retracted:
+            return _blocked(tally, tally.retracted[0][1])
+        return failed(MeshError("INTERNAL", "no answer came, and no reason why"), tally)
     partly = bool(tally.withheld or tally.retracted)
     return _base(tally, t.OUTCOME_PARTIAL if partly else t.OUTCOME_ANSWERED)
 
@@ -144,8 +161,12 @@ def _abstention(tally: Tally) -> t.Abstention:
 
 def blocked(tally: Tally, category: guard_pb2.Category.ValueType) -> t.TurnFinished:
     """The end of a turn that the guard refused."""
+    return _blocked(tally, block_reason(category))
+
+
+def _blocked(tally: Tally, reason: t.BlockReason.ValueType) -> t.TurnFinished:
     made = _base(tally, t.OUTCOME_BLOCKED)
-    made.block_reason = block_reason(category)
+    made.block_reason = reason
     return made
 
 
@@ -157,6 +178,8 @@ def stopped(tally: Tally) -> t.TurnFinished:
 def failed(error: MeshError, tally: Tally | None = None) -> t.TurnFinished:
     """The end of a turn that failed."""
     made = _base(tally, t.OUTCOME_FAILED) if tally is not None else t.TurnFinished(outcome=t.OUTCOME_FAILED)
-    failure = t.Failure(reason=error.reason, message=error.message, retryable=error.retryable)
+    # A caller whose own time is up is not told to come back; an asker may, with a new turn's time.
+    retryable = error.retryable or error.reason == "DEADLINE_EXCEEDED"
+    failure = t.Failure(reason=error.reason, message=error.message, retryable=retryable)
     made.failure.CopyFrom(failure)
     return made

@@ -27,10 +27,19 @@ from services.mesh.assistant import Assistant
 from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError, from_rpc_error
 
-_UNREVIEWED_BYTES = 16 * 1024
+_MAX_UNREVIEWED_BYTES = 16 * 1024
 _CHECK_SECONDS = 3.0
 _SEARCH_SECONDS = 10.0
-_QUESTION = (text_pb2.INTENT_UNSPECIFIED, text_pb2.INTENT_QUESTION)
+# What a later guard may say that is not known here lets nothing pass, and is searched for like a question.
+_PASSES = (guard_pb2.ACTION_ALLOW, guard_pb2.ACTION_FLAG, guard_pb2.ACTION_SANITISE)
+_SMALL_TALK = (
+    text_pb2.INTENT_GREETING,
+    text_pb2.INTENT_THANKS,
+    text_pb2.INTENT_GOODBYE,
+    text_pb2.INTENT_IDENTITY,
+    text_pb2.INTENT_CAPABILITIES,
+    text_pb2.INTENT_WELLBEING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +67,13 @@ class TurnRun:
         """What is known of the turn so far; the hub finishes an interrupted turn from it."""
         self._stage: t.Stage.ValueType = t.STAGE_UNSPECIFIED
         self._stage_began = time.monotonic()
-        self._unreviewed = 0
-        self._reviewed = asyncio.Event()
-        self._draft_error: MeshError | None = None
+        # Positions in the draft, in bytes: sent to the guard; end of the last whole segment of it; decided by the guard.
+        self._sent = 0
+        self._segmented = 0
+        self._reviewed = 0
+        self._review_moved = asyncio.Event()
+        self._drafted = False
+        self._draft_error: Exception | None = None
 
     async def run(self) -> t.TurnFinished:
         """Do the work.
@@ -70,14 +83,14 @@ class TurnRun:
         """
         with self._staged():
             checked = await self._check()
-            if checked.verdict.action in (guard_pb2.ACTION_BLOCK, guard_pb2.ACTION_UNSPECIFIED):
-                return outcome.blocked(self.tally, checked.verdict.category)
-            text = checked.normalised or self._question.text
-            evidence: Sequence[evidence_pb2.Evidence] = ()
-            if checked.intent in _QUESTION:
-                evidence = await self._search(text, checked.language)
-            await self._write(text, checked, evidence)
-        return outcome.finished(self.tally)
+            passes = checked.verdict.action in _PASSES
+            if passes:
+                text = checked.normalised or self._question.text
+                evidence: Sequence[evidence_pb2.Evidence] = ()
+                if checked.intent not in _SMALL_TALK:
+                    evidence = await self._search(text, checked.language)
+                await self._write(text, checked, evidence)
+        return outcome.finished(self.tally) if passes else outcome.blocked(self.tally, checked.verdict.category)
 
     @contextlib.contextmanager
     def _staged(self) -> Iterator[None]:
@@ -150,12 +163,14 @@ class TurnRun:
         start = guard_pb2.CheckOutputStart(
             evidence=evidence, history=[*self._question.history, said], assistant=assistant, language=checked.language
         )
+        concluded = False
         seconds = self._budget.share(1.0)
         with telemetry.span("turn.write"):
             generation = self._peers.generator.StreamGenerate(request, timeout=seconds)
             checking = self._peers.guard.CheckOutput(self._drafts(start, generation), timeout=seconds)
             try:
                 async for decision in checking:
+                    concluded = decision.HasField("finished")
                     await self._decided(decision)
             except grpc.aio.AioRpcError as error:
                 raise self._draft_error or from_rpc_error(error, service="guard") from None
@@ -164,6 +179,9 @@ class TurnRun:
                 checking.cancel()
         if self._draft_error is not None:
             raise self._draft_error
+        if not (self._drafted and concluded):
+            service = "guard" if self._drafted else "generator"
+            raise MeshError("INTERNAL", f"{service} ended before it was done", metadata={"service": service})
 
     async def _drafts(
         self,
@@ -183,26 +201,33 @@ class TurnRun:
                         await self._admit(len(step.text.text.encode()))
                         yield guard_pb2.CheckOutputRequest(text=guard_pb2.DraftText(text=step.text.text))
                     case "segment_end":
+                        self._segmented = step.segment_end.range.end
                         yield guard_pb2.CheckOutputRequest(segment_end=step.segment_end)
                     case "finished":
+                        self._drafted = True
                         self.tally.add_generation(step.finished)
                     case _:
                         pass  # a step of a later generator
+        # Raising here would end the guard's call with a bare CANCELLED: half-close, and tell the cause afterwards.
         except grpc.aio.AioRpcError as error:
-            # Raising here would end the guard's call with a bare CANCELLED: half-close, and tell the cause afterwards.
             self._draft_error = from_rpc_error(error, service="generator")
-        except MeshError as error:
+        except Exception as error:
             self._draft_error = error
 
     async def _admit(self, size: int) -> None:
-        while self._unreviewed and self._unreviewed + size > _UNREVIEWED_BYTES:
-            self._reviewed.clear()
-            await self._reviewed.wait()
-        self._unreviewed += size
+        """Wait until `size` more bytes may be unreviewed."""
+        if self._sent + size - self._segmented > _MAX_UNREVIEWED_BYTES:
+            # Only whole segments are reviewed: waiting for this one to be would never end.
+            limit = str(_MAX_UNREVIEWED_BYTES)
+            raise MeshError("TURN_TOO_LARGE", "a sentence of the draft has no end", metadata={"limit_bytes": limit})
+        while self._sent + size - self._reviewed > _MAX_UNREVIEWED_BYTES:
+            self._review_moved.clear()
+            await self._review_moved.wait()
+        self._sent += size
 
     def _review(self, part: text_pb2.TextRange) -> None:
-        self._unreviewed = max(0, self._unreviewed - (part.end - part.start))
-        self._reviewed.set()
+        self._reviewed = max(self._reviewed, part.end)
+        self._review_moved.set()
 
     async def _decided(self, decision: guard_pb2.CheckOutputResponse) -> None:
         match decision.WhichOneof("decision"):
@@ -214,8 +239,8 @@ class TurnRun:
                 delta = t.TurnEvent(delta=t.Delta(start=released.start, text=released.text))
                 await self._writer.append(delta, *claims)
             case "retracted":
-                self.tally.add_retracted()
                 reason = outcome.block_reason(decision.retracted.category)
+                self.tally.add_retracted(decision.retracted.range, reason)
                 retracted = t.Retracted(range=decision.retracted.range, reason=reason)
                 await self._writer.append(t.TurnEvent(retracted=retracted))
             case "withheld":

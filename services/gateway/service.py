@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,13 +49,14 @@ class Gateway(GatewayServiceServicer):
     async def StreamAnswer(self, request: g.StreamAnswerRequest, _: Context) -> AsyncIterator[g.StreamAnswerResponse]:
         """Ask, and follow the turn."""
         turn = await self._ask(request)
-        async for event in self.hub.tail(turn, 0):
-            yield g.StreamAnswerResponse(event=event)
+        async with aclosing(self.hub.tail.events(turn, 0)) as events:
+            async for event in events:
+                yield g.StreamAnswerResponse(event=event)
 
     async def Answer(self, request: g.AnswerRequest, _: Context) -> g.AnswerResponse:
         """Ask, and fold the turn once it is over."""
         turn = await self._ask(request)
-        events = [event async for event in self.hub.tail(turn, 0) if not event.HasField("heartbeat")]
+        events = [event async for event in self.hub.tail.events(turn, 0) if not event.HasField("heartbeat")]
         return g.AnswerResponse(turn=fold(events))
 
     async def _ask(self, request: g.StreamAnswerRequest | g.AnswerRequest) -> str:
@@ -79,8 +81,9 @@ class Gateway(GatewayServiceServicer):
         if row.finish_time is not None and time.time() - row.finish_time > self.asking.resume_seconds:
             text = "this answer can no longer be followed event by event; read it as a whole"
             raise MeshError("RESUME_WINDOW_PASSED", text, metadata={"turn": request.turn})
-        async for event in self.hub.tail(request.turn, request.after_seq):
-            yield g.ResumeAnswerResponse(event=event)
+        async with aclosing(self.hub.tail.events(request.turn, request.after_seq)) as events:
+            async for event in events:
+                yield g.ResumeAnswerResponse(event=event)
 
     async def StopAnswer(self, request: g.StopAnswerRequest, _: Context) -> g.StopAnswerResponse:
         """End a live turn."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,7 +16,7 @@ from ragmesh.gateway.v1.gateway_service_pb2 import Conversation
 from ragmesh.gateway.v1.turn_pb2 import Rating, TurnEvent, TurnStarted
 from ragmesh.identity.v1.principal_pb2 import Principal
 
-from services.gateway.fold import blank
+from services.gateway import forgetting
 from services.gateway.turn_log import BegunTurn, LeaseLostError, NewTurn, TurnRow
 from services.mesh.errors import MeshError
 from services.mesh.sqlite import Database
@@ -57,9 +57,20 @@ class SqliteTurnLog:
     Args:
         resume_seconds: how long finished turns keep their passages.
         retention_days: after how many days unused conversations of anonymous visitors go.
+        clock: seconds since the epoch.
     """
 
-    def __init__(self, path: Path, *, max_turns: int, max_conversations: int, resume_seconds: float, retention_days: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_turns: int,
+        max_conversations: int,
+        resume_seconds: float,
+        retention_days: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._database = Database(path, "turns", synchronous="NORMAL")
         self._database.setup(lambda connection: connection.executescript(_SCHEMA.read_text()))
         self._max_turns = max_turns
@@ -72,7 +83,7 @@ class SqliteTurnLog:
         return await self._database.write(lambda connection: self._begin(connection, principal, new, owner, lease))
 
     def _begin(self, connection: sqlite3.Connection, principal: Principal, new: NewTurn, owner: str, lease: float) -> BegunTurn:
-        now = time.time()
+        now = self._clock()
         known = self._known_request(connection, principal, new, now)
         if known is not None:
             return BegunTurn(known, created=False)
@@ -160,7 +171,7 @@ class SqliteTurnLog:
         """As `TurnLog` has it."""
 
         def work(connection: sqlite3.Connection) -> None:
-            finish = time.time() if events[-1].HasField("finished") else None
+            finish = self._clock() if events[-1].HasField("finished") else None
             changed = connection.execute(
                 "UPDATE turns SET last_seq = ?, finish_time = ?"
                 " WHERE name = ? AND owner = ? AND last_seq = ? AND finish_time IS NULL",
@@ -173,7 +184,7 @@ class SqliteTurnLog:
             )
             for event in events:
                 if event.HasField("retracted"):
-                    _blank_stored(connection, turn, event)
+                    forgetting.blank_retracted(connection, turn, event)
 
         await self._database.write(work)
 
@@ -212,7 +223,7 @@ class SqliteTurnLog:
         def work(connection: sqlite3.Connection) -> TurnRow:
             found = connection.execute(
                 "UPDATE turns SET lease_expire = ? WHERE name = ? AND owner = ? AND finish_time IS NULL RETURNING *",
-                (time.time() + lease, turn, owner),
+                (self._clock() + lease, turn, owner),
             ).fetchone()
             if found is None:
                 raise LeaseLostError(turn)
@@ -222,7 +233,7 @@ class SqliteTurnLog:
 
     async def touch(self, turn: str) -> None:
         """As `TurnLog` has it."""
-        await self._set(turn, "last_read = ?", time.time())
+        await self._set(turn, "last_read = ?", self._clock())
 
     async def request_stop(self, turn: str) -> None:
         """As `TurnLog` has it."""
@@ -249,7 +260,7 @@ class SqliteTurnLog:
         """As `TurnLog` has it."""
 
         def work(connection: sqlite3.Connection) -> list[TurnRow]:
-            now = time.time()
+            now = self._clock()
             rows = connection.execute(
                 "UPDATE turns SET owner = ?, lease_expire = ? WHERE finish_time IS NULL AND lease_expire < ? RETURNING *",
                 (owner, now + lease, now),
@@ -317,13 +328,20 @@ class SqliteTurnLog:
             connection.execute("DELETE FROM conversations WHERE name = ?", (name,))
             return int(count)
 
-        return await self._database.write(work)
+        count = await self._database.write(work)
+        await self._forget_old_pages()
+        return count
+
+    async def _forget_old_pages(self) -> None:
+        # Deleted and blanked text is gone from the database file once it is written back, and from the log of writes only when that
+        # is cut. A busy reader of another process may prevent it; the next tidying does it then.
+        await self._database.read(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
 
     async def tidy(self) -> None:
         """As `TurnLog` has it."""
 
         def work(connection: sqlite3.Connection) -> None:
-            now = time.time()
+            now = self._clock()
             connection.execute(
                 "DELETE FROM conversations WHERE subject LIKE 'sessions/%' AND update_time < ?", (now - self._retention_seconds,)
             )
@@ -332,9 +350,10 @@ class SqliteTurnLog:
                 (now - self._resume_seconds, _TIDY_BATCH),
             ).fetchall()
             for row in over:
-                _forget_passages(connection, row["name"])
+                forgetting.drop_passages(connection, row["name"])
 
         await self._database.write(work)
+        await self._forget_old_pages()
 
     async def close(self) -> None:
         """As `TurnLog` has it."""
@@ -355,32 +374,3 @@ def _conversation(connection: sqlite3.Connection, row: sqlite3.Row) -> Conversat
         turn_count=counted["turns"],
         live_turn=counted["live"] or "",
     )
-
-
-def _store(connection: sqlite3.Connection, turn: str, event: TurnEvent) -> None:
-    statement = "UPDATE events SET event = ? WHERE turn = ? AND seq = ?"
-    connection.execute(statement, (event.SerializeToString(), turn, event.seq))
-
-
-def _events(connection: sqlite3.Connection, turn: str) -> list[TurnEvent]:
-    rows = connection.execute("SELECT event FROM events WHERE turn = ? ORDER BY seq", (turn,)).fetchall()
-    return [TurnEvent.FromString(row["event"]) for row in rows]
-
-
-def _blank_stored(connection: sqlite3.Connection, turn: str, retraction: TurnEvent) -> None:
-    for event in _events(connection, turn):
-        if event.HasField("delta"):
-            text = event.delta.text.encode()
-            blanked = blank(text, retraction.retracted.range, event.delta.start)
-            if blanked != text:
-                event.delta.text = blanked.decode()
-                _store(connection, turn, event)
-
-
-def _forget_passages(connection: sqlite3.Connection, turn: str) -> None:
-    for event in _events(connection, turn):
-        if event.HasField("evidence"):
-            for evidence in event.evidence.evidence:
-                evidence.text = ""
-            _store(connection, turn, event)
-    connection.execute("UPDATE turns SET tidied = 1 WHERE name = ?", (turn,))

@@ -28,14 +28,14 @@ class TurnWriter:
 
     def __init__(self, log: TurnLog, owner: str, started: TurnEvent) -> None:
         self.turn = started.turn
-        self.automaton = TurnAutomaton()
-        self.automaton.accept(started)
+        self._automaton = TurnAutomaton()
+        self._automaton.accept(started)
         self._log = log
         self._owner = owner
         self._lock = asyncio.Lock()
 
     async def append(self, *events: TurnEvent) -> None:
-        """Store events; they get turn, seq and time here. A cancelled append is finished first: the log has no half events.
+        """Store all events or none; they get turn, seq and time here. However often an append is cancelled, it is finished first.
 
         Raises:
             OutOfOrderError: an event may not come now.
@@ -43,21 +43,30 @@ class TurnWriter:
             LeaseLostError: the turn is somebody else's by now.
         """
         storing = asyncio.ensure_future(self._store(events))
-        try:
-            await asyncio.shield(storing)
-        except asyncio.CancelledError:
-            await storing
-            raise
+        cancelled: asyncio.CancelledError | None = None
+        while not storing.done():
+            try:
+                await asyncio.wait([storing])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        failure = storing.exception()
+        if cancelled is not None:
+            raise cancelled
+        if failure is not None:
+            raise failure
 
     async def _store(self, events: tuple[TurnEvent, ...]) -> None:
         async with self._lock:
-            expected = self.automaton.last_seq
+            expected = self._automaton.last_seq
             now = timestamp(time.time())
+            # The automaton moves on only with the log: what was refused, or could not be stored, has not happened.
+            ahead = self._automaton.fork()
             for event in events:
                 event.turn = self.turn
-                event.seq = self.automaton.last_seq + 1
+                event.seq = ahead.last_seq + 1
                 event.create_time.CopyFrom(now)
-                self.automaton.accept(event)
+                ahead.accept(event)
             await self._log.append(self.turn, self._owner, expected, events)
+            self._automaton = ahead
             if self.on_append is not None:
-                self.on_append(self.automaton.last_seq)
+                self.on_append(ahead.last_seq)

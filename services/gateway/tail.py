@@ -1,0 +1,119 @@
+"""Reading a turn's log to its end, as it grows: by any number of readers, in the process that owns the turn or in another one.
+
+Knows the log, and which turns are written in this process; not what a turn does or how it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+
+from ragmesh.gateway.v1.turn_pb2 import Heartbeat, TurnEvent
+
+from services.gateway.sqlite_log import timestamp
+from services.gateway.turn_log import TurnLog
+
+_FOREIGN_POLL_SECONDS = 0.1
+_TOUCH_SECONDS = 1.0
+_PAGE_EVENTS = 256
+
+
+class Growth:
+    """How far the log of a turn goes that is written in this process."""
+
+    def __init__(self, last_seq: int) -> None:
+        self.last_seq = last_seq
+        self._grown = asyncio.Event()
+
+    def notify(self, seq: int) -> None:
+        """Wake the readers: the log goes up to `seq`."""
+        self.last_seq = seq
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    async def beyond(self, seq: int, seconds: float) -> None:
+        """Return once the log goes beyond `seq`, or is not written any more; after `seconds` anyway."""
+        # Nothing is awaited between this look and the wait: no wake-up is lost in between.
+        if self.last_seq <= seq:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._grown.wait()
+
+
+class Tail:
+    """Follows logs.
+
+    Args:
+        heartbeat_seconds: silence after which a reader gets a heartbeat.
+    """
+
+    def __init__(self, log: TurnLog, heartbeat_seconds: float) -> None:
+        self._log = log
+        self._heartbeat_seconds = heartbeat_seconds
+        self._growing: dict[str, Growth] = {}
+        self._readers: Counter[str] = Counter()
+        self._left: dict[str, float] = {}
+
+    def follow(self, turn: str, last_seq: int) -> Growth:
+        """The turn is written in this process from now on; whoever writes it must call `notify` of what this returns."""
+        return self._growing.setdefault(turn, Growth(last_seq))
+
+    def unfollow(self, turn: str) -> None:
+        """The turn is not written in this process any more."""
+        self._left.pop(turn, None)
+        growth = self._growing.pop(turn, None)
+        if growth is not None:
+            growth.notify(growth.last_seq)
+
+    def last_read(self, turn: str) -> float:
+        """When somebody last read the turn here, in seconds since the epoch: infinity while somebody does, 0 for never."""
+        return math.inf if self._readers[turn] else self._left.get(turn, 0.0)
+
+    async def events(self, turn: str, after_seq: int) -> AsyncGenerator[TurnEvent, None]:
+        """Events after `after_seq` to the end of the turn, as they are appended; heartbeats in between.
+
+        Raises:
+            MeshError: TURN_NOT_FOUND, also where the turn is deleted meanwhile.
+        """
+        seq = after_seq
+        quiet_since = time.monotonic()
+        touched = 0.0
+        with self._reading(turn):
+            while True:
+                row, events = await self._log.read(turn, seq, _PAGE_EVENTS)
+                for event in events:
+                    yield event
+                    seq = event.seq
+                if events:
+                    quiet_since = time.monotonic()
+                    continue
+                if not row.live:
+                    return
+                silence = quiet_since + self._heartbeat_seconds - time.monotonic()
+                if silence <= 0:
+                    quiet_since = time.monotonic()
+                    yield TurnEvent(turn=turn, seq=seq, create_time=timestamp(time.time()), heartbeat=Heartbeat())
+                elif (growth := self._growing.get(turn)) is not None:
+                    await growth.beyond(seq, silence)
+                else:
+                    # Another process appends; the database is all that is shared with it.
+                    if time.monotonic() - touched >= _TOUCH_SECONDS:
+                        await self._log.touch(turn)
+                        touched = time.monotonic()
+                    await asyncio.sleep(min(_FOREIGN_POLL_SECONDS, silence))
+
+    @contextlib.contextmanager
+    def _reading(self, turn: str) -> Iterator[None]:
+        self._readers[turn] += 1
+        try:
+            yield
+        finally:
+            self._readers[turn] -= 1
+            if not self._readers[turn]:
+                del self._readers[turn]
+            if turn in self._growing:
+                self._left[turn] = time.time()
