@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
@@ -23,16 +23,17 @@ _KEY_BYTES = 32
 
 
 def load_key(path: Path) -> bytes:
-    """The key of a service's page tokens, made on first use. Mode 0600."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        key = secrets.token_bytes(_KEY_BYTES)
+    """The key of a service's page tokens, made on first use. Mode 0600. Processes that start together get the same one."""
+    if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-        return key
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        draft.touch(mode=0o600, exist_ok=False)
+        draft.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        # Whole or not there, and the first one counts: nobody reads half a key, and nobody replaces one that is in use.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_bytes()
 
 
 class Pager:
