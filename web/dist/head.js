@@ -1,0 +1,1 @@
+"use strict";(()=>{var m=["system","light","dark"],n="ragmesh.theme";function t(){try{let e=localStorage.getItem(n);return e&&m.includes(e)?e:"system"}catch{return"system"}}function o(e){document.documentElement.dataset.theme=e}o(t());})();

@@ -1,0 +1,4 @@
+// Runs in the head, before anything is painted.
+import { applyTheme, themeNow } from "./theme.js";
+
+applyTheme(themeNow());
