@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import grpc
 import orjson
+import protovalidate
 from google.protobuf.message import DecodeError
 from ragmesh.identity.v1.principal_pb2 import Principal
 
@@ -37,19 +38,24 @@ def principal_metadata(principal: Principal) -> tuple[str, bytes]:
     return PRINCIPAL_KEY, principal.SerializeToString()
 
 
+def _checked(found: Principal) -> Principal:
+    try:
+        protovalidate.validate(found)
+    except protovalidate.ValidationError:
+        raise MeshError("UNAUTHENTICATED", "the identity of the call breaks its rules", metadata={"scheme": "principal"}) from None
+    return found
+
+
 def principal_from_metadata(value: bytes) -> Principal:
     """The principal in a metadata entry.
 
     Raises:
-        MeshError: UNAUTHENTICATED where it cannot be read.
+        MeshError: UNAUTHENTICATED where it cannot be read or breaks a rule of its proto.
     """
     try:
-        found = Principal.FromString(value)
+        return _checked(Principal.FromString(value))
     except DecodeError:
-        raise MeshError("UNAUTHENTICATED", "the identity of the call cannot be read") from None
-    if not found.tenant or not found.subject:
-        raise MeshError("UNAUTHENTICATED", "the identity of the call is incomplete")
-    return found
+        raise MeshError("UNAUTHENTICATED", "the identity of the call cannot be read", metadata={"scheme": "principal"}) from None
 
 
 def principal_from_claims(payload: str) -> Principal:
@@ -63,7 +69,7 @@ def principal_from_claims(payload: str) -> Principal:
         subject = str(claims["sub"])
     except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError):
         raise MeshError("UNAUTHENTICATED", "the session cannot be read", metadata={"scheme": "bearer"}) from None
-    return Principal(tenant=DEFAULT_TENANT, subject=subject, roles=["visitor"])
+    return _checked(Principal(tenant=DEFAULT_TENANT, subject=subject, roles=["visitor"]))
 
 
 def peer_name(peer: str, auth_context: Mapping[str, Iterable[bytes]]) -> str | None:

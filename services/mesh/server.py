@@ -42,6 +42,7 @@ _log = log.get_logger(__name__)
 # gRPC itself must let larger messages in than we take, so that the refusal is ours and typed.
 _WIRE_LIMIT_BYTES = 32 * 1024 * 1024
 _TELEMETRY_POLL_SECONDS = 0.5
+_MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un of Linux
 HEALTH_NAME = "grpc.health.v1.Health"
 CHANNELZ_NAME = "grpc.channelz.v1.Channelz"
 
@@ -124,11 +125,11 @@ def _options() -> list[tuple[str, int]]:
     ]
 
 
-def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> str:
+def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None, run_dir: Path) -> str:
     if address.startswith("unix:"):
-        path = Path(address.removeprefix("unix:"))
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # of a process that was killed; a live one holds the lock of its run_dir
+        if credentials is not None:
+            raise RuntimeError(f"tls_dir is set, and {address} is a socket, which has no TLS: listen must be host:port")
+        _clear_socket(Path(address.removeprefix("unix:")), run_dir)
         server.add_insecure_port(address)
         return address
     port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
@@ -136,11 +137,24 @@ def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredent
     return f"{host}:{port}"
 
 
+def _clear_socket(path: Path, run_dir: Path) -> None:
+    """Make room for a socket in a folder that nobody else may enter: whoever may is a peer of the mesh."""
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
+        raise RuntimeError(f"the path {path} is too long for a socket: run_dir must be shorter")
+    folder = path.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder == run_dir.absolute():
+        folder.chmod(0o700)  # it is ours, whoever made it
+    elif folder.stat().st_mode & 0o077:
+        raise RuntimeError(f"others may enter {folder}, where a socket of the mesh is to be: its mode must be 0700")
+    path.unlink(missing_ok=True)  # of a process that was killed; a live one holds the lock of its run_dir
+
+
 async def start(settings: MeshSettings, spec: ServiceSpec) -> RunningServer:
     """Serve `spec` and return once it accepts calls.
 
     Raises:
-        RuntimeError: where an address cannot be bound.
+        RuntimeError: where an address cannot be bound; the message says why.
     """
     admission = AdmissionLink(spec.name, settings.max_concurrent_calls)
     chain = Chain(
@@ -169,8 +183,8 @@ async def start(settings: MeshSettings, spec: ServiceSpec) -> RunningServer:
     own = (*spec.grpc_services, HEALTH_NAME, CHANNELZ_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(own, admin)
     credentials = server_credentials(settings, spec.name) if settings.tls_dir else None
-    target = _bind(main, settings.listen_address(spec.name), credentials)
-    admin_target = _bind(admin, settings.admin_address(spec.name), None)
+    target = _bind(main, settings.listen_address(spec.name), credentials, settings.run_dir)
+    admin_target = _bind(admin, settings.admin_address(spec.name), None, settings.run_dir)
     await monitor.start()
     await main.start()
     await admin.start()

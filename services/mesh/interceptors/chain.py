@@ -5,8 +5,8 @@ Knows the names of the links; each link knows only itself. Methods of gRPC's own
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import grpc
@@ -55,10 +55,14 @@ class Chain(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wrap the handler of a call; gRPC answers UNIMPLEMENTED where there is none."""
+        """Wrap the handler of a call."""
         handler = await continuation(handler_call_details)
         method: str = handler_call_details.method
-        if handler is None or handler.request_deserializer is None or method.startswith("/grpc."):
+        if method.startswith("/grpc."):
+            return handler
+        if handler is None:
+            return _not_served(method)
+        if handler.request_deserializer is None:
             return handler
         metadata = dict(handler_call_details.invocation_metadata or ())
         deserialiser = self._readable(method, handler.request_deserializer)
@@ -122,12 +126,11 @@ def _unary_unary(chain: Chain, method: str, metadata: Any, handler: Any, read: A
 
 
 def _unary_stream(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
-    async def behave(request: Any, context: Any) -> AsyncIterator[Any]:
+    async def behave(request: Any, context: Any) -> None:
         call = Call(method, metadata, context)
         async with AsyncExitStack() as stack:
             await chain.enter(stack, call)
-            async for response in handler.unary_stream(chain.take(call, request), context):
-                yield chain.give(call, response)
+            await _send(chain, call, handler.unary_stream(chain.take(call, request), context))
 
     return grpc.unary_stream_rpc_method_handler(behave, read, write)
 
@@ -143,14 +146,30 @@ def _stream_unary(chain: Chain, method: str, metadata: Any, handler: Any, read: 
 
 
 def _stream_stream(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
-    async def behave(requests: Any, context: Any) -> AsyncIterator[Any]:
+    async def behave(requests: Any, context: Any) -> None:
         call = Call(method, metadata, context)
         async with AsyncExitStack() as stack:
             await chain.enter(stack, call)
-            async for response in handler.stream_stream(chain.take_all(call, requests), context):
-                yield chain.give(call, response)
+            await _send(chain, call, handler.stream_stream(chain.take_all(call, requests), context))
 
     return grpc.stream_stream_rpc_method_handler(behave, read, write)
+
+
+async def _send(chain: Chain, call: Call, responses: AsyncGenerator[Message, None]) -> None:
+    # Written here and not yielded to gRPC, which drops a generator unclosed when the caller leaves during a write: what stands in
+    # its `finally` would run in another task, and its call would end as if all were well.
+    async with aclosing(responses):
+        async for response in responses:
+            await call.context.write(chain.give(call, response))
+
+
+def _not_served(method: str) -> Handler:
+    async def behave(_: Any, context: Any) -> None:
+        error = MeshError("METHOD_NOT_FOUND", "this method is not served here", metadata={"method": method})
+        await context.abort_with_status(error.to_grpc())
+
+    # A method that is not known may be of any kind; this kind reads what any client sends.
+    return grpc.stream_stream_rpc_method_handler(behave)
 
 
 _BUILDERS: dict[tuple[bool, bool], Callable[..., Any]] = {

@@ -16,8 +16,15 @@ _MAX_VIOLATIONS = 20
 
 
 def _path(violation: protovalidate.Violation) -> str:
+    """The field that breaks a rule, for example `evidence[0].spans[2]`; empty for the message as a whole."""
     field = violation.proto.field
-    return ".".join(element.field_name or "" for element in field.elements) if field is not None else ""
+    if field is None:
+        return ""
+    steps = []
+    for element in field.elements:
+        subscript = f"[{element.subscript.value}]" if element.subscript is not None else ""
+        steps.append(f"{element.field_name}{subscript}")
+    return ".".join(steps)
 
 
 class ValidationLink(Link):
