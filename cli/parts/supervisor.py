@@ -200,12 +200,6 @@ class Mesh:
         self._failure.cancel()
         run_state.clear_state(self.folders)
 
-    def kill_all(self) -> None:
-        """Kills all parts at once: for somebody who presses Ctrl-C a second time."""
-        self._stopping = True
-        for child in self._children.values():
-            child.kill_group()
-
     async def _bring_up(self) -> None:
         write_telemetry(self.run_dir, self.settings.otlp_endpoint, self.settings.trace_ratio)
         for name in self._parts:

@@ -1,0 +1,201 @@
+"""Sends documents over DocumentService.ImportDocuments: pipelined, in bounded memory, resumed where the stream breaks.
+
+What is stored already with the same bytes is not sent again. One bad document never stops the others. Knows nothing of folders
+or of how progress is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Container, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import Enum
+
+import grpc
+from ragmesh.retriever.v1 import document_service_pb2 as pb
+from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceStub
+
+from cli.documents.folder import SourceFile
+from services.mesh.errors import MeshError, from_rpc_error
+
+DEFAULT_COLLECTION = "collections/default"
+PIECE_BYTES = 256 * 1024
+WINDOW = 4
+"""Documents that were sent and not answered yet."""
+MAX_ATTEMPTS = 5
+_UNARY_SECONDS = 10.0
+_RETRY_SECONDS = 0.5
+
+
+class Fate(Enum):
+    """What became of a document."""
+
+    STORED = "stored"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of one file."""
+
+    source: SourceFile
+    fate: Fate
+    reason: str = ""
+    """ErrorReason without its prefix, where it was rejected."""
+    message: str = ""
+    chunks: int = 0
+    quarantined_chunks: int = 0
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A file whose bytes were read once, to know their hash."""
+
+    source: SourceFile
+    name: str
+    sha256: str
+    size: int
+
+
+class Importer:
+    """Imports files into one collection over one channel."""
+
+    def __init__(self, channel: grpc.aio.Channel, collection: str, report: Callable[[Imported], None]) -> None:
+        self._stub = DocumentServiceStub(channel)
+        self._collection = collection
+        self._report = report
+
+    async def run(self, files: Sequence[SourceFile]) -> None:
+        """Imports all files and reports each exactly once, in any order.
+
+        Raises:
+            MeshError: the import as a whole cannot go on, for example SERVICE_UNAVAILABLE or PERMISSION_DENIED.
+        """
+        stored = await self._stored()
+        left = deque(files)
+        attempts = 0
+        while left:
+            before = len(left)
+            try:
+                await self._stream(left, stored)
+            except grpc.aio.AioRpcError as error:
+                typed = from_rpc_error(error, service="retriever")
+                attempts = attempts + 1 if len(left) == before else 1
+                if not typed.retryable or attempts >= MAX_ATTEMPTS:
+                    raise typed from error
+                await asyncio.sleep(max(_RETRY_SECONDS, typed.retry_after or 0.0))
+
+    async def _stored(self) -> dict[str, str]:
+        """Name -> sha256 of what is stored already."""
+        found: dict[str, str] = {}
+        token = ""
+        while True:
+            request = pb.ListDocumentsRequest(parent=self._collection, page_size=500, page_token=token)
+            try:
+                page = await self._stub.ListDocuments(request, timeout=_UNARY_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                typed = from_rpc_error(error, service="retriever")
+                if typed.reason == "COLLECTION_NOT_FOUND":
+                    return {}
+                raise typed from error
+            found |= {document.name: document.sha256 for document in page.documents}
+            token = page.next_page_token
+            if not token:
+                return found
+
+    async def _stream(self, left: deque[SourceFile], stored: dict[str, str]) -> None:
+        """Sends what is left; takes out of `left` what was answered. Returns once all was."""
+        waiting: dict[str, _Ready] = {}
+        room = asyncio.Semaphore(WINDOW)
+        call = self._stub.ImportDocuments()
+
+        async def send() -> None:
+            for source in tuple(left):
+                ready = await asyncio.to_thread(_read, source, self._collection)
+                if isinstance(ready, Imported) or stored.get(ready.name) == ready.sha256:
+                    self._done(left, ready if isinstance(ready, Imported) else Imported(source, Fate.UNCHANGED))
+                    continue
+                await room.acquire()
+                waiting[ready.name] = ready
+                async with aclosing(_messages(ready, waiting)) as messages:
+                    async for message in messages:
+                        await call.write(message)
+            await call.done_writing()
+
+        sender = asyncio.create_task(send())
+        sender.add_done_callback(lambda task: call.cancel() if not task.cancelled() and task.exception() else None)
+        try:
+            async for response in call:
+                result = _result(response)
+                ready = waiting.pop(result.document, None)
+                if ready is not None:
+                    room.release()
+                    self._done(left, _imported(ready.source, response))
+            await sender
+        except asyncio.CancelledError:
+            if sender.done() and not sender.cancelled():
+                sender.result()  # what made it end, and us with it
+            raise
+        except asyncio.InvalidStateError:  # a write met the end of the call: its status says more
+            await _raise_status(call)
+        finally:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+            call.cancel()
+        if left:
+            raise MeshError("SERVICE_UNAVAILABLE", "the retriever ended the import early")
+
+    def _done(self, left: deque[SourceFile], imported: Imported) -> None:
+        left.remove(imported.source)
+        self._report(imported)
+
+
+def _read(source: SourceFile, collection: str) -> _Ready | Imported:
+    """Size and hash of a file, or its rejection where it cannot be read any more."""
+    try:
+        with source.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+    except OSError as error:
+        return Imported(source, Fate.REJECTED, "DOCUMENT_UNREADABLE", f"cannot be read: {error.strerror}")
+    return _Ready(source, f"{collection}/documents/{source.document_id}", digest, size)
+
+
+async def _messages(ready: _Ready, waiting: Container[str]) -> AsyncGenerator[pb.ImportDocumentsRequest, None]:
+    begin = pb.ImportBegin(
+        document=ready.name,
+        media_type=ready.source.media_type,
+        size_bytes=ready.size,
+        sha256=ready.sha256,
+        source_uri=ready.source.relative[:512],
+    )
+    yield pb.ImportDocumentsRequest(begin=begin)
+    # A file that changes or goes away meanwhile is the retriever's to notice, by its hash.
+    with contextlib.suppress(OSError), ready.source.path.open("rb") as file:
+        # Answered already, for example as too large: the rest need not travel.
+        while ready.name in waiting and (data := await asyncio.to_thread(file.read, PIECE_BYTES)):
+            yield pb.ImportDocumentsRequest(data=pb.ImportData(data=data))
+    yield pb.ImportDocumentsRequest(commit=pb.ImportCommit())
+
+
+def _result(response: pb.ImportDocumentsResponse) -> pb.ImportAcked | pb.ImportRejected:
+    return response.acked if response.WhichOneof("result") == "acked" else response.rejected
+
+
+def _imported(source: SourceFile, response: pb.ImportDocumentsResponse) -> Imported:
+    if response.WhichOneof("result") != "acked":
+        return Imported(source, Fate.REJECTED, response.rejected.reason, response.rejected.message)
+    acked = response.acked
+    fate = Fate.UNCHANGED if acked.unchanged else Fate.STORED
+    return Imported(source, fate, chunks=acked.chunk_count, quarantined_chunks=acked.quarantined_chunk_count)
+
+
+async def _raise_status(call: grpc.aio.StreamStreamCall[pb.ImportDocumentsRequest, pb.ImportDocumentsResponse]) -> None:
+    raise grpc.aio.AioRpcError(
+        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
+    )
