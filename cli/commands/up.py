@@ -16,15 +16,13 @@ from rich.status import Status
 
 from cli.commands.options import VAR, Var
 from cli.console import err, out, print_error
-from cli.documents.folder import read_folder
-from cli.documents.importing import DEFAULT_COLLECTION, Fate
-from cli.documents.session import import_files, print_tally
+from cli.documents.importing import Fate
+from cli.documents.sample import SAMPLE_CORPUS, load_sample
+from cli.documents.session import print_tally
 from cli.errors import CliError
 from cli.parts.supervisor import Mesh, PartEvent
-from cli.settings import REPOSITORY
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SAMPLE_CORPUS = REPOSITORY / "corpus" / "chatcbd"
 
 
 def up(
@@ -76,9 +74,8 @@ def _print_where(mesh: Mesh, seconds: float) -> None:
 
 
 async def _load_sample(mesh: Mesh) -> None:
-    content = await asyncio.to_thread(read_folder, SAMPLE_CORPUS, "chatcbd")
     try:
-        tally = await import_files(mesh.grpc_target, DEFAULT_COLLECTION, content.files, "Loading the sample documents")
+        tally, content = await load_sample(mesh.grpc_target)
     except CliError as error:  # the mesh itself works; a person can still bring their own documents
         print_error(error)
         return

@@ -19,7 +19,7 @@ _TETHER = Path(__file__).with_name("tether.py")
 
 
 class Child:
-    """A running program. Start it from the main thread: Linux ties it to the life of the thread that starts it."""
+    """A running program. Linux ties it to the life of the thread that starts it, not of the process."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name

@@ -53,7 +53,7 @@ def _ignore(_: PartEvent) -> None:
 
 
 class Mesh:
-    """All parts of one var folder. Made by `Mesh.start`; use it on the loop of the main thread."""
+    """All parts of one var folder. Made by `Mesh.start`. Its processes end with the thread that started them."""
 
     def __init__(self, folders: VarLayout, settings: UpSettings, parts: Sequence[Part], notify: Callable[[PartEvent], None]):
         self.folders = folders

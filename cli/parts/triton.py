@@ -16,6 +16,8 @@ from pathlib import Path
 
 from cli.parts.launch import LaunchSpec
 
+# Where distributions put libpython when the interpreter does not say.
+_LIBPYTHON_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib")
 # Beside the model repository.
 _LIBRARY = Path("lib") / "ragmesh_models"
 
@@ -35,8 +37,7 @@ def _wheel() -> Path:
 def _libpython(version: str) -> Path:
     name = f"libpython{version}.so.1.0"
     folders = [sysconfig.get_config_var("LIBDIR") or "", str(Path(sys.base_prefix) / "lib")]
-    folders += [f"/usr/lib/{sysconfig.get_config_var('MULTIARCH') or 'x86_64-linux-gnu'}", "/usr/lib64", "/usr/local/lib"]
-    for folder in folders:
+    for folder in [*folders, *_LIBPYTHON_FOLDERS]:
         if folder and (Path(folder) / name).is_file():
             return Path(folder)
     raise TritonUnavailableError(f"Triton's Python backend needs {name}: install the package libpython{version} (Debian, Ubuntu)")
