@@ -1,0 +1,133 @@
+"""GeneratorService: decides how a question is met, and streams the draft."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from ragmesh.evidence.v1 import text_pb2
+from ragmesh.generator.v1 import generator_service_pb2 as pb
+from ragmesh.generator.v1.generator_service_pb2_grpc import GeneratorServiceServicer
+
+from services.generator.drafting import Draft, OutsideEvidenceError
+from services.generator.models import ANSWERER, Models, Picked
+from services.generator.settings import GeneratorSettings
+from services.mesh import context
+from services.mesh.assistant import Assistant
+from services.mesh.errors import MeshError
+from services.mesh.log import get_logger
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+_log = get_logger(__name__)
+
+_TEMPLATES = {
+    text_pb2.INTENT_GREETING: "greeting",
+    text_pb2.INTENT_THANKS: "thanks",
+    text_pb2.INTENT_GOODBYE: "goodbye",
+    text_pb2.INTENT_IDENTITY: "identity",
+    text_pb2.INTENT_CAPABILITIES: "capabilities",
+    text_pb2.INTENT_WELLBEING: "wellbeing",
+}
+_ABSTAIN = "abstain"
+
+
+@dataclass(frozen=True, slots=True)
+class Generator(GeneratorServiceServicer):
+    """Serves `ragmesh.generator.v1.GeneratorService`."""
+
+    models: Models
+    assistants: Mapping[str, Assistant]
+    settings: GeneratorSettings
+
+    async def StreamGenerate(self, request: pb.StreamGenerateRequest, _: Context) -> AsyncIterator[pb.StreamGenerateResponse]:
+        """Draft an answer."""
+        assistant = self.assistants.get(request.assistant)
+        if assistant is None:
+            metadata = {"assistant": request.assistant}
+            raise MeshError("ASSISTANT_NOT_FOUND", "there is no such assistant", metadata=metadata)
+        draft = Draft()
+        template = _TEMPLATES.get(request.intent)
+        if template is not None:
+            yield _decision(pb.DECISION_KIND_TEMPLATE)
+        elif not request.evidence:
+            yield _decision(pb.DECISION_KIND_ABSTAIN)
+            template = _ABSTAIN
+        else:
+            answered = False
+            async with aclosing(self._answer(request, draft)) as steps:
+                async for step in steps:
+                    answered = answered or step.WhichOneof("step") == "text"
+                    yield step
+            template = None if answered else _ABSTAIN
+        if template is not None:
+            for step in draft.template(template, assistant.template(template, request.language)):
+                yield step
+        yield await self._finished(request, draft)
+
+    async def _answer(self, request: pb.StreamGenerateRequest, draft: Draft) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+        """A decision, and the sentences if there are any to show."""
+        limit = request.max_segments if request.HasField("max_segments") else self.settings.max_segments
+        picking = self.models.pick(request.question, request.evidence, limit, timeout=context.budget().share(1.0))
+        async with aclosing(picking) as stream:
+            decided = False
+            async for picked in stream:
+                if not decided:
+                    decided = True
+                    yield self._decide(picked)
+                    if picked.score < picked.threshold:
+                        return
+                    continue
+                try:
+                    steps = list(draft.copied(request.evidence, picked))
+                except (OutsideEvidenceError, UnicodeDecodeError) as error:
+                    _log.error("answerer.range", error=str(error))
+                    text = "the answerer named words that are not in the evidence"
+                    raise MeshError("MODEL_UNAVAILABLE", text, metadata={"model": ANSWERER}) from None
+                for step in steps:
+                    yield step
+        if not decided:
+            raise MeshError("MODEL_UNAVAILABLE", "the answerer said nothing", metadata={"model": ANSWERER})
+
+    def _decide(self, picked: Picked) -> pb.StreamGenerateResponse:
+        if picked.kind != "decision":
+            raise MeshError("MODEL_UNAVAILABLE", "the answerer did not decide first", metadata={"model": ANSWERER})
+        abstains = picked.score < picked.threshold
+        step = _decision(pb.DECISION_KIND_ABSTAIN if abstains else pb.DECISION_KIND_ANSWER)
+        step.decision.answerability = picked.score
+        step.decision.threshold = picked.threshold
+        model = self.models.known(ANSWERER)
+        if model is not None:
+            step.decision.model.CopyFrom(model)
+        return step
+
+    async def _finished(self, request: pb.StreamGenerateRequest, draft: Draft) -> pb.StreamGenerateResponse:
+        read = [request.question, *(item.text for item in request.evidence)]
+        usage = pb.GenerationUsage()
+        try:
+            seconds = context.budget().share(0.5, cap=self.settings.count_seconds)
+            counts = await self.models.count([*read, *draft.parts], timeout=seconds)
+        except MeshError as error:
+            _log.warning("usage.uncounted", reason=error.reason)
+        else:
+            usage.input_tokens = sum(counts[: len(read)])
+            usage.output_tokens = sum(counts[len(read) :])
+        used = [model for model in (self.models.known(ANSWERER),) if model is not None and request.evidence]
+        return pb.StreamGenerateResponse(finished=pb.GenerationFinished(usage=usage, models=used))
+
+    async def CountTokens(self, request: pb.CountTokensRequest, _: Context) -> pb.CountTokensResponse:
+        """Count tokens."""
+        counts = await self.models.count(request.texts, timeout=context.budget().share(1.0))
+        return pb.CountTokensResponse(counts=counts, model=(await self.models.refs())[1])
+
+    async def GetModel(self, request: pb.GetModelRequest, _: Context) -> pb.GetModelResponse:
+        """Name the models."""
+        return pb.GetModelResponse(models=await self.models.refs())
+
+
+def _decision(kind: pb.DecisionKind.ValueType) -> pb.StreamGenerateResponse:
+    return pb.StreamGenerateResponse(decision=pb.Decision(kind=kind))

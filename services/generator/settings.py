@@ -1,0 +1,29 @@
+"""Settings of the generator. What every service has is in `services.mesh.settings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from services.mesh.settings import MeshSettings
+
+
+class GeneratorSettings(MeshSettings):
+    """What the generator is told at start."""
+
+    assistant_dir: Path = Path("corpus/assistants")
+    """Folder of the assistants' files: the reviewed texts."""
+
+    idle_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Silence of a model after which it counts as dead. A dead model process leaves its stream open."""
+
+    count_seconds: Annotated[float, Field(gt=0, le=10)] = 0.25
+    """Most time that counting the tokens of a finished draft may take; over it, the counts are 0."""
+
+    probe_seconds: Annotated[float, Field(gt=0, le=10)] = 2.0
+    """Most time that a probe of a model may take before it counts as not ready."""
+
+    max_segments: Annotated[int, Field(ge=1, le=16)] = 3
+    """Sentences of a draft where the request does not say."""
