@@ -66,6 +66,20 @@ export async function follow(
   world: World,
   signal: AbortSignal,
 ): Promise<TurnState> {
+  try {
+    return await followed(start, source, listener, world, signal);
+  } finally {
+    if (!signal.aborted) listener.link("over");
+  }
+}
+
+async function followed(
+  start: Ask | TurnState,
+  source: Source,
+  listener: Listener,
+  world: World,
+  signal: AbortSignal,
+): Promise<TurnState> {
   const ask = "requestId" in start ? start : undefined;
   let state = "requestId" in start ? asked(start.question) : start;
   let failures = 0;
@@ -89,7 +103,6 @@ export async function follow(
         state = await reread(source, state, signal);
         listener.state(state);
       } else if (!refused && !retryable(error, failure, state)) {
-        listener.link("over");
         throw new FollowFailure(failure);
       }
       if (failures > LIMITS.attempts) throw new FollowFailure(failure);
@@ -100,7 +113,6 @@ export async function follow(
       }
     }
   }
-  listener.link("over");
   return state;
 }
 
