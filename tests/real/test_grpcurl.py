@@ -13,7 +13,7 @@ import pytest
 from cli.parts.supervisor import Mesh
 
 ROOT = Path(__file__).resolve().parents[2]
-GRPCURL = ROOT / ".tools" / "bin" / "grpcurl"
+GRPCURL = ROOT / ".tools" / "grpcurl"
 
 
 def readme_calls() -> list[str]:
