@@ -43,7 +43,8 @@ def _text(method: str | bytes) -> str:
 def _prepare(details: ClientCallDetails) -> ClientCallDetails:
     if details.timeout is None and _text(details.method) not in _UNBOUNDED:
         method = _text(details.method)
-        raise MeshError("DEADLINE_REQUIRED", f"a call of {method} was made without a timeout", metadata={"method": method})
+        error = MeshError("DEADLINE_REQUIRED", f"a call of {method} was made without a timeout", metadata={"method": method})
+        raise error.to_rpc_error()  # the one kind of error that gRPC expects of an interceptor
     metadata = Metadata(*(details.metadata or ()))
     principal = context.principal_or_none()
     if principal is not None and metadata.get(PRINCIPAL_KEY) is None:

@@ -6,16 +6,21 @@ trace. Knows nothing of where an error is raised: the error boundary interceptor
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from ragmesh.errors.v1 import reason_pb2
 
 DOMAIN = "ragmesh"
 _PREFIX = "ERROR_REASON_"
+_DETAILS_KEY = "grpc-status-details-bin"
+# A message travels twice in the trailers, and clients take 8 KiB of them: what is longer would arrive as a bare status.
+_MAX_MESSAGE_BYTES = 1024
 _Code = grpc.StatusCode
 
 # The status code of each reason, as `proto/ragmesh/errors/v1/reason.proto` says in words; a test compares the two.
@@ -79,7 +84,7 @@ class MeshError(Exception):
 
     Args:
         reason: name of the reason without its prefix, for example `DOCUMENT_NOT_FOUND`.
-        message: for a person: what is wrong and what to do.
+        message: for a person: what is wrong and what to do. Cut at 1 KiB.
         metadata: what the reason's comment shows as its example.
         retry_after: seconds after which it is worth trying again.
         violations: (field path, description) pairs of a broken request.
@@ -97,7 +102,7 @@ class MeshError(Exception):
         super().__init__(f"{reason}: {message}")
         reason_pb2.ErrorReason.Value(_PREFIX + reason)  # raises ValueError for a reason that the contract does not have
         self.reason = reason
-        self.message = message
+        self.message = message.encode()[:_MAX_MESSAGE_BYTES].decode(errors="ignore")
         self.metadata = dict(metadata or {})
         self.retry_after = _RETRY_AFTER.get(reason) if retry_after is None else retry_after
         self.violations = tuple(violations)
@@ -136,6 +141,11 @@ class MeshError(Exception):
         status: grpc.Status = rpc_status.to_status(self.to_status())
         return status
 
+    def to_rpc_error(self) -> grpc.aio.AioRpcError:
+        """The error as a call ends with it; `from_rpc_error` reads it again."""
+        trailing = grpc.aio.Metadata((_DETAILS_KEY, self.to_status().SerializeToString()))
+        return grpc.aio.AioRpcError(self.code, grpc.aio.Metadata(), trailing, self.message)
+
 
 def _pack(
     message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
@@ -168,11 +178,12 @@ def from_status(status: status_pb2.Status) -> MeshError | None:
 
 def from_rpc_error(error: grpc.aio.AioRpcError, *, service: str) -> MeshError:
     """The typed error that a call to `service` failed with; a bare status becomes the reason that its code stands for."""
-    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+    details = dict(error.trailing_metadata() or ()).get(_DETAILS_KEY)
     if isinstance(details, bytes):
-        typed = from_status(status_pb2.Status.FromString(details))
-        if typed is not None:
-            return typed
+        with contextlib.suppress(DecodeError):  # not ours then: the code says what it can
+            typed = from_status(status_pb2.Status.FromString(details))
+            if typed is not None:
+                return typed
     code = error.code()
     if code is _Code.DEADLINE_EXCEEDED:
         return MeshError("DEADLINE_EXCEEDED", f"{service} did not answer in time", metadata={"service": service})
