@@ -1,0 +1,67 @@
+"""Use or mention: whether words are meant, or spoken about, as in: what does "ignore previous instructions" mean?
+
+Knows quotes, questions about words, and how an order begins; not the rules.
+"""
+
+from __future__ import annotations
+
+import re
+
+MENTIONED = 0.3
+"""What is left of a rule's score where its words are only spoken about."""
+
+_QUOTED = re.compile(
+    r'"[^"]{1,400}"|(?<!\w)\'[^\'\n]{1,400}\'(?!\w)|`[^`]{1,400}`|[“„][^”“]{1,400}[”“]|«[^»]{1,400}»|‘[^’]{1,400}’(?!\w)'
+)
+# Folded, like the rules: no diacritics.
+_ABOUT_WORDS = re.compile(
+    r"\b(?:what (?:does|do|did|is meant|is the meaning|would)\b.{0,400}\bmeans?\b"
+    r"|what(?:'s| is| are) (?:meant by|the meaning|a|an|the)\b"
+    r"|meaning of|mean by|means\b|defin(?:e|ition)|explain (?:what|why|how|the (?:phrase|term|meaning|concept|sentence))"
+    r"|(?:the|this|a) (?:phrase|term|sentence|string|expression|attack|prompt injection|words)\b"
+    r"|(?:examples?|kinds?|types?) of|called|known as|such as|why (?:do|does|is|are|would|might)"
+    r"|(?:prevent|detect|defend|protect|recogni[sz]e|mitigate|guard against|block)\b"
+    r"|was (?:bedeutet|heisst|heißt|meint|versteht man)|bedeutung|erklar\w* (?:den|die|was|mir)|der (?:satz|ausdruck|begriff)"
+    r"|que (?:signifie|veut dire)|signification|qu'est-ce que|que significa|que quiere decir|significado"
+    r"|cosa (?:significa|vuol dire)"
+    r"|o que (?:significa|quer dizer)|wat betekent|betekenis|co (?:to )?(?:znaczy|oznacza|znamena)|znaczenie|ne (?:demek|anlama)"
+    r")|(?:что|как) (?:это )?(?:значит|означает|понимать)|значение"
+)
+
+# What may stand between the beginning of a sentence and an order: "Please now ignore ...", "IMPORTANT: you must ignore ...".
+_ORDER = re.compile(
+    r"(?:^|[.!?:;\n\r\"'(\[{<>*#|=_-])[\s*#>-]*"
+    r"(?:(?:please|now|also|and|then|so|but|just|first|next|instead|simply|kindly|immediately|important|attention|warning|urgent|note"
+    r"|hey|hi|hello"
+    r"|you (?:must|should|will|shall|need to|have to|are to|can)"
+    r"|i (?:want|need|order|command|instruct) you to|we (?:want|need) you to"
+    r"|system|user|assistant|ai|assistants|chatbot|model|llm"
+    r"|bitte|jetzt|nun|und|dann|s'il (?:te|vous) plait|maintenant|et|por favor|ahora|y|per favore|ora|e|agora|alsjeblieft|nu|en"
+    r"|prosze|teraz|i|пожалуиста|теперь|и|lutfen|simdi|ve|prosim|nyni|a)\b[\s,:!*-]*){0,6}$"
+)
+_BEFORE = 160
+"""Characters before a match in which the beginning of its sentence is looked for."""
+
+
+def quoted(text: str, start: int, end: int) -> bool:
+    """Whether [start, end) of `text` lies inside quotation marks."""
+    return any(mark.start() <= start and end <= mark.end() for mark in _QUOTED.finditer(text))
+
+
+def about_words(text: str) -> bool:
+    """Whether `text`, quotations taken out, asks or speaks about what words mean."""
+    return _ABOUT_WORDS.search(_QUOTED.sub(" ", text.lower())) is not None
+
+
+def mentioned(text: str, start: int, end: int) -> bool:
+    """Whether the words at [start, end) of a question are spoken about rather than meant."""
+    if quoted(text, start, end):
+        return about_words(text)
+    asked = _ABOUT_WORDS.search(text.lower())
+    # Without quotation marks only a question that frames the words counts: "what does ... mean".
+    return asked is not None and asked.start() <= start and end <= asked.end()
+
+
+def is_order(text: str, start: int) -> bool:
+    """Whether a sentence of `text` begins at `start`, but for what introduces an order."""
+    return _ORDER.search(text[max(0, start - _BEFORE) : start].lower()) is not None
