@@ -9,8 +9,8 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 # Which Python to set up with; empty: the first of python3.11, python3.12 and python3 that fits.
 PYTHON ?=
 export PYTHON
-# Arguments for pytest, for example `make test PYTEST='-k deadline'`.
-PYTEST ?=
+# What of the tests to run, as pytest takes it: `make test ONLY='tests/unit -k deadline'`.
+ONLY ?=
 # Arguments for `ragmesh up`.
 UP ?=
 # What `make train` reads, and how much it does.
@@ -99,10 +99,11 @@ run: setup ## Set up, start everything, load the sample corpus, print the URL. C
 
 .PHONY: test test-real
 test: setup-dev setup-web ## All tests that need no compiler: real Envoy, Triton and browser included.
-	@$(BIN)/python -m pytest tests --ignore=tests/real $(PYTEST)
+	@$(BIN)/python -m pytest $(or $(ONLY),tests --ignore=tests/real)
+	@$(if $(ONLY),:,cd web && npm test --silent)
 
 test-real: setup-dev setup-web $(GRPCURL) ## Tests against programs that are compiled first: grpcurl.
-	@PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(BIN)/python -m pytest tests/real $(PYTEST)
+	@PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(BIN)/python -m pytest $(or $(ONLY),tests/real)
 
 # --- Look for mistakes ----------------------------------------------------------------------------------------------------------
 
@@ -133,15 +134,18 @@ checkgenerate: setup-web ## Prove that what is generated is current.
 	  diff -ru --exclude=__pycache__ "$$part" "$$out/$$part" || { echo "$$part is not what proto/ says: make generate" >&2; exit 1; }; \
 	done
 
-checkbundle: setup-web ## Prove that the committed browser client is built from its source.
-	@echo '==> web: the bundle against its source'
-	@cd web && npm run --silent check-bundle
+checkbundle: setup-web ## Type check the browser client, and prove that the committed bundle is built from its source.
+	@echo '==> web: types, and the bundle against its source'
+	@cd web && npm run --silent check
 
 # --- Make again -----------------------------------------------------------------------------------------------------------------
 
-.PHONY: generate lock release-baseline train bench clean
+.PHONY: generate bundle lock release-baseline train bench clean
 generate: setup-web ## Everything that is made from the protos: Python, TypeScript, the descriptor as text.
 	@proto/generate .
+
+bundle: setup-web ## Build the browser client again, into web/dist.
+	@cd web && npm run --silent build
 
 lock: setup ## Lock all requirements after a change of pyproject.toml; LOCK=--upgrade takes the newest versions as well.
 	@echo '==> requirements/*.txt'
