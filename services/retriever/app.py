@@ -82,6 +82,7 @@ class Retriever:
             self.truth,
             self.index,
             self.models,
+            fusion=settings.retriever_fusion,
             dense_seconds=settings.retriever_dense_seconds,
             overfetch=settings.retriever_overfetch,
             per_document=settings.retriever_chunks_per_document,

@@ -28,6 +28,7 @@ _BINARY = (
 _META_CHARSET = re.compile(rb"<meta[^>]{0,256}charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MAX_CONTROL_SHARE = 0.01
+_STRAY_CONTROLS = 4
 
 
 def decode(data: bytes, charset: str = "") -> str:
@@ -56,7 +57,7 @@ def decode(data: bytes, charset: str = "") -> str:
 def _refuse_binary(data: bytes) -> None:
     sample = data[:_SAMPLE_BYTES]
     controls = len(_CONTROL.findall(sample))
-    if data.startswith(_BINARY) or b"\0" in sample or controls > len(sample) * _MAX_CONTROL_SHARE:
+    if data.startswith(_BINARY) or b"\0" in sample or controls > max(_STRAY_CONTROLS, len(sample) * _MAX_CONTROL_SHARE):
         raise DocumentRejected("MEDIA_TYPE_UNSUPPORTED", "the bytes are not text: convert the document to text, Markdown or HTML")
 
 
@@ -67,10 +68,13 @@ def _named_in_markup(data: bytes) -> str:
 
 def _known(name: str) -> bool:
     try:
-        # Codecs such as `rot13` or `base64` decode, but not from bytes to text.
-        return isinstance(b"a".decode(name), str)
+        # Codecs such as `rot13` or `base64` are there, but not from bytes to text.
+        b"ab".decode(name)
+    except UnicodeError:
+        return True
     except (LookupError, ValueError):
         return False
+    return True
 
 
 def _strict(data: bytes, encoding: str) -> str:

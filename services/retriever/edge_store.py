@@ -130,11 +130,11 @@ class EdgeStore:
         with _failing():
             return int(self._shard.count(edge.CountRequest()))
 
-    def flush(self, epoch: int) -> None:
+    def flush(self, epoch: int, embedder: str) -> None:
         """See `VectorStore`."""
         with _failing():
             self._shard.flush()
-        self._meta = self._meta.at(epoch)
+        self._meta = self._meta.at(epoch, embedder)
         self._meta.write(self._folder)
 
     def close(self) -> None:

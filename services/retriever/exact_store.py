@@ -165,9 +165,9 @@ class ExactStore:
         with self._using() as connection:
             return int(connection.execute("SELECT count(*) FROM chunk").fetchone()[0])
 
-    def flush(self, epoch: int) -> None:
+    def flush(self, epoch: int, embedder: str) -> None:
         """See `VectorStore`."""
-        self._meta = self._meta.at(epoch)
+        self._meta = self._meta.at(epoch, embedder)
         if self._folder is not None:
             with self._using() as connection:
                 connection.execute("PRAGMA wal_checkpoint(FULL)")

@@ -26,8 +26,9 @@ INDEX_FORMAT = 1
 # BM25, as Anserini sets it for passages.
 BM25_K1 = 0.9
 BM25_B = 0.4
-MEAN_TERMS = 90.0
-"""Terms of a chunk, on average; measured on the sample corpus. BM25 needs it to tell long chunks from short ones."""
+MEAN_TERMS = 60.0
+"""Terms of a chunk, on average: 46 in the sample corpus with its short sections, about 100 where chunks are as long as they may be.
+BM25 needs it to tell long chunks from short ones; a fixed one keeps the weights of a chunk the same whatever else is imported."""
 
 WeightedTerms = Sequence[tuple[str, float]]
 
@@ -75,8 +76,8 @@ class VectorStore(Protocol):
         """Chunks that it holds."""
         ...
 
-    def flush(self, epoch: int) -> None:
-        """Returns once every change so far is on disk, and with it that the index stands at `epoch`."""
+    def flush(self, epoch: int, embedder: str) -> None:
+        """Returns once every change so far is on disk, and with it that the index stands at `epoch` with vectors of `embedder`."""
         ...
 
     def close(self) -> None:
@@ -97,13 +98,13 @@ class IndexMeta:
     terms_version: int = TERMS_VERSION
     dimensions: int = DIMENSIONS
 
-    def at(self, epoch: int) -> IndexMeta:
-        """The same at another epoch."""
-        return replace(self, epoch=epoch)
+    def at(self, epoch: int, embedder: str) -> IndexMeta:
+        """The same at another epoch; the embedder is known only once there are vectors."""
+        return replace(self, epoch=epoch, embedder=embedder)
 
     def same_source(self, other: IndexMeta) -> bool:
         """Whether both were built by the same rules from the same store; the epochs may differ."""
-        return self.at(0) == other.at(0)
+        return replace(self, epoch=0) == replace(other, epoch=0)
 
     def write(self, folder: Path) -> None:
         """Replaces the file in `folder`, durably.

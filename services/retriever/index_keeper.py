@@ -105,7 +105,7 @@ class IndexKeeper:
                 held, expected = store.count(), truth_reads.count_indexed(connection)
                 if held != expected:
                     raise IndexUnusable(f"it holds {held} chunks, the store of truth {expected}")
-            store.flush(epoch)
+            store.flush(epoch, wanted.embedder)
         except IndexUnusable as reason:
             log.warning("index.rebuild", reason=str(reason))
             store.close()
@@ -125,7 +125,7 @@ class IndexKeeper:
             store: VectorStore = _KINDS[self._kind].create(fresh, self._meta(embedder, epoch))
             for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder)):
                 store.upsert(batch)
-        store.flush(epoch)
+        store.flush(epoch, embedder)
         store.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         fresh.rename(self._folder)
@@ -172,9 +172,9 @@ class IndexKeeper:
         async with self._turn:
             if self._store is None or self._unsettled == 0:
                 return
-            upto, epoch = await self._truth.read(_outbox_end)
+            upto, epoch, embedder = await self._truth.read(_outbox_end)
             self._unsettled = 0
-            if not await self._attempt(lambda store: store.flush(epoch)):
+            if not await self._attempt(lambda store: store.flush(epoch, embedder)):
                 return
             await self._truth.write(lambda connection: truth_writes.settle(connection, upto, epoch))
 
@@ -276,9 +276,9 @@ def _delete_version(version: int, store: VectorStore) -> None:
     store.delete_version(version)
 
 
-def _outbox_end(connection: sqlite3.Connection) -> tuple[int, int]:
+def _outbox_end(connection: sqlite3.Connection) -> tuple[int, int, str]:
     rows = truth_reads.outbox(connection)
-    return (rows[-1][0] if rows else 0), int(truth_reads.meta(connection, "epoch"))
+    return (rows[-1][0] if rows else 0), int(truth_reads.meta(connection, "epoch")), truth_reads.meta(connection, "embedder")
 
 
 def _unavailable() -> MeshError:

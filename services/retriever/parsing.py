@@ -47,9 +47,9 @@ def parse(data: bytes, media_type: str) -> CanonicalText:
     text = decode(data, charset)
     try:
         return _PARSERS[kind](text)
-    except DocumentRejected:
+    except (DocumentRejected, MemoryError):
         raise
-    except (ValueError, RecursionError, LookupError, TypeError) as error:
+    except Exception as error:  # whatever a parser raises on a hostile document, it is that document's defect
         raise DocumentRejected(
             "DOCUMENT_UNREADABLE", f"the document is no {kind} that can be parsed ({type(error).__name__})"
         ) from error

@@ -21,7 +21,7 @@ from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads
-from services.retriever.fusion import fuse, spread
+from services.retriever.fusion import Method, fuse, spread
 from services.retriever.index import Hit
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.models import Models, fingerprint
@@ -87,6 +87,7 @@ class Search:
     """Searches collections.
 
     Args:
+        fusion: how the legs' hits become one order.
         dense_seconds: longest time of the dense leg.
         overfetch: how many times more hits than wanted each leg brings.
         per_document: chunks of one document that come before the best of the others. The rest moves behind them instead of being
@@ -95,11 +96,20 @@ class Search:
     """
 
     def __init__(
-        self, truth: Truth, index: IndexKeeper, models: Models, *, dense_seconds: float, overfetch: int, per_document: int
+        self,
+        truth: Truth,
+        index: IndexKeeper,
+        models: Models,
+        *,
+        fusion: Method,
+        dense_seconds: float,
+        overfetch: int,
+        per_document: int,
     ) -> None:
         self._truth = truth
         self._index = index
         self._models = models
+        self._fusion = fusion
         self._dense_seconds = dense_seconds
         self._overfetch = overfetch
         self._per_document = per_document
@@ -224,7 +234,7 @@ class Search:
         # Ranks are counted among what the reader may see: hidden documents move nothing.
         dense = {hit.id: hit.score for hit in hits.dense if hit.id in visible}
         sparse = {hit.id: hit.score for hit in hits.sparse if hit.id in visible}
-        fused = fuse(list(dense), list(sparse), dense_weight)
+        fused = fuse(dense, sparse, dense_weight, self._fusion)
         # Equal scores are ordered by id, so that the same search gives the same order.
         ranked = sorted(fused, key=lambda chunk: (-fused[chunk], chunk))
         results = [Result(visible[chunk], dense.get(chunk), sparse.get(chunk), fused[chunk]) for chunk in ranked]

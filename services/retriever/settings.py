@@ -53,7 +53,10 @@ class RetrieverSettings(MeshSettings):
     retriever_guard_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     """How long the guard may take for one batch of passages of an import."""
 
-    retriever_dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.3
+    retriever_fusion: Literal["relative", "ranks"] = "relative"
+    """How the legs become one order: by their relative scores, or by reciprocal ranks. `fusion` says what was measured."""
+
+    retriever_dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Weight of the dense leg in the fusion where a search names none; the BM25 leg has 1 minus it."""
 
     retriever_dense_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0

@@ -39,13 +39,13 @@ class RecordingGuard(GuardServiceServicer):
     """Allows every passage but those that hold a word of `blocked`; keeps what it was asked."""
 
     blocked: Sequence[str] = ()
-    action: int = guard_pb.Action.ACTION_BLOCK
+    action: guard_pb.Action.ValueType = guard_pb.Action.ACTION_BLOCK
     requests: list[guard_pb.CheckDocumentRequest] = field(default_factory=list)
     verdicts: int | None = None
     """Number of verdicts to answer with. None: as many as passages."""
     before: Callable[[], Any] | None = None
 
-    async def CheckDocument(  # noqa: N802
+    async def CheckDocument(
         self, request: guard_pb.CheckDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> guard_pb.CheckDocumentResponse:
         self.requests.append(request)
@@ -57,6 +57,17 @@ class RecordingGuard(GuardServiceServicer):
         ]
         verdicts = [guard_pb.Verdict(action=action) for action in actions]
         return guard_pb.CheckDocumentResponse(verdicts=verdicts[: self.verdicts])
+
+    async def CheckInput(
+        self, request: guard_pb.CheckInputRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> guard_pb.CheckInputResponse:
+        raise NotImplementedError
+
+    async def CheckOutput(
+        self, request_iterator: AsyncIterator[guard_pb.CheckOutputRequest], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[guard_pb.CheckOutputResponse]:
+        raise NotImplementedError
+        yield
 
 
 @contextmanager
@@ -102,11 +113,11 @@ class RetrieverClient:
     principal: Principal = field(default_factory=lambda: EDITOR)
 
     @property
-    def documents(self) -> DocumentServiceStub:
+    def documents(self) -> Any:
         return DocumentServiceStub(self.channel)
 
     @property
-    def stub(self) -> RetrieverServiceStub:
+    def stub(self) -> Any:
         return RetrieverServiceStub(self.channel)
 
     async def send(
@@ -121,10 +132,13 @@ class RetrieverClient:
         (response,) = await self.send(import_of(document, text, **begin), principal)
         return getattr(response, str(response.WhichOneof("result")))
 
-    async def search(self, query: str, principal: Principal | None = None, **fields: Any) -> retriever_pb.SearchResponse:
+    async def search(
+        self, query: str, principal: Principal | None = None, timeout: float = SECONDS, **fields: Any
+    ) -> retriever_pb.SearchResponse:
         fields.setdefault("collection", "collections/default")
-        with context.as_principal(principal or self.principal):
-            return await self.stub.Search(retriever_pb.SearchRequest(query=query, **fields), timeout=fields.pop("timeout", SECONDS))
+        request = retriever_pb.SearchRequest(query=query, **fields)
+        found: retriever_pb.SearchResponse = await self.call(self.stub.Search, request, principal, timeout)
+        return found
 
     async def call(self, method: Any, request: Any, principal: Principal | None = None, timeout: float = SECONDS) -> Any:
         with context.as_principal(principal or self.principal):
@@ -163,7 +177,7 @@ async def running_retriever(folder: Path, triton: str, *, guard: bool = True, **
         triton: address of the model server.
         guard: whether a guard answers.
     """
-    configured = RetrieverSettings(run_dir=folder / "run", data_dir=folder / "data", triton=triton, _env_file=None, **settings)
+    configured = RetrieverSettings(run_dir=folder / "run", data_dir=folder / "data", triton=triton, **settings)
     recording = RecordingGuard()
     async with optional(running_guard(configured, recording), guard):
         retriever = await Retriever.open(configured)

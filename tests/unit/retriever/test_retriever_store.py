@@ -1,0 +1,263 @@
+"""One suite that every index must pass, run over both; and where the two must agree."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.retriever.edge_store import EdgeStore
+from services.retriever.exact_store import ExactStore
+from services.retriever.index import DIMENSIONS, IndexMeta, IndexUnusable, VectorStore
+from services.retriever.records import IndexedChunk
+from services.retriever.terms import terms
+
+KINDS: dict[str, type[EdgeStore] | type[ExactStore]] = {"edge": EdgeStore, "exact": ExactStore}
+SEED = 20260721
+
+
+def unit(*values: float) -> NDArray[np.float32]:
+    row = np.zeros(DIMENSIONS, dtype=np.float32)
+    row[: len(values)] = values
+    return row / max(float(np.linalg.norm(row)), 1e-9)
+
+
+def chunk(number: int, text: str, vector: NDArray[np.float32], collection: int = 1, version: int = 1) -> IndexedChunk:
+    return IndexedChunk(number, version, collection, tuple(terms(text)), vector)
+
+
+def ask(store: VectorStore, text: str, collection: int = 1, limit: int = 10) -> list[int]:
+    return [hit.id for hit in store.sparse([(term, 1.0) for term in terms(text)], collection, limit)]
+
+
+@pytest.fixture(params=sorted(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def store(kind: str, folder: Path) -> Iterator[VectorStore]:
+    made = KINDS[kind].create(folder, IndexMeta(kind, "instance", "embedder", 0))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def filled(store: VectorStore) -> VectorStore:
+    store.upsert(
+        [
+            chunk(1, "Cannabidiol inhibits liver enzymes", unit(1, 0, 0), version=1),
+            chunk(2, "The liver is an organ of the body, and the liver is large", unit(0.8, 0.6, 0), version=1),
+            chunk(3, "Hemp seeds hold no cannabinoids", unit(0, 1, 0), version=2),
+            chunk(4, "Исследования каннабидиола", unit(0, 0, 1), version=3),
+            chunk(5, "Liver enzymes of another tenant", unit(1, 0, 0), collection=2, version=4),
+        ]
+    )
+    return store
+
+
+def test_dense_order_scores_and_limit(filled: VectorStore) -> None:
+    hits = filled.dense(unit(1, 0.1, 0), 1, 3)
+    assert [hit.id for hit in hits] == [1, 2, 3]
+    assert hits[0].score == pytest.approx(float(unit(1, 0.1, 0) @ unit(1, 0, 0)), abs=1e-5)
+    assert len(filled.dense(unit(1), 1, 1)) == 1
+
+
+def test_sparse_finds_words_in_any_form_and_script(filled: VectorStore) -> None:
+    assert ask(filled, "enzyme liver") == [1, 2]
+    assert ask(filled, "seed") == [3]
+    assert ask(filled, "исследование") == [4]
+    assert ask(filled, "nothing of this kind") == []
+    assert all(hit.score > 0 for hit in filled.sparse([("liver", 1.0)], 1, 10))
+
+
+def test_weights_of_terms_count(filled: VectorStore) -> None:
+    def best(organ: float, hemp: float) -> int:
+        return filled.sparse([("organ", organ), ("hemp", hemp)], 1, 1)[0].id
+
+    assert best(0.05, 1.0) == 3
+    assert best(1.0, 0.05) == 2
+
+
+def test_collections_do_not_see_each_other(filled: VectorStore) -> None:
+    assert ask(filled, "liver enzymes", collection=2) == [5]
+    assert [hit.id for hit in filled.dense(unit(1), 2, 10)] == [5]
+    assert filled.dense(unit(1), 3, 10) == []
+    assert ask(filled, "liver", collection=3) == []
+
+
+def test_deleting_a_version_takes_its_chunks_alone(filled: VectorStore) -> None:
+    filled.delete_version(1)
+    filled.delete_version(99)
+    assert filled.count() == 3
+    assert ask(filled, "liver") == []
+    assert filled.dense(unit(1, 0.1), 1, 10)[0].id == 3
+
+
+def test_upserting_again_replaces(filled: VectorStore) -> None:
+    filled.upsert([chunk(1, "Entirely different words", unit(0, 0, 1), version=1)])
+    assert filled.count() == 5
+    assert ask(filled, "enzymes") == []
+    assert ask(filled, "different") == [1]
+    assert filled.dense(unit(0, 0, 1), 1, 1)[0].score == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_chunk_without_words_or_direction_is_kept(store: VectorStore) -> None:
+    store.upsert([chunk(1, "", unit(1)), chunk(2, "word", np.zeros(DIMENSIONS, dtype=np.float32))])
+    assert store.count() == 2
+    assert ask(store, "word") == [2]
+    assert store.dense(unit(1), 1, 1)[0].id == 1
+
+
+def test_terms_that_look_like_query_syntax(store: VectorStore) -> None:
+    store.upsert([chunk(1, "near or and not column", unit(1)), chunk(2, "other", unit(1))])
+    for text in ('column:"x" OR *', "NEAR(a b) column", "column -other^2"):
+        assert 1 in ask(store, text)
+    assert store.sparse([('"', 1.0), ("OR", 1.0), ("*", 1.0)], 1, 10) == []
+
+
+def test_an_empty_index(store: VectorStore) -> None:
+    assert store.count() == 0
+    assert store.dense(unit(1), 1, 10) == []
+    assert ask(store, "word") == []
+
+
+def test_what_was_flushed_is_there_after_opening(kind: str, folder: Path) -> None:
+    meta = IndexMeta(kind, "instance", "embedder", 0)
+    first = KINDS[kind].create(folder, meta)
+    first.upsert([chunk(number, f"word{number}", unit(number, 1)) for number in range(1, 40)])
+    first.flush(7, "embedder")
+    first.close()
+    again = KINDS[kind].open(folder)
+    assert (again.epoch, again.count()) == (7, 39)
+    assert ask(again, "word17") == [17]
+    assert IndexMeta.read(folder).same_source(meta)
+    again.close()
+
+
+def test_a_missing_index_is_unusable(kind: str, folder: Path) -> None:
+    with pytest.raises(IndexUnusable):
+        KINDS[kind].open(folder)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "noise", "meta"])
+def test_a_damaged_index_is_unusable_and_does_not_crash(kind: str, folder: Path, damage: str) -> None:
+    made = KINDS[kind].create(folder, IndexMeta(kind, "instance", "embedder", 0))
+    made.upsert([chunk(number, f"word{number} text", unit(number, 1)) for number in range(1, 300)])
+    made.flush(1, "embedder")
+    made.close()
+    for path in [folder / "meta.json"] if damage == "meta" else [path for path in folder.rglob("*") if path.is_file()]:
+        if path.name != "meta.json" or damage == "meta":
+            data = path.read_bytes()
+            path.write_bytes(data[: len(data) // 3] if damage != "noise" else b"\xa5" * len(data))
+    with pytest.raises(IndexUnusable):
+        KINDS[kind].open(folder)
+
+
+def test_a_closed_index_says_so(kind: str, folder: Path) -> None:
+    made = KINDS[kind].create(folder, IndexMeta(kind, "instance", "embedder", 0))
+    made.close()
+    for call in (made.count, lambda: made.upsert([chunk(1, "word", unit(1))]), lambda: made.sparse([("word", 1.0)], 1, 1)):
+        with pytest.raises(IndexUnusable):
+            call()
+
+
+def test_searches_beside_changes_never_fail_or_mix(store: VectorStore) -> None:
+    failures: list[BaseException] = []
+    stop = threading.Event()
+
+    def search() -> None:
+        try:
+            while not stop.is_set():
+                assert all(hit.id >= 1000 for hit in store.dense(unit(1, 1), 1, 50))
+                assert all(hit.id >= 1000 for hit in store.sparse([("word", 1.0)], 1, 50))
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for version in range(1, 31):
+        store.upsert([chunk(1000 + version * 10 + at, "word text", unit(version, at), version=version) for at in range(10)])
+        store.upsert([chunk(version * 10 + at, "word text", unit(version, at), collection=2, version=version) for at in range(5)])
+        if version > 5:
+            store.delete_version(version - 5)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert store.count() == 5 * 15
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[VectorStore, VectorStore]]:
+    made = [factory.create(tmp_path / name, IndexMeta(name, "instance", "embedder", 0)) for name, factory in sorted(KINDS.items())]
+    yield made[0], made[1]
+    for one in made:
+        one.close()
+
+
+def random_chunks(rng: np.random.Generator, count: int) -> list[IndexedChunk]:
+    words = [f"w{number}" for number in range(400)]
+    chunks = []
+    for number in range(1, count + 1):
+        vector = rng.normal(size=DIMENSIONS).astype(np.float32)
+        # Few words are frequent and most are rare, as in any language.
+        text = [words[at] for at in np.minimum(rng.zipf(1.4, size=int(rng.integers(20, 120))), len(words)) - 1]
+        chunks.append(IndexedChunk(number, number // 7, 1, tuple(text), vector / np.linalg.norm(vector)))
+    return chunks
+
+
+def test_dense_agrees_with_the_oracle(both: tuple[VectorStore, VectorStore]) -> None:
+    rng = np.random.default_rng(SEED)
+    for store in both:
+        store.upsert(random_chunks(np.random.default_rng(SEED), 500))
+    for _ in range(20):
+        vector = rng.normal(size=DIMENSIONS).astype(np.float32)
+        edge, exact = (store.dense(vector, 1, 20) for store in both)
+        assert [hit.id for hit in edge] == [hit.id for hit in exact]
+        assert [hit.score for hit in edge] == pytest.approx([hit.score for hit in exact], abs=1e-4)
+
+
+def bm25(chunks: list[IndexedChunk], query: list[str]) -> dict[int, float]:
+    """BM25 by its formula, k1 = 0.9, b = 0.4, over a mean length of 60 terms."""
+    scores: dict[int, float] = {}
+    for term in query:
+        holders = [one for one in chunks if term in one.terms]
+        rarity = np.log(1 + (len(chunks) - len(holders) + 0.5) / (len(holders) + 0.5))
+        for one in holders:
+            count = one.terms.count(term)
+            scores[one.id] = scores.get(one.id, 0.0) + rarity * count * 1.9 / (count + 0.9 * (0.6 + 0.4 * len(one.terms) / 60.0))
+    return scores
+
+
+def test_bm25_of_the_edge_follows_the_formula_and_the_oracle_finds_the_same(both: tuple[VectorStore, VectorStore]) -> None:
+    chunks = random_chunks(np.random.default_rng(SEED), 300)
+    for store in both:
+        store.upsert(chunks)
+    for query in (["w3", "w90"], ["w17"], ["w200", "w5", "w40"]):
+        wanted = bm25(chunks, query)
+        weighted = [(term, 1.0) for term in query]
+        edge, exact = (store.sparse(weighted, 1, 300) for store in both)
+        assert {hit.id: hit.score for hit in edge} == pytest.approx(wanted, rel=1e-3)
+        assert {hit.id for hit in exact} == set(wanted)
+        # FTS5 has other constants: the ranks may differ a little, the top must overlap.
+        assert len({hit.id for hit in edge[:10]} & {hit.id for hit in exact[:10]}) >= min(6, len(wanted))
+
+
+def test_how_rare_a_word_is_depends_on_the_collection_alone(store: VectorStore, kind: str) -> None:
+    if kind == "exact":
+        return  # FTS5 counts over all collections; it is an oracle for what is found
+    store.upsert([chunk(number, "common word" if number < 9 else "word", unit(1)) for number in range(1, 11)])
+    alone = store.sparse([("common", 1.0)], 1, 1)[0].score
+    store.upsert([chunk(100 + number, "other", unit(1), collection=2, version=2) for number in range(50)])
+    assert store.sparse([("common", 1.0)], 1, 1)[0].score == pytest.approx(alone)
