@@ -86,7 +86,9 @@ def service_part(name: str, folders: VarLayout, settings: UpSettings, ports: Por
         own["RAGMESH_TLS_DIR"] = str(settings.tls_dir and settings.tls_dir.resolve())
         own["RAGMESH_LISTEN"] = targets[name]
         own["RAGMESH_TARGETS"] = json.dumps(targets)
-    environment = {"RAGMESH_DRAIN_SECONDS": _DRAIN_SECONDS, **os.environ, **env, **own}
+    # Not the repository as working folder: a service would read the settings of the mesh in its var folder, which may be another one.
+    usual = {"RAGMESH_DRAIN_SECONDS": _DRAIN_SECONDS, "RAGMESH_ASSISTANT_DIR": str(REPOSITORY / "corpus" / "assistants")}
+    environment = {**usual, **os.environ, **env, **own}
     spec = LaunchSpec((sys.executable, "-m", f"services.{name}"), environment, folders.run_dir)
     socket = folders.run_dir / f"{name}.admin.sock"
     return Part(name, lambda: spec, partial(_serving, socket), grace=3.0)

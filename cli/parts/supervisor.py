@@ -63,6 +63,7 @@ class Mesh:
         self._children: dict[str, Child] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._held: set[str] = set()
+        self._ready: set[str] = set()
         self._started = False
         self._stopping = False
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -224,6 +225,7 @@ class Mesh:
             if await part.ready():
                 break
             await asyncio.sleep(_POLL_SECONDS)
+        self._ready.add(part.name)
         self._notify(PartEvent(part.name, "ready", f"{part.name} is ready ({time.monotonic() - begun:.1f} s)"))
 
     async def _publish(self) -> None:
@@ -291,8 +293,9 @@ class Mesh:
 
     def _late(self) -> CliError:
         seconds = self.settings.start_seconds
+        late = ", ".join(name for name in self._parts if name not in self._ready)
         return CliError(
-            f"The mesh was not ready within {seconds:.0f} s.",
+            f"Not ready within {seconds:.0f} s: {late}.",
             f"See the logs in {self.log_dir}; RAGMESH_START_SECONDS gives it more time.",
         )
 
