@@ -94,8 +94,8 @@ class TritonClient:
                 "model_name": model,
                 "inputs": _inputs(inputs),
                 "outputs": _outputs(outputs),
-                "enable_empty_final_response": True,
-                "parameters": telemetry.inject() or None,
+                # The asyncio client has no argument for it; without it the end of a stream and a lost one look the same.
+                "parameters": {"triton_enable_empty_final_response": True, **telemetry.inject()},
             }
 
             async def requests() -> AsyncIterator[dict[str, Any]]:
