@@ -41,7 +41,7 @@ async def build(settings: GuardSettings) -> ServiceSpec:
         AssistantError: a file of an assistant cannot be used.
     """
     assistants = load_assistants(settings.assistant_dir)
-    matcher = Matcher(load_rules(settings.guard_rules_dir))
+    matcher = Matcher(load_rules(settings.guard_rules_dir), settings.data_dir / "cache")
     judge = Judge(matcher, block=settings.guard_block_score, flag=settings.guard_flag_score)
     small_talk = SmallTalk(settings.guard_small_talk_dir, [item.display_name for item in assistants.values()])
     questions = QuestionCheck(judge, small_talk, LanguageFinder(), max_characters=settings.guard_max_question_characters)

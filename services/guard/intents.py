@@ -92,11 +92,13 @@ class SmallTalk:
         words = _WORD.findall(fold(text).replace("'", ""))
         if not 0 < len(words) <= MAX_WORDS:
             return Intent.INTENT_QUESTION, UNKNOWN
-        for grammar in self._grammars:
-            intent = grammar.parse(words)
-            if intent is not None:
-                return Intent.Value(f"INTENT_{intent.upper()}"), grammar.language
-        return Intent.INTENT_QUESTION, UNKNOWN
+        found = [(intent, grammar.language) for grammar in self._grammars if (intent := grammar.parse(words))]
+        if not found:
+            return Intent.INTENT_QUESTION, UNKNOWN
+        # "hi" and "ok, bye" are small talk in several languages.
+        spoken = {language for _, language in found} - {UNKNOWN}
+        weightiest = min((intent for intent, _ in found), key=_BY_WEIGHT.index)
+        return Intent.Value(f"INTENT_{weightiest.upper()}"), spoken.pop() if len(spoken) == 1 else UNKNOWN
 
 
 class _Grammar:

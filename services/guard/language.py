@@ -76,7 +76,7 @@ class LanguageFinder:
     def find(self, text: str) -> str:
         """BCP-47 tag of the language of `text`; `und` where it is short or uncertain."""
         text = text[:MAX_CHARACTERS]
-        words = [word.lower() for word in _WORD.findall(text)]
+        words = [part for word in _WORD.findall(text.lower()) for part in {word, *word.split("-")}]
         found = _by_function_words(words)
         if found is not None:
             return found

@@ -11,16 +11,15 @@ import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import hyperscan
 
-from services.guard.rules import LoadedRule, RuleError, Target, needs_code_points
+from services.guard.compiled import database
+from services.guard.rules import LoadedRule, Target
 
 MAX_PLACES = 8
 """Places of one pattern that are told: a text with more of them is no better known by counting on."""
-
-# SINGLEMATCH: that it matches is enough, where it does the exact form tells.
-_FLAGS = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_SINGLEMATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +34,18 @@ class Match:
 class Matcher:
     """The rules, compiled.
 
+    Args:
+        rules: the rules.
+        cache: folder where the compiled rules are kept; None keeps none.
+
     Raises:
         RuleError: Hyperscan cannot compile a pattern.
     """
 
-    def __init__(self, rules: Sequence[LoadedRule]) -> None:
+    def __init__(self, rules: Sequence[LoadedRule], cache: Path | None = None) -> None:
         self.rules = tuple(rules)
         self._expressions = [(rule, expression.exact) for rule in self.rules for expression in rule.expressions]
-        self._database = _compile(self.rules)
+        self._database = database(self.rules, cache)
         self._local = threading.local()
 
     def scan(self, text: str, target: Target) -> list[Match]:
@@ -72,34 +75,3 @@ class Matcher:
         if scratch is None:
             scratch = self._local.scratch = hyperscan.Scratch(self._database)
         return scratch
-
-
-def _flags(wide: str) -> int:
-    """Bytes are enough for most patterns, and compile fifty times faster than code points."""
-    return _FLAGS | hyperscan.HS_FLAG_UTF8 if needs_code_points(wide) else _FLAGS
-
-
-def _compile(rules: Sequence[LoadedRule]) -> hyperscan.Database:
-    expressions = [expression.wide for rule in rules for expression in rule.expressions]
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    try:
-        database.compile(
-            expressions=[expression.encode() for expression in expressions],
-            ids=list(range(len(expressions))),
-            elements=len(expressions),
-            flags=[_flags(expression) for expression in expressions],
-        )
-    except hyperscan.error as error:
-        raise RuleError(f"{_culprit(rules) or 'the rules together'}: Hyperscan: {error}") from None
-    return database
-
-
-def _culprit(rules: Sequence[LoadedRule]) -> str | None:
-    """Where the first rule stands that does not compile alone."""
-    for rule in rules:
-        for wide in (expression.wide for expression in rule.expressions):
-            try:
-                hyperscan.Database().compile(expressions=[wide.encode()], ids=[0], elements=1, flags=[_flags(wide)])
-            except hyperscan.error:
-                return rule.where
-    return None

@@ -1,0 +1,56 @@
+"""The guard's parts over the shipped rules, built once a test run: compiling the rules takes seconds."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from services.guard.intents import SmallTalk
+from services.guard.judge import Judge
+from services.guard.language import LanguageFinder
+from services.guard.matcher import Matcher
+from services.guard.question import QuestionCheck
+from services.guard.rules import LoadedRule, load_rules
+from services.guard.settings import GuardSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+SETTINGS = GuardSettings(assistant_dir=ROOT / "corpus" / "assistants")
+
+
+@cache
+def rules() -> tuple[LoadedRule, ...]:
+    return tuple(load_rules(SETTINGS.guard_rules_dir))
+
+
+@cache
+def matcher() -> Matcher:
+    return Matcher(rules())
+
+
+@cache
+def judge() -> Judge:
+    return Judge(matcher(), block=SETTINGS.guard_block_score, flag=SETTINGS.guard_flag_score)
+
+
+@cache
+def small_talk() -> SmallTalk:
+    return SmallTalk(SETTINGS.guard_small_talk_dir, ["ChatCBD"])
+
+
+@cache
+def languages() -> LanguageFinder:
+    return LanguageFinder()
+
+
+@cache
+def questions() -> QuestionCheck:
+    return QuestionCheck(judge(), small_talk(), languages(), max_characters=SETTINGS.guard_max_question_characters)
+
+
+@cache
+def goldens() -> tuple[dict[str, Any], ...]:
+    """All golden questions."""
+    files = sorted((ROOT / "goldens").glob("chatcbd-*.jsonl"))
+    return tuple(json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines())
