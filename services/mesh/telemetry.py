@@ -169,6 +169,22 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL, **attributes: AttributeV
         yield opened
 
 
+@contextmanager
+def unattached_span(name: str, kind: SpanKind, **attributes: AttributeValue) -> Iterator[dict[str, str]]:
+    """A span around the block that is not made the current one; yields the trace context to send with the call.
+
+    For async generators: what they attach would be seen by whoever reads them, and be taken off in another context.
+    """
+    named = {key.replace("__", "."): value for key, value in attributes.items()}
+    opened = tracer().start_span(name, kind=kind, attributes=named)
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, trace.set_span_in_context(opened))
+    try:
+        yield carrier
+    finally:
+        opened.end()
+
+
 def extract(metadata: Mapping[str, str]) -> otel_context.Context:
     """The trace context that a call came with."""
     return _PROPAGATOR.extract(metadata)

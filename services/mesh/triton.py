@@ -6,10 +6,10 @@ Wraps Triton's own asyncio client. Knows tensors and errors; not what any model 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import grpc
 import orjson
 from numpy.typing import NDArray
 from opentelemetry.trace import SpanKind
@@ -28,7 +28,15 @@ _READY_SECONDS = 2.0
 
 def _failure(model: str, error: InferenceServerException) -> MeshError:
     if "DEADLINE_EXCEEDED" in str(error.status()):
-        return MeshError("DEADLINE_EXCEEDED", f"the model {model} did not answer in time", metadata={"model": model})
+        return _late(model)
+    return _gone(model)
+
+
+def _late(model: str) -> MeshError:
+    return MeshError("DEADLINE_EXCEEDED", f"the model {model} did not answer in time", metadata={"model": model})
+
+
+def _gone(model: str) -> MeshError:
     return MeshError("MODEL_UNAVAILABLE", f"the model {model} does not answer", metadata={"model": model})
 
 
@@ -89,13 +97,12 @@ class TritonClient:
         Raises:
             MeshError: DEADLINE_EXCEEDED, MODEL_UNAVAILABLE.
         """
-        with telemetry.span(f"triton {model}", SpanKind.CLIENT, gen_ai__request__model=model):
+        with telemetry.unattached_span(f"triton {model}", SpanKind.CLIENT, gen_ai__request__model=model) as carrier:
             request = {
                 "model_name": model,
                 "inputs": _inputs(inputs),
                 "outputs": _outputs(outputs),
-                # The asyncio client has no argument for it; without it the end of a stream and a lost one look the same.
-                "parameters": {"triton_enable_empty_final_response": True, **telemetry.inject()},
+                "parameters": carrier or None,
             }
 
             async def requests() -> AsyncIterator[dict[str, Any]]:
@@ -103,32 +110,29 @@ class TritonClient:
 
             responses = self._client.stream_infer(requests(), stream_timeout=timeout)
             iterator = aiter(responses)
-            final = False
+            complete = False
             try:
                 while True:
                     try:
                         async with asyncio.timeout(idle_timeout):
                             result, error = await anext(iterator)
                     except StopAsyncIteration:
-                        break
+                        # Ours is the only request of this stream and it is half-closed: Triton ends it after the last response.
+                        complete = True
+                        return
                     if error is not None:
                         raise _failure(model, error)
-                    final = bool(result.get_response().parameters["triton_final_response"].bool_param)
-                    if result.get_response().outputs:
-                        yield _arrays(result, outputs)
-                    if final:
-                        break
+                    yield _arrays(result, outputs)
             except TimeoutError:
                 text = f"the model {model} fell silent"
                 raise MeshError("MODEL_UNAVAILABLE", text, metadata={"model": model}) from None
-            except InferenceServerException as error:
-                raise _failure(model, error) from None
+            except grpc.aio.AioRpcError as error:  # while streaming, the client lets bare gRPC errors through
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise _late(model) from None
+                raise _gone(model) from None
             finally:
-                if not final:
-                    with contextlib.suppress(Exception):  # the call may be over already
-                        responses.cancel()
-            if not final:
-                raise MeshError("MODEL_UNAVAILABLE", f"the model {model} ended early", metadata={"model": model})
+                if not complete:
+                    responses.cancel()
 
     async def model_ref(self, model: str, inputs: Tensors, *, timeout: float) -> ModelRef:
         """What `model` says it is, by a real inference on `inputs`. Works for decoupled models too.
