@@ -32,6 +32,7 @@ log = get_logger(__name__)
 _EDITOR = "editor"
 _DEFAULT_PAGE = 50
 _MAX_PAGE = 500
+_DRAIN_SECONDS = 0.5
 
 
 def reader_of(principal: Principal) -> Reader:
@@ -61,7 +62,17 @@ class DocumentServicer(DocumentServiceServicer):
         self, request_iterator: AsyncIterator[pb.ImportDocumentsRequest], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.ImportDocumentsResponse]:
         """Stores documents, one after the other."""
-        reader = reader_of(call.require_role(_EDITOR))
+        requests = aiter(request_iterator)
+        try:
+            async for response in self._import(reader_of(call.require_role(_EDITOR)), requests):
+                yield response
+        except MeshError:
+            await _drain(requests)
+            raise
+
+    async def _import(
+        self, reader: Reader, requests: AsyncIterator[pb.ImportDocumentsRequest]
+    ) -> AsyncIterator[pb.ImportDocumentsResponse]:
         intake = Intake(
             reader.tenant,
             self._spool_folder,
@@ -70,7 +81,7 @@ class DocumentServicer(DocumentServiceServicer):
             stored=lambda announced: self._is_stored(reader, announced),
         )
         try:
-            async for request in self._before_idle(request_iterator):
+            while (request := await self._next(requests)) is not None:
                 response = await self._step(reader, intake, request)
                 if response is not None:
                     yield response
@@ -79,17 +90,12 @@ class DocumentServicer(DocumentServiceServicer):
             intake.release()
             await asyncio.shield(self._index.settle())
 
-    async def _before_idle(self, requests: AsyncIterator[pb.ImportDocumentsRequest]) -> AsyncIterator[pb.ImportDocumentsRequest]:
-        iterator = aiter(requests)
-        while True:
-            try:
-                async with asyncio.timeout(self._settings.retriever_import_idle_seconds):
-                    request = await anext(iterator)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise MeshError("DEADLINE_EXCEEDED", "the import stream was silent for too long") from None
-            yield request
+    async def _next(self, requests: AsyncIterator[pb.ImportDocumentsRequest]) -> pb.ImportDocumentsRequest | None:
+        try:
+            async with asyncio.timeout(self._settings.retriever_import_idle_seconds):
+                return await anext(requests, None)
+        except TimeoutError:
+            raise MeshError("DEADLINE_EXCEEDED", "the import stream was silent for too long") from None
 
     async def _step(self, reader: Reader, intake: Intake, request: pb.ImportDocumentsRequest) -> pb.ImportDocumentsResponse | None:
         try:
@@ -184,6 +190,16 @@ class DocumentServicer(DocumentServiceServicer):
         deleting = self._index.withdraw(lambda: self._truth.write(lambda connection: truth_writes.delete(connection, key)))
         committed = await asyncio.shield(asyncio.ensure_future(deleting))
         return pb.DeleteDocumentResponse(chunk_count=committed.chunk_count)
+
+
+async def _drain(requests: AsyncIterator[pb.ImportDocumentsRequest]) -> None:
+    """Lets the client finish writing: gRPC's asyncio client that is still writing when the call ends never sees why it ended."""
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in requests:
+                pass
+    except (TimeoutError, MeshError):
+        return
 
 
 def collection_not_found(name: str) -> MeshError:

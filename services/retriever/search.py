@@ -129,8 +129,6 @@ class Search:
         found = Found(documents=documents, epoch=self._index.epoch)
         if not query.terms or not documents:
             return found
-        if not self._index.healthy:
-            found.degraded[Leg.INDEX] = "STORE_UNAVAILABLE"
         vector = asyncio.create_task(self._vector(query, embedder, budget)) if dense_weight > 0 else None
         try:
             await self._collect(found, reader, scope, query, limit, dense_weight, vector)
@@ -174,6 +172,8 @@ class Search:
         fetch = min(limit * self._overfetch, MAX_FETCH)
         while True:
             hits = await self._both(found, scope, query, fetch, dense_weight, vector)
+            if not self._index.healthy:
+                found.degraded[Leg.INDEX] = "STORE_UNAVAILABLE"
             visible = await self._truth.read(partial(truth_reads.visible_chunks, reader=reader, collection=scope, ids=hits.ids()))
             if len(visible) >= limit or fetch >= MAX_FETCH or hits.exhausted(fetch):
                 break

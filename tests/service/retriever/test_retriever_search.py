@@ -1,0 +1,190 @@
+"""Search and passages over gRPC with real models: what Evidence is made of, what a search says about itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import grpc
+import pytest
+from ragmesh.evidence.v1.text_pb2 import Role, Utterance
+from ragmesh.retriever.v1 import retriever_service_pb2 as pb
+
+from services.mesh.errors import from_rpc_error
+from tests.service.retriever.retriever_fixture import VISITOR, RetrieverClient, import_of
+
+DOCUMENTS = {
+    "liver": "# CBD and the liver\n\nCannabidiol is broken down in the liver by the enzymes CYP3A4 and CYP2C19.\n\n"
+    "## Blood tests\n\nRaised liver enzymes were seen in some trials.\n\n## Doses\n\nHigh doses raised them more often.\n",
+    "hemp": "# Hemp\n\nHemp is an annual plant that grows to four metres.\n\n## Harvest\n\nIt is cut in late summer.\n",
+    "sleep": "# Sleep\n\nSleep improved in the first month in most patients.\n",
+}
+
+
+@pytest.fixture
+async def filled(client: RetrieverClient) -> RetrieverClient:
+    requests = []
+    for name, text in DOCUMENTS.items():
+        requests += import_of(name, text, source_uri=f"{name}.md")
+    assert all(response.HasField("acked") for response in await client.send(requests))
+    client.principal = VISITOR
+    return client
+
+
+async def reason(coroutine: object) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await coroutine  # type: ignore[misc]
+    return from_rpc_error(caught.value, service="retriever").reason
+
+
+async def test_evidence_is_complete(filled: RetrieverClient) -> None:
+    found = await filled.search("Which liver enzymes break down cannabidiol?")
+    best = found.evidence[0]
+    assert best.text == "Cannabidiol is broken down in the liver by the enzymes CYP3A4 and CYP2C19."
+    assert best.name.startswith("ev_")
+    assert len(best.name) == 35
+    assert best.document == "collections/default/documents/liver"
+    assert best.document_version.startswith(f"{best.document}/versions/")
+    assert best.chunk.startswith(f"{best.document_version}/chunks/")
+    assert list(best.title_path) == ["CBD and the liver"]
+    assert best.source_uri == "liver.md"
+    assert best.index_epoch == found.index_epoch == 3
+    assert best.version_time.seconds > 1_700_000_000
+    assert best.scores.HasField("dense")
+    assert best.scores.HasField("sparse")
+    assert best.scores.HasField("fused")
+    assert not best.scores.HasField("rerank")
+    assert 0 < best.scores.dense <= 1
+    assert [model.name for model in best.models] == ["embedder"]
+    assert len(best.models[0].weights_sha256) == 64
+    canonical = DOCUMENTS["liver"].replace("# ", "").replace("## ", "").replace("#", "")
+    assert canonical.encode()[best.spans[0].start : best.spans[0].end].decode() == best.text
+    assert found.documents_searched == 3
+    assert list(found.degraded) == []
+    assert {timing.leg for timing in found.timings} == {pb.SearchLeg.SEARCH_LEG_DENSE, pb.SearchLeg.SEARCH_LEG_SPARSE}
+
+
+async def test_names_are_new_in_each_search_and_chunks_are_not(filled: RetrieverClient) -> None:
+    first, second = await filled.search("liver enzymes"), await filled.search("liver enzymes")
+    assert [one.chunk for one in first.evidence] == [one.chunk for one in second.evidence]
+    assert not {one.name for one in first.evidence} & {one.name for one in second.evidence}
+
+
+async def test_evidence_comes_best_first_and_to_the_limit(filled: RetrieverClient) -> None:
+    found = await filled.search("liver enzymes", limit=3)
+    fused = [one.scores.fused for one in found.evidence]
+    assert len(fused) == 3
+    assert fused == sorted(fused, reverse=True)
+
+
+async def test_weights_choose_the_legs(filled: RetrieverClient) -> None:
+    sparse = await filled.search("liver enzymes", dense_weight=0.0)
+    assert [timing.leg for timing in sparse.timings] == [pb.SearchLeg.SEARCH_LEG_SPARSE]
+    assert all(not one.scores.HasField("dense") and not one.models for one in sparse.evidence)
+    dense = await filled.search("liver enzymes", dense_weight=1.0)
+    assert [timing.leg for timing in dense.timings] == [pb.SearchLeg.SEARCH_LEG_DENSE]
+    assert all(not one.scores.HasField("sparse") and one.models for one in dense.evidence)
+
+
+async def test_a_question_that_refers_back_is_searched_with_the_one_before(filled: RetrieverClient) -> None:
+    history = [
+        Utterance(role=Role.ROLE_USER, text="Tell me about hemp"),
+        Utterance(role=Role.ROLE_ASSISTANT, text="Hemp is an annual plant."),
+    ]
+    assert (await filled.search("When is it cut?", history=history, dense_weight=0.0)).evidence[0].title_path[-1] == "Harvest"
+    alone = await filled.search("How tall is it?", dense_weight=0.0)
+    together = await filled.search("How tall is it?", history=history, dense_weight=0.0)
+    assert list(alone.evidence) == []
+    assert together.evidence[0].document.endswith("hemp")
+
+
+@pytest.mark.parametrize("query", ["what is it and why?", "?!", "🙂🙂", "the of and"])
+async def test_nothing_to_search_for_is_no_evidence_and_no_error(filled: RetrieverClient, query: str) -> None:
+    found = await filled.search(query)
+    assert (list(found.evidence), found.documents_searched, list(found.degraded)) == ([], 3, [])
+
+
+async def test_words_that_occur_nowhere(filled: RetrieverClient) -> None:
+    assert list((await filled.search("xylophone quasar", dense_weight=0.0)).evidence) == []
+
+
+async def test_one_document_does_not_crowd_out_the_others(client: RetrieverClient) -> None:
+    long = "# Long\n" + "".join(f"\n## Part {number}\n\nThe zebra zebra of part {number}.\n" for number in range(12))
+    await client.put("long", long)
+    await client.put("short", "# Short\n\nThis text has one zebra among many other words that say little.\n")
+    found = await client.search("zebra", limit=5)
+    assert [one.document.rpartition("/")[2] for one in found.evidence] == ["long", "long", "long", "short", "long"]
+
+
+async def test_a_reader_with_few_rights_still_gets_a_full_page(client: RetrieverClient) -> None:
+    requests = []
+    for number in range(120):
+        requests += import_of(f"hidden{number}", f"# Zebra\n\nZebra zebra zebra {number}.\n", labels=["hr"])
+    for number in range(4):
+        requests += import_of(f"seen{number}", f"# Other\n\nSomewhere in this longer text number {number} a zebra is named once.\n")
+    await client.send(requests)
+    found = await client.search("zebra", VISITOR, limit=4)
+    assert len(found.evidence) == 4
+    assert all("/seen" in one.document for one in found.evidence)
+    assert found.documents_searched == 4
+
+
+async def test_collections_that_are_not_there(filled: RetrieverClient) -> None:
+    assert await reason(filled.search("liver", collection="collections/nothing")) == "COLLECTION_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"query": ""}, {"query": "x" * 8193}, {"collection": "default"}, {"limit": 0}, {"limit": 65}, {"dense_weight": 1.5}]
+)
+async def test_requests_are_validated(filled: RetrieverClient, fields: dict[str, Any]) -> None:
+    assert await reason(filled.search(**{"query": "liver", **fields})) == "INVALID_REQUEST"
+
+
+async def test_dense_scores_are_cosines_of_the_real_embedder(filled: RetrieverClient) -> None:
+    rows = await filled.retriever.models.embed_passages(["Sleep\nSleep improved in the first month in most patients."])
+    query = await filled.retriever.models.embed_query("Does sleep improve?", timeout=10)
+    found = await filled.search("Does sleep improve?", dense_weight=1.0)
+    best = next(one for one in found.evidence if one.document.endswith("sleep"))
+    assert math.isclose(best.scores.dense, float(rows[0] @ query), abs_tol=1e-3)
+
+
+async def test_a_passage_comes_with_its_neighbours(filled: RetrieverClient) -> None:
+    found = await filled.search("blood tests enzymes raised", dense_weight=0.0)
+    chunk = next(one for one in found.evidence if one.title_path[-1] == "Blood tests")
+
+    async def passage(**fields: int) -> pb.Passage:
+        request = pb.GetPassageRequest(chunk=chunk.chunk, **fields)
+        read: pb.Passage = (await filled.call(filled.stub.GetPassage, request)).passage
+        return read
+
+    alone = await passage(neighbours=0)
+    assert alone.text == chunk.text
+    assert (alone.range.start, alone.range.end) == (chunk.spans[0].start, chunk.spans[0].end)
+    assert alone.previous_chunk
+    assert alone.next_chunk
+    wide = await passage()
+    assert wide.text.startswith("Cannabidiol is broken down")
+    assert wide.text.endswith("more often.")
+    assert (wide.previous_chunk, wide.next_chunk) == ("", "")
+    inner = wide.text.encode()[wide.chunk_range.start - wide.range.start : wide.chunk_range.end - wide.range.start]
+    assert inner.decode() == chunk.text
+    assert list(wide.title_path) == ["CBD and the liver", "Blood tests"]
+    assert wide.source_uri == "liver.md"
+    assert wide.document_version == chunk.document_version
+
+
+async def test_a_passage_of_a_former_version_can_be_read_until_it_is_dropped(client: RetrieverClient) -> None:
+    await client.put("a", "# A\n\nVersion zero.\n")
+    chunk = (await client.search("version")).evidence[0].chunk
+    read = pb.GetPassageRequest(chunk=chunk)
+    for number in range(1, 3):
+        await client.put("a", f"# A\n\nVersion number {number}.\n")
+        assert (await client.call(client.stub.GetPassage, read)).passage.text == "Version zero."
+    await client.put("a", "# A\n\nVersion number three.\n")
+    assert await reason(client.call(client.stub.GetPassage, read)) == "PASSAGE_GONE"
+    assert await reason(client.call(client.stub.GetPassage, pb.GetPassageRequest(chunk=f"{chunk}0"))) == "PASSAGE_GONE"
+
+
+async def test_readiness_names_every_dependency(filled: RetrieverClient) -> None:
+    assert await filled.retriever.readiness() == {"truth": True, "index": True, "triton": True, "models": True}
+    assert await filled.server.ready()
