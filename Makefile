@@ -59,7 +59,12 @@ setup: $(DONE)/run ## Set up what running needs, in .venv. The second time it co
 setup-dev: $(DONE)/dev ## Set up what developing needs as well, Node.js included.
 setup-web: $(DONE)/web ## Set up web/node_modules.
 
+# What is missing is said in one line, and make adds none of its own.
+fits = $(if $(call lacks,$(1)),$(error $(call lacks,$(1))))
+lacks = $(shell requirements/make-venv --check $(1) 2>&1)
+
 $(DONE)/venv: requirements/make-venv requirements/find-python requirements/bootstrap.txt
+	$(call fits,$(VENV))
 	@requirements/make-venv $(VENV)
 	@mkdir -p $(@D) && touch $@
 
@@ -168,6 +173,7 @@ train: $(TRAIN_DONE)/train ## Train all models from scratch: DATA=folder of the 
 	@$(TRAIN_VENV)/bin/python -m training.train_all --data '$(DATA)' --preset '$(PRESET)'
 
 $(TRAIN_DONE)/train: requirements/make-venv requirements/train.txt pyproject.toml
+	$(call fits,$(TRAIN_VENV))
 	@requirements/make-venv $(TRAIN_VENV)
 	@echo '==> $(TRAIN_VENV): what training needs (requirements/train.txt), several GB'
 	@$(TRAIN_VENV)/bin/uv pip install --python $(TRAIN_VENV)/bin/python --require-hashes -r requirements/train.txt
