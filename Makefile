@@ -61,7 +61,8 @@ setup-web: $(DONE)/web ## Set up web/node_modules.
 
 # What is missing is said in one line, and make adds none of its own.
 fits = $(if $(call lacks,$(1)),$(error $(call lacks,$(1))))
-lacks = $(shell requirements/make-venv --check $(1) 2>&1)
+# PYTHON by name: before make 4.4 what is exported does not reach a $(shell).
+lacks = $(shell PYTHON='$(PYTHON)' requirements/make-venv --check $(1) 2>&1)
 
 $(DONE)/venv: requirements/make-venv requirements/find-python requirements/bootstrap.txt
 	$(call fits,$(VENV))
