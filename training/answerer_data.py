@@ -128,7 +128,7 @@ class Pool:
             answers = [row.passage[a:b] for a, b in row.answers]
             # By chance another article may hold the answer too: such a passage is no proof of absence.
             chosen = [i for i in chosen if not any(len(a) > 3 and a in self.texts[i] for a in answers)][
-                : rng.randint(3, MAX_PASSAGES)
+                : rng.randint(1, MAX_PASSAGES)
             ]
         else:
             others = [i for i in found if i != asked.chunk][: rng.randint(0, MAX_PASSAGES - 1)]
@@ -136,7 +136,8 @@ class Pool:
             chosen = sorted([*others, asked.chunk], key=lambda i: order.get(i, 40))
         if not chosen:
             return None
-        use_titles = rng.random() < 0.7
+        # MedQuAD's answers often do not name what they are about: without its title such a list teaches to answer anything.
+        use_titles = row.source == "medquad" or rng.random() < 0.7
         passages = [read_passage(self.texts[i], self.titles[i] if use_titles else "", n) for n, i in enumerate(chosen)]
         question = read_question(row.question, self.idf)
         reader = FeatureReader(question, passages, self.idf)

@@ -12,8 +12,8 @@ from training.sources import Source
 from training.splits import GRAM, HELD_OUT_PERCENT
 
 _SPLIT = (
-    f"An article is held out by the hash of its title ({HELD_OUT_PERCENT} %), in every file alike; rows that share {GRAM} words in a row "
-    f"with a held-out passage are dropped from training. {GRAM}-grams shared with `goldens/*.jsonl` stop the run. "
+    f"An article is held out by the hash of its title ({HELD_OUT_PERCENT} %), in every file alike; rows that share {GRAM} words "
+    f"in a row with a held-out passage are dropped from training. {GRAM}-grams shared with `goldens/*.jsonl` stop the run. "
     "`corpus/` and `goldens/` are never trained on."
 )
 _INTRO = {

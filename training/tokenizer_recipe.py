@@ -38,7 +38,7 @@ def sample(data: DataFolder, per_file: int) -> dict[str, list[str]]:
         paragraphs = by_source[source]
         random.Random(f"{SEED}-{source}").shuffle(paragraphs)
         ends = itertools.accumulate(len(paragraph) for paragraph in paragraphs)
-        chosen[source] = [paragraph for paragraph, end in zip(paragraphs, ends, strict=True) if end <= per_file]
+        chosen[source] = [text for text, end in zip(paragraphs, ends, strict=True) if end - len(text) <= per_file]
     return chosen
 
 

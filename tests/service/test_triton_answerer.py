@@ -1,4 +1,4 @@
-"""The `answerer` model through real Triton: order of messages, byte ranges, abstention, choice of sentences, limits, cancellation."""
+"""The `answerer` model through real Triton: messages, byte ranges, abstention, choice of sentences, limits, cancellation."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-
 from ragmesh_models import identity
-from tests.service import triton_calls
+
 from tests.service.triton_calls import Message, answer, answerer_inputs
 from tests.service.triton_fixture import REPOSITORY, RunningTriton, triton_server
 
 __all__ = ["triton_server"]
 
 PASSAGES: list[str | bytes] = [
-    "# Café Müller\n\nThe café — the oldest of Zürich’s “Kaffeehäuser” — opened in 1911. It was founded by Élodie Müller, who sold pralinés. "
-    "Today it has 42 seats.\n\n- Opening hours\n- Menu\n",
+    "# Café Müller\n\nThe café — the oldest of Zürich’s “Kaffeehäuser” — opened in 1911. "
+    "It was founded by Élodie Müller, who sold pralinés. Today it has 42 seats.\n\n- Opening hours\n- Menu\n",
     "The Scottish Parliament is the national legislature of Scotland. It meets in the Holyrood area of Edinburgh. "
     "The Parliament has 129 members, who are elected for five years.",
-    "Photosynthesis converts light energy into chemical energy. Plants carry it out in their chloroplasts because these hold chlorophyll.",
+    "Photosynthesis converts light energy into chemical energy. "
+    "Plants carry it out in their chloroplasts because these hold chlorophyll.",
 ]
 TITLES = ["Zürich > Cafés > Café Müller", "Scottish Parliament", "Botany > Photosynthesis"]
 

@@ -1,4 +1,4 @@
-"""The `embedder` model through real Triton: unit vectors, batching that changes nothing, limits, identity, parity with the export."""
+"""The `embedder` model through real Triton: unit vectors, harmless batching, limits, identity, parity with the export."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_concurrent_calls_are_batched_and_change_nothing(client: Any, traced: bo
     rounds = 6
 
     def call(index: int) -> Any:
-        parent = {"parameters": {"traceparent": f"00-{index + 1:032x}-{index + 1:016x}-01"}} if traced else {}
-        return triton_calls.embed(client, [TEXTS[index % len(TEXTS)]], **parent)
+        parent = {"traceparent": f"00-{index + 1:032x}-{index + 1:016x}-01"} if traced else None
+        return triton_calls.embed(client, [TEXTS[index % len(TEXTS)]], parameters=parent)
 
     with ThreadPoolExecutor(max_workers=16) as pool:
         found = list(pool.map(call, range(rounds * len(TEXTS))))

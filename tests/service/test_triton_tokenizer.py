@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-
 from ragmesh_models.tokens import TextTokenizer
+
 from tests.service import triton_calls
 from tests.service.triton_fixture import REPOSITORY, RunningTriton, triton_server
 

@@ -77,13 +77,13 @@ class TritonPythonModel:
     async def _serve(self, request: object, sender: object) -> None:
         """One request from its first byte to its final flag; never raises."""
         final = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-        began, error, attributes = time.time_ns(), "", {}
+        began, error, attributes = time.time_ns(), "", {"ragmesh.batch_size": 1}
         if self._running >= MAX_REQUESTS:
             sender.send(triton_io.unavailable(f"{MAX_REQUESTS} requests are being answered already"), flags=final)
             return
         self._running += 1
         try:
-            attributes = await self._answer(request, sender)
+            attributes |= await self._answer(request, sender)
             sender.send(flags=final)
         except triton_io.RequestError as refused:
             error = str(refused)
@@ -98,7 +98,7 @@ class TritonPythonModel:
 
     async def _answer(self, request: object, sender: object) -> dict:
         question, passages, titles, most = _read(request)
-        attributes = {"ragmesh.batch_size": 1, "ragmesh.passage_count": len(passages), "ragmesh.cancelled": False}
+        attributes = {"ragmesh.passage_count": len(passages), "ragmesh.cancelled": False}
         reading = self._answerer.start(question)
         for text, title in zip(passages, titles, strict=True):
             await asyncio.sleep(0)
