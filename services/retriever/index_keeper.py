@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -46,6 +47,15 @@ def _in_batches(chunks: Iterable[IndexedChunk]) -> Iterable[list[IndexedChunk]]:
         yield batch
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a leg found, best first."""
+
+    hits: list[Hit]
+    by_stand_in: bool
+    """Whether the exact store answered, because the index is broken."""
+
+
 class IndexKeeper:
     """One index beside one store of truth.
 
@@ -62,6 +72,7 @@ class IndexKeeper:
         self._searching = ThreadPoolExecutor(max_workers=2, thread_name_prefix="index-search")
         self._changing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index-change")
         self._turn = asyncio.Lock()
+        self._filling = asyncio.Lock()
         self._store: VectorStore | None = None
         self._fallback: ExactStore | None = None
         self._rebuilding: asyncio.Task[None] | None = None
@@ -193,36 +204,35 @@ class IndexKeeper:
     async def _change(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._changing, work)
 
-    async def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> list[Hit]:
+    async def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> Answer:
         """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
         return await self._search("dense", lambda store: store.dense(vector, collection, limit))
 
-    async def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> list[Hit]:
+    async def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> Answer:
         """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
         return await self._search("sparse", lambda store: store.sparse(terms, collection, limit))
 
-    async def _search(self, leg: str, ask: Callable[[VectorStore], list[Hit]]) -> list[Hit]:
+    async def _search(self, leg: str, ask: Callable[[VectorStore], list[Hit]]) -> Answer:
         loop = asyncio.get_running_loop()
         store = self._store
         with telemetry.span(f"store index {leg}", ragmesh__store="index"):
             if store is not None:
                 try:
-                    return await loop.run_in_executor(self._searching, ask, store)
+                    return Answer(await loop.run_in_executor(self._searching, ask, store), by_stand_in=False)
                 except IndexUnusable as reason:
                     self._broken(store, reason)
             stand_in = await self._stand_in()
             try:
-                return await loop.run_in_executor(self._searching, ask, stand_in)
+                return Answer(await loop.run_in_executor(self._searching, ask, stand_in), by_stand_in=True)
             except IndexUnusable as reason:
                 log.error("index.stand_in_failed", reason=str(reason))
                 raise _unavailable() from None
 
     async def _stand_in(self) -> VectorStore:
-        async with self._turn:
-            if self._store is not None:
-                return self._store
+        # Not the turn of the changes: a rebuild may hold that for long, and searches must not wait for it.
+        async with self._filling:
             if self._fallback is None or self._fallback.epoch != self.epoch:
-                self._fallback = await self._change(self._fill_fallback)
+                self._fallback = await asyncio.get_running_loop().run_in_executor(self._searching, self._fill_fallback)
             return self._fallback
 
     def _fill_fallback(self) -> ExactStore:
@@ -230,7 +240,7 @@ class IndexKeeper:
             if truth_reads.count_indexed(connection) > self._fallback_chunks:
                 raise _unavailable()
             embedder = truth_reads.meta(connection, "embedder")
-            store = ExactStore.in_memory(self._meta(embedder, self.epoch))
+            store = ExactStore.in_memory(self._meta(embedder, int(truth_reads.meta(connection, "epoch"))))
             for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder)):
                 store.upsert(batch)
         return store

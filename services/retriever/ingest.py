@@ -91,7 +91,7 @@ class Ingest:
             MeshError: for what the mesh cannot do now: MODEL_UNAVAILABLE, SERVICE_UNAVAILABLE, STORE_UNAVAILABLE, EMBEDDER_CHANGED.
         """
         async with self._places:
-            with telemetry.span("retriever.ingest", ragmesh__document_bytes=len(data)):
+            with telemetry.span("retriever.ingest"):
                 return await self._store(announced, data)
 
     async def _store(self, announced: Announced, data: bytes) -> Stored:

@@ -23,7 +23,7 @@ from services.mesh.log import get_logger
 from services.retriever import truth_reads
 from services.retriever.fusion import Method, fuse, spread
 from services.retriever.index import Hit
-from services.retriever.index_keeper import IndexKeeper
+from services.retriever.index_keeper import Answer, IndexKeeper
 from services.retriever.models import Models, fingerprint
 from services.retriever.query import Query
 from services.retriever.records import FoundChunk, Reader
@@ -68,6 +68,21 @@ class Found:
     degraded: dict[Leg, str] = field(default_factory=dict)
     """Leg that was left out -> ErrorReason."""
     seconds: dict[Leg, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Asked:
+    reader: Reader
+    scope: int
+    """Id of the collection."""
+    query: Query
+    limit: int
+    dense_weight: float
+    embedder: str
+    """Fingerprint of the embedder behind the stored vectors."""
+    budget: Budget
+    vector: NDArray[np.float32] | None = None
+    """Of the query, once it was embedded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +142,8 @@ class Search:
         if scope is None:
             return None
         found = Found(documents=documents, epoch=self._index.epoch)
-        if not query.terms or not documents:
-            return found
-        vector = asyncio.create_task(self._vector(query, embedder, budget)) if dense_weight > 0 else None
-        try:
-            await self._collect(found, reader, scope, query, limit, dense_weight, vector)
-        finally:
-            if vector is not None:
-                vector.cancel()
-                await asyncio.gather(vector, return_exceptions=True)
+        if query.terms and documents:
+            await self._collect(_Asked(reader, scope, query, limit, dense_weight, embedder, budget), found)
         return found
 
     def _scope(self, connection: sqlite3.Connection, reader: Reader, collection: str) -> tuple[int | None, int, str]:
@@ -151,68 +159,56 @@ class Search:
             self._counts[key] = truth_reads.count_readable(connection, reader, scope)
         return scope, self._counts[key], embedder
 
-    async def _vector(self, query: Query, embedder: str, budget: Budget) -> NDArray[np.float32]:
-        seconds = budget.share(_DENSE_SHARE, cap=self._dense_seconds, reserve=_RESERVE_SECONDS)
-        async with asyncio.timeout(seconds):
-            served = self._models.embedder or await self._models.identify()
-            if fingerprint(served) != embedder:
-                raise embedder_changed(embedder, fingerprint(served))
-            return await self._models.embed_query(query.text, timeout=seconds)
-
-    async def _collect(
-        self,
-        found: Found,
-        reader: Reader,
-        scope: int,
-        query: Query,
-        limit: int,
-        dense_weight: float,
-        vector: asyncio.Task[NDArray[np.float32]] | None,
-    ) -> None:
-        fetch = min(limit * self._overfetch, MAX_FETCH)
+    async def _collect(self, asked: _Asked, found: Found) -> None:
+        fetch = min(asked.limit * self._overfetch, MAX_FETCH)
         while True:
-            hits = await self._both(found, scope, query, fetch, dense_weight, vector)
-            if not self._index.healthy:
-                found.degraded[Leg.INDEX] = "STORE_UNAVAILABLE"
-            visible = await self._truth.read(partial(truth_reads.visible_chunks, reader=reader, collection=scope, ids=hits.ids()))
-            if len(visible) >= limit or fetch >= MAX_FETCH or hits.exhausted(fetch):
+            hits = await self._both(asked, found, fetch)
+            visible = await self._truth.read(
+                partial(truth_reads.visible_chunks, reader=asked.reader, collection=asked.scope, ids=hits.ids())
+            )
+            if len(visible) >= asked.limit or fetch >= MAX_FETCH or hits.exhausted(fetch):
                 break
             # Much of what was found is hidden from this reader: look further down.
             fetch = min(fetch * _WIDEN, MAX_FETCH)
-        found.results = self._rank(hits, visible, dense_weight)[:limit]
+        found.results = self._rank(hits, visible, asked.dense_weight)[: asked.limit]
 
-    async def _both(
-        self,
-        found: Found,
-        scope: int,
-        query: Query,
-        fetch: int,
-        dense_weight: float,
-        vector: asyncio.Task[NDArray[np.float32]] | None,
-    ) -> _Hits:
+    async def _both(self, asked: _Asked, found: Found, fetch: int) -> _Hits:
+        def hits(answer: Answer) -> list[Hit]:
+            if answer.by_stand_in:
+                found.degraded[Leg.INDEX] = "STORE_UNAVAILABLE"
+            return answer.hits
+
         async def dense() -> list[Hit]:
-            if vector is None:
-                return []
-            row = await asyncio.shield(vector)
+            vector = await self._vector(asked)
             # A question without a single known word has no direction.
-            return await self._index.dense(row, scope, fetch) if row.any() else []
+            return hits(await self._index.dense(vector, asked.scope, fetch)) if vector.any() else []
 
         async def sparse() -> list[Hit]:
-            return await self._index.sparse(query.terms, scope, fetch)
+            return hits(await self._index.sparse(asked.query.terms, asked.scope, fetch))
 
-        wanted: list[tuple[Leg, Callable[[], Awaitable[list[Hit]]]]] = []
-        if vector is not None:
-            wanted.append((Leg.DENSE, dense))
-        if dense_weight < 1 or vector is None:
-            wanted.append((Leg.SPARSE, sparse))
-        answers = dict(
-            zip((leg for leg, _ in wanted), await asyncio.gather(*(self._leg(found, *leg) for leg in wanted)), strict=True)
-        )
-        if Leg.SPARSE not in answers and isinstance(answers[Leg.DENSE], MeshError):
-            answers[Leg.SPARSE] = await self._leg(found, Leg.SPARSE, sparse)
-        if all(isinstance(answer, MeshError) for answer in answers.values()):
-            raise next(answer for answer in reversed(answers.values()) if isinstance(answer, MeshError))
-        return _Hits(_hits(answers.get(Leg.DENSE)), _hits(answers.get(Leg.SPARSE)))
+        legs: dict[Leg, Callable[[], Awaitable[list[Hit]]]] = {}
+        if asked.dense_weight > 0 and Leg.DENSE not in found.degraded:
+            legs[Leg.DENSE] = dense
+        if asked.dense_weight < 1 or Leg.DENSE in found.degraded:
+            legs[Leg.SPARSE] = sparse
+        answers = await asyncio.gather(*(self._leg(found, leg, ask) for leg, ask in legs.items()))
+        answered = dict(zip(legs, answers, strict=True))
+        if Leg.SPARSE not in answered and isinstance(answered[Leg.DENSE], MeshError):
+            answered[Leg.SPARSE] = await self._leg(found, Leg.SPARSE, sparse)
+        failures = [answer for answer in answered.values() if isinstance(answer, MeshError)]
+        if len(failures) == len(answered):
+            raise failures[-1]
+        return _Hits(_hits(answered.get(Leg.DENSE)), _hits(answered.get(Leg.SPARSE)))
+
+    async def _vector(self, asked: _Asked) -> NDArray[np.float32]:
+        if asked.vector is None:
+            seconds = asked.budget.share(_DENSE_SHARE, cap=self._dense_seconds, reserve=_RESERVE_SECONDS)
+            async with asyncio.timeout(seconds):
+                served = self._models.embedder or await self._models.identify()
+                if fingerprint(served) != asked.embedder:
+                    raise embedder_changed(asked.embedder, fingerprint(served))
+                asked.vector = await self._models.embed_query(asked.query.text, timeout=seconds)
+        return asked.vector
 
     async def _leg(self, found: Found, leg: Leg, ask: Callable[[], Awaitable[list[Hit]]]) -> list[Hit] | MeshError:
         begun = time.monotonic()

@@ -50,7 +50,7 @@ class RetrieverServicer(RetrieverServiceServicer):
     async def Search(self, request: pb.SearchRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.SearchResponse:
         """Finds passages for a question."""
         reader = reader_of(call.principal())
-        with telemetry.span("retriever.search") as span:
+        with telemetry.span("retriever.search"):
             found = await self._search.run(
                 reader,
                 request.collection.removeprefix("collections/"),
@@ -61,7 +61,6 @@ class RetrieverServicer(RetrieverServiceServicer):
             )
             if found is None:
                 raise collection_not_found(request.collection)
-            span.set_attribute("ragmesh.evidence_count", len(found.results))
             return self._response(found)
 
     def _response(self, found: Found) -> pb.SearchResponse:

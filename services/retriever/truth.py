@@ -64,7 +64,7 @@ class Truth:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
 
-        with telemetry.span("store documents read", ragmesh__store="documents"):
+        with telemetry.span("store truth read", ragmesh__store="truth"):
             return await self._reader.read(consistent)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -73,7 +73,7 @@ class Truth:
         Raises:
             MeshError: STORE_UNAVAILABLE, and what `work` raises.
         """
-        with telemetry.span("store documents write", ragmesh__store="documents"):
+        with telemetry.span("store truth write", ragmesh__store="truth"):
             return await self._writer.write(work)
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,7 +36,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 async def texts(truth: Truth, index: IndexKeeper, word: str = "text") -> list[str]:
-    hits = await index.sparse([(word, 1.0)], 1, 100)
+    hits = (await index.sparse([(word, 1.0)], 1, 100)).hits
     with truth.beside() as connection:
         rows = {row["id"]: row["text"] for row in connection.execute("SELECT id, text FROM chunk")}
     return sorted(rows[hit.id] for hit in hits)
@@ -60,7 +61,7 @@ async def test_published_versions_are_found_and_replaced(truth: Truth, tmp_path:
     await index.open()
     await publish(truth, index, version(key("a"), "First text.", "Second text."))
     assert await texts(truth, index) == ["First text.", "Second text."]
-    hits = await index.dense(vector_of("Second text."), 1, 1)
+    hits = (await index.dense(vector_of("Second text."), 1, 1)).hits
     assert hits[0].score == pytest.approx(1.0, abs=1e-5)
     await publish(truth, index, version(key("a"), "Third text."))
     assert await texts(truth, index) == ["Third text."]
@@ -154,8 +155,9 @@ async def test_a_broken_index_answers_from_memory_and_comes_back(truth: Truth, t
     await index.open()
     await publish(truth, index, version(key("a"), "One text."))
     break_store(index)
-    assert await texts(truth, index) == ["One text."]
+    assert (await index.sparse([("text", 1.0)], 1, 10)).by_stand_in
     await until_healthy(index)
+    assert not (await index.sparse([("text", 1.0)], 1, 10)).by_stand_in
     assert await texts(truth, index) == ["One text."]
     await publish(truth, index, version(key("b"), "Two text."))
     assert await texts(truth, index) == ["One text.", "Two text."]
@@ -201,7 +203,7 @@ async def test_a_commit_that_fails_leaves_nothing_in_the_index(truth: Truth, tmp
 
     with pytest.raises(MeshError):
         await index.publish(reserved.version, indexed(new, reserved), fail)  # type: ignore[arg-type]
-    assert await index.sparse([("text", 1.0)], 1, 10) == []
+    assert (await index.sparse([("text", 1.0)], 1, 10)).hits == []
     await index.close()
 
 
@@ -210,7 +212,7 @@ async def test_deleting_forgets_on_disk(truth: Truth, tmp_path: Path) -> None:
     await index.open()
     await publish(truth, index, version(key("a"), "One text."))
     await index.withdraw(lambda: truth.write(lambda connection: truth_writes.delete(connection, key("a"))))
-    assert await index.sparse([("text", 1.0)], 1, 10) == []
+    assert (await index.sparse([("text", 1.0)], 1, 10)).hits == []
     assert await truth.read(truth_reads.outbox) == []
     assert index.epoch == 2
     await index.close()
@@ -226,4 +228,26 @@ async def test_rebuilding_beside_imports_loses_none(truth: Truth, tmp_path: Path
         assert len(await texts(truth, index)) == number + 1
     await until_healthy(index)
     assert len(await texts(truth, index)) == 30
+    await index.close()
+
+
+async def test_searches_do_not_wait_for_a_rebuild(truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = keeper(truth, tmp_path)
+    await index.open()
+    await publish(truth, index, version(key("a"), "One text."))
+    go_on = threading.Event()
+    rebuild = IndexKeeper._rebuild
+
+    def slow_rebuild(self: IndexKeeper) -> None:
+        assert go_on.wait(20)
+        rebuild(self)
+
+    monkeypatch.setattr(IndexKeeper, "_rebuild", slow_rebuild)
+    break_store(index)
+    for _ in range(3):
+        async with asyncio.timeout(10):
+            assert await texts(truth, index) == ["One text."]
+    assert not index.healthy
+    go_on.set()
+    await until_healthy(index)
     await index.close()
