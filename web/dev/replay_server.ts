@@ -2,7 +2,7 @@
 // fixture logs. Never part of the product; what it says is made up. `node replay_server.js [port] [ms between events]`.
 import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import type { ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter, HandlerContext, Interceptor } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { ErrorInfoSchema, RetryInfoSchema } from "@gen/google/rpc/error_details_pb.js";
@@ -32,7 +32,18 @@ interface Live {
   stopped: boolean;
   rating: Turn["rating"];
 }
-const conversations = new Map<string, { title: string; turns: Live[] }>();
+const conversations = new Map<string, { title: string; owner: string; turns: Live[] }>();
+const sessions = new Set<string>();
+
+const authenticate: Interceptor = (next) => (request) => {
+  const open = ["CreateSession", "GetAssistant"].includes(request.method.name);
+  if (!open && !sessions.has(owner(request.header))) throw new ConnectError("no such session", Code.Unauthenticated);
+  return next(request);
+};
+
+function owner(header: HandlerContext["requestHeader"]): string {
+  return (header.get("authorization") ?? "").replace("Bearer ", "");
+}
 
 /** Which log answers a question. */
 function pick(question: string): TurnEvent[] {
@@ -56,11 +67,11 @@ function find(turn: string): Live {
   return live;
 }
 
-function begin(question: string, conversation: string): Live {
+function begin(question: string, conversation: string, by: string): Live {
   if (question === "state: limited") throw refuse(Code.ResourceExhausted, "RATE_LIMITED", { limit_per_minute: "30" }, 9);
   if (conversation && !conversations.has(conversation)) throw refuse(Code.NotFound, "CONVERSATION_NOT_FOUND");
   const name = conversation || `conversations/${crypto.randomUUID()}`;
-  const kept = conversations.get(name) ?? { title: question, turns: [] };
+  const kept = conversations.get(name) ?? { title: question, owner: by, turns: [] };
   conversations.set(name, kept);
   const turn = `${name}/turns/${crypto.randomUUID()}`;
   const log = pick(question).map((event) => {
@@ -106,7 +117,11 @@ function turnOf(live: Live): Turn {
 
 function routes(router: ConnectRouter): void {
   router.service(GatewayService, {
-    createSession: () => ({ token: "replay", expireTime: { seconds: BigInt(Math.floor(Date.now() / 1000) + 86_400) }, subject: "sessions/replay" }),
+    createSession() {
+      const token = crypto.randomUUID();
+      sessions.add(token);
+      return { token, expireTime: { seconds: BigInt(Math.floor(Date.now() / 1000) + 86_400) }, subject: "sessions/replay" };
+    },
     getAssistant: () => ({
       assistant: {
         name: "assistants/default",
@@ -118,7 +133,7 @@ function routes(router: ConnectRouter): void {
       },
     }),
     async *streamAnswer(request, context) {
-      yield* tail(begin(request.question, request.conversation), 0, context.signal);
+      yield* tail(begin(request.question, request.conversation, owner(context.requestHeader)), 0, context.signal);
     },
     async *resumeAnswer(request, context) {
       yield* tail(find(request.turn), request.afterSeq, context.signal);
@@ -150,8 +165,8 @@ function routes(router: ConnectRouter): void {
         },
       };
     },
-    listConversations: () => ({
-      conversations: [...conversations].reverse().map(([name, kept]) => ({ name, title: kept.title, updateTime: timestampNow(), turnCount: kept.turns.length })),
+    listConversations: (_, context) => ({
+      conversations: [...conversations].filter(([, kept]) => kept.owner === owner(context.requestHeader)).reverse().map(([name, kept]) => ({ name, title: kept.title, updateTime: timestampNow(), turnCount: kept.turns.length })),
     }),
     listTurns(request) {
       const kept = conversations.get(request.parent);
@@ -171,7 +186,7 @@ function routes(router: ConnectRouter): void {
   });
 }
 
-const rpc = connectNodeAdapter({ routes, grpc: false, connect: false });
+const rpc = connectNodeAdapter({ routes, interceptors: [authenticate], grpc: false, connect: false });
 createServer((request, response) => {
   response.setHeader("content-security-policy", CSP);
   const url = new URL(request.url ?? "/", "http://localhost");

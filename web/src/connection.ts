@@ -30,6 +30,14 @@ export const browserWorld: World = {
     const timer = setTimeout(act, ms);
     return () => clearTimeout(timer);
   },
+  onNetwork: (act) => {
+    addEventListener("offline", act);
+    addEventListener("online", act);
+    return () => {
+      removeEventListener("offline", act);
+      removeEventListener("online", act);
+    };
+  },
 };
 
 /** The banner below the header. */

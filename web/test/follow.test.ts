@@ -54,6 +54,13 @@ class Script implements Source {
 class Clock implements World {
   readonly pauses: number[] = [];
   silence: (() => void) | undefined;
+  network: (() => void) | undefined;
+  onNetwork(act: () => void) {
+    this.network = act;
+    return () => {
+      if (this.network === act) this.network = undefined;
+    };
+  }
   pause(ms: number) {
     this.pauses.push(ms);
     return Promise.resolve();
@@ -126,6 +133,18 @@ test("a stream that falls silent is cut and resumed", async () => {
     clock.silence?.();
   }
   assert.deepEqual((await running).result, WHOLE);
+});
+
+test("a stream whose network goes is cut at once and resumed", async () => {
+  const clock = new Clock();
+  const source = new Script([LOG.slice(0, 5), "hang"], [LOG.slice(5)]);
+  const running = run(source, ASK, clock);
+  await new Promise((resolve) => setImmediate(resolve));
+  clock.network?.();
+  const { result, links } = await running;
+  assert.deepEqual(result, WHOLE);
+  assert.deepEqual(links, ["live", "lost", "live", "over"]);
+  assert.equal(clock.network, undefined);
 });
 
 test("a stream that ends before the turn is read from its fold and resumed", async () => {

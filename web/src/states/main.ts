@@ -81,7 +81,6 @@ function paint(root: HTMLElement): void {
     disclaimer: "Not medical advice",
   });
   hero.update(assistant, false, nothing, nothing);
-  hero.element.querySelector("h1")?.replaceWith(h("h2", { class: "hero-name", text: assistant.displayName }));
   const unreachable = new Hero();
   unreachable.update(undefined, true, nothing, nothing);
   const composer = new Composer({ ask: nothing, stop: nothing });

@@ -37,6 +37,8 @@ export interface World {
   pause(ms: number, signal: AbortSignal): Promise<void>;
   /** Calls `act` after `ms` unless the returned function was called before. */
   after(ms: number, act: () => void): () => void;
+  /** Calls `act` when the network goes or comes, until the returned function is called. */
+  onNetwork(act: () => void): () => void;
 }
 
 /** The turn could not be followed: the mesh said no, or was not to be reached for too long. */
@@ -147,13 +149,15 @@ export function backoff(failures: number, random: () => number = Math.random): n
   return pause * (0.75 + random() / 2);
 }
 
-/** The events of a stream; a stream that falls silent is cut. */
+/** The events of a stream; one that falls silent, or whose network changes, is cut. */
 async function* guarded(
   open: (signal: AbortSignal) => AsyncIterable<TurnEvent>,
   world: World,
   signal: AbortSignal,
 ): AsyncGenerator<TurnEvent> {
   const cut = new AbortController();
+  // A connection from before the network went carries nothing any more, but takes minutes to say so.
+  const deaf = world.onNetwork(() => cut.abort());
   let cancel = () => {};
   const arm = () => {
     cancel();
@@ -168,6 +172,7 @@ async function* guarded(
     if (signal.aborted) signal.throwIfAborted();
   } finally {
     cancel();
+    deaf();
     cut.abort();
   }
 }

@@ -47,7 +47,7 @@ export class Frame {
     this.#main = h(
       "main",
       { class: "main" },
-      h("header", { class: "bar" }, this.#menuButton, this.#name, this.#sourcesButton),
+      h("header", { class: "bar" }, this.#menuButton, h("h1", {}, this.#name), this.#sourcesButton),
       this.banner,
       parts.scroll,
       h("div", { class: "dock" }, parts.jump, parts.composer, this.#disclaimer),
@@ -168,7 +168,7 @@ export class Frame {
       panel.setAttribute("role", "dialog");
       panel.setAttribute("aria-modal", "true");
     } else {
-      panel.removeAttribute("role");
+      panel.setAttribute("role", "complementary");
       panel.removeAttribute("aria-modal");
     }
     this.#menuButton.setAttribute("aria-expanded", String(this.#sideOpen));

@@ -22,9 +22,9 @@ export class Hero {
     const questions = assistant.sampleQuestions.slice(0, MOST_QUESTIONS);
     fill(
       this.element,
-      h("h1", { text: assistant.displayName }),
+      h("h2", { class: "hero-name", text: assistant.displayName }),
       h("p", { class: "hero-intro", text: assistant.introduction || words.intro(assistant.documentCount) }),
-      questions.length ? h("h2", { class: "hero-label", text: words.tryAsking }) : undefined,
+      questions.length ? h("h3", { class: "hero-label", text: words.tryAsking }) : undefined,
       h(
         "ul",
         { class: "samples", role: "list" },

@@ -46,7 +46,7 @@ export class Panel {
 
   constructor(host: PanelHost) {
     this.#host = host;
-    this.element = h("aside", { class: "panel", id: "sources", "aria-label": words.sources }, this.#head, this.#body);
+    this.element = h("div", { class: "panel", id: "sources", role: "complementary", "aria-label": words.sources }, this.#head, this.#body);
   }
 
   /** The entry whose passages are shown. */

@@ -46,7 +46,8 @@ export function showPreview(button: HTMLElement, state: TurnState, citation: Cit
     if (!card.isConnected) {
       card.addEventListener("pointerenter", () => clearTimeout(timer));
       card.addEventListener("pointerleave", () => hidePreview());
-      document.body.append(card);
+      // Inside the landmark that its citations are in.
+      button.closest("main")?.append(card);
     }
     card.hidden = false;
     shownFor?.removeAttribute("aria-describedby");
