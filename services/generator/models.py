@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,9 @@ def _inputs(question: str, evidence: Sequence[Evidence], max_sentences: int) -> 
 
 
 def _picked(response: Mapping[str, NDArray[Any]]) -> Picked:
+    if missing := [name for name in _OUTPUTS if name not in response]:
+        text = f"the answerer answered without {', '.join(missing)}"
+        raise MeshError("MODEL_UNAVAILABLE", text, metadata={"model": ANSWERER})
     begin, end = (int(value) for value in response["span"].reshape(-1))
     first, last = (int(value) for value in response["sentence"].reshape(-1))
     return Picked(
@@ -97,8 +101,10 @@ class Models:
         """
         inputs = _inputs(question, evidence, max_sentences)
         stream = self._triton.stream(ANSWERER, inputs, _OUTPUTS, idle_timeout=self._idle_seconds, timeout=timeout)
-        async for response in stream:
-            yield _picked(response)
+        # Closed here, not when it happens to be collected: a reader that stops must stop the model.
+        async with aclosing(cast(AsyncGenerator[dict[str, NDArray[Any]], None], stream)) as responses:
+            async for response in responses:
+                yield _picked(response)
 
     async def count(self, texts: Sequence[str], *, timeout: float) -> list[int]:
         """Number of tokens of each text.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceStub
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class RunningGuard:
-    stub: GuardServiceStub
+    stub: Any
     server: RunningServer
     settings: GuardSettings
 

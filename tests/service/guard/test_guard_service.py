@@ -187,7 +187,7 @@ async def test_a_call_that_is_cancelled_leaves_the_guard_well(guard: RunningGuar
 async def test_readiness_is_the_self_test(guard: RunningGuard) -> None:
     assert await guard.server.ready()
     async with grpc.aio.insecure_channel(guard.server.admin_target, options=[("grpc.default_authority", "guard")]) as admin:
-        health = health_pb2_grpc.HealthStub(admin)
+        health: Any = health_pb2_grpc.HealthStub(admin)
         request = health_pb2.HealthCheckRequest(service="ragmesh.guard.v1.GuardService")
         answer = await health.Check(request, timeout=TIMEOUT)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
