@@ -84,10 +84,10 @@ async def _keep_traced(folders: VarLayout, endpoint: str, child: Child) -> None:
 async def trace_everything(state: MeshState, endpoint: str) -> None:
     """Has every turn of a mesh traced to `endpoint`."""
     file = telemetry_file(state.run_dir)
-    wanted = telemetry_content(endpoint, 1.0)
+    wanted = telemetry_content(endpoint)
     with contextlib.suppress(OSError):  # a mesh that ends or starts just now: the next round finds it
         if not file.exists() or file.read_bytes() != wanted:
-            write_telemetry(state.run_dir, endpoint, 1.0)
+            write_telemetry(state.run_dir, endpoint)
         await EnvoyAdmin(admin_socket(state.run_dir)).set_sampling(100)
 
 
@@ -96,5 +96,5 @@ async def restore(folders: VarLayout) -> None:
     state = read_state(folders)
     if state is not None:
         with contextlib.suppress(OSError):
-            write_telemetry(state.run_dir, state.telemetry_endpoint, state.trace_ratio)
+            write_telemetry(state.run_dir, state.telemetry_endpoint)
             await EnvoyAdmin(admin_socket(state.run_dir)).set_sampling(None)

@@ -7,9 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rich.markup import escape
-from rich.table import Table
-
 from cli.connection import in_words, open_channel
 from cli.console import document_progress, err
 from cli.documents.folder import FolderContent, Refused, SourceFile
@@ -77,9 +74,7 @@ def print_tally(tally: Tally, content: FolderContent) -> None:
         words.append(f"{tally.quarantined_chunks} passages held back by the guard")
     err.print(f"{', '.join(words)} in {tally.seconds:.1f} s.")
     if failures:
-        table = Table("File", "Reason", "What is wrong", box=None, pad_edge=False)
         for failure in failures[:MAX_SHOWN_FAILURES]:
-            table.add_row(escape(failure.relative), failure.reason, escape(failure.message))
-        err.print(table)
+            err.print(f"  {failure.relative}: {failure.message} [{failure.reason}]", markup=False)
         if len(failures) > MAX_SHOWN_FAILURES:
             err.print(f"... and {len(failures) - MAX_SHOWN_FAILURES} more.")

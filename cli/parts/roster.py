@@ -86,7 +86,7 @@ def service_part(name: str, folders: VarLayout, settings: UpSettings, ports: Por
         own["RAGMESH_TLS_DIR"] = str(settings.tls_dir and settings.tls_dir.resolve())
         own["RAGMESH_LISTEN"] = targets[name]
         own["RAGMESH_TARGETS"] = json.dumps(targets)
-    # Not the repository as working folder: a service would read the settings of the mesh in its var folder, which may be another one.
+    # The working folder is not the repository: services would read the settings in its var folder, which may be another mesh's.
     usual = {"RAGMESH_DRAIN_SECONDS": _DRAIN_SECONDS, "RAGMESH_ASSISTANT_DIR": str(REPOSITORY / "corpus" / "assistants")}
     environment = {**usual, **os.environ, **env, **own}
     spec = LaunchSpec((sys.executable, "-m", f"services.{name}"), environment, folders.run_dir)

@@ -60,7 +60,6 @@ class MeshState(BaseModel):
     """Where a trace viewer must listen."""
     telemetry_endpoint: str | None = None
     """Where traces go by setting; None: nowhere."""
-    trace_ratio: float
     processes: dict[str, ProcessRef] = {}
 
 

@@ -73,7 +73,6 @@ class Mesh:
             log_dir=folders.log_dir,
             otlp_endpoint=settings.viewer_endpoint,
             telemetry_endpoint=settings.otlp_endpoint,
-            trace_ratio=settings.trace_ratio,
         )
 
     @staticmethod
@@ -202,7 +201,7 @@ class Mesh:
         run_state.clear_state(self.folders)
 
     async def _bring_up(self) -> None:
-        write_telemetry(self.run_dir, self.settings.otlp_endpoint, self.settings.trace_ratio)
+        write_telemetry(self.run_dir, self.settings.otlp_endpoint)
         for name in self._parts:
             self._keep(name)
         self._keepers["housekeeping"] = asyncio.create_task(self._keep_house(), name="housekeeping")

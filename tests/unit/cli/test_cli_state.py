@@ -27,7 +27,7 @@ from services.mesh.telemetry import TelemetryState
 def state_of(pid: int, folder: Path) -> MeshState:
     process = ProcessRef.of(pid)
     assert process is not None
-    return MeshState(supervisor=process, run_dir=folder, log_dir=folder, otlp_endpoint="127.0.0.1:4317", trace_ratio=0.05)
+    return MeshState(supervisor=process, run_dir=folder, log_dir=folder, otlp_endpoint="127.0.0.1:4317")
 
 
 def mode(path: Path) -> int:
@@ -35,12 +35,12 @@ def mode(path: Path) -> int:
 
 
 def test_the_telemetry_file_is_what_the_services_read(tmp_path: Path) -> None:
-    write_telemetry(tmp_path, "127.0.0.1:4317", 1.0)
+    write_telemetry(tmp_path, "127.0.0.1:4317")
     assert TelemetryState.model_validate_json(telemetry_file(tmp_path).read_bytes()) == TelemetryState(
-        endpoint="127.0.0.1:4317", ratio=1.0
+        endpoint="127.0.0.1:4317", ratio=0.0
     )
-    write_telemetry(tmp_path, None, 0.05)
-    assert json.loads(telemetry_file(tmp_path).read_bytes()) == {"endpoint": None, "ratio": 0.05}
+    write_telemetry(tmp_path, None)
+    assert json.loads(telemetry_file(tmp_path).read_bytes()) == {"endpoint": None, "ratio": 0.0}
     assert [path.name for path in tmp_path.iterdir()] == ["telemetry.json"]
 
 
