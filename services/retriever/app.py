@@ -17,6 +17,7 @@ from services.mesh.server import ServiceSpec
 from services.mesh.triton import TritonClient
 from services.retriever import truth_reads
 from services.retriever.documents import DocumentServicer
+from services.retriever.finishing import Finishing
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.ingest import Ingest
 from services.retriever.models import Models, fingerprint
@@ -68,12 +69,14 @@ class Retriever:
         self.models = Models(self.triton, batch=settings.retriever_embed_batch, seconds=settings.retriever_model_seconds)
         self.guard = open_channel(settings, "guard", caller="retriever")
         self.parser = ParserClient(seconds=settings.retriever_parse_seconds, memory_bytes=settings.retriever_parser_memory_bytes)
+        self.finishing = Finishing()
         self.ingest = Ingest(
             self.truth,
             self.index,
             self.models,
             Screening(self.guard, seconds=settings.retriever_guard_seconds),
             self.parser,
+            self.finishing,
             sizes=settings.chunk_sizes,
             keep=settings.retriever_former_versions,
             concurrent=settings.retriever_concurrent_imports,
@@ -114,7 +117,7 @@ class Retriever:
         """Adds both services to a server."""
         settings = self.settings
         retriever = RetrieverServicer(self.search, self.truth, self.index, self.models, settings.retriever_dense_weight)
-        documents = DocumentServicer(settings, self.truth, self.index, self.ingest, self._pager)
+        documents = DocumentServicer(settings, self.truth, self.index, self.ingest, self.finishing, self._pager)
         add_RetrieverServiceServicer_to_server(retriever, server)
         add_DocumentServiceServicer_to_server(documents, server)
 
@@ -135,7 +138,7 @@ class Retriever:
 
     async def close(self) -> None:
         """Finishes what was begun, then lets go of everything."""
-        await self.ingest.close()
+        await self.finishing.close()
         await self.index.close()
         await self.parser.close()
         await self.guard.close()

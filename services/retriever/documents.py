@@ -20,6 +20,7 @@ from services.mesh.log import get_logger
 from services.mesh.paging import Pager, page_size
 from services.retriever import truth_reads, truth_writes
 from services.retriever.canonical import DocumentRejected
+from services.retriever.finishing import Finishing
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.ingest import Announced, Ingest
 from services.retriever.intake import Answer, Intake
@@ -50,11 +51,14 @@ def timestamp(nanoseconds: int) -> Timestamp:
 class DocumentServicer(DocumentServiceServicer):
     """See `proto/ragmesh/retriever/v1/document_service.proto`."""
 
-    def __init__(self, settings: RetrieverSettings, truth: Truth, index: IndexKeeper, ingest: Ingest, pager: Pager) -> None:
+    def __init__(
+        self, settings: RetrieverSettings, truth: Truth, index: IndexKeeper, ingest: Ingest, finishing: Finishing, pager: Pager
+    ) -> None:
         self._settings = settings
         self._truth = truth
         self._index = index
         self._ingest = ingest
+        self._finishing = finishing
         self._pager = pager
         self._spool_folder: Path = settings.folder / "spool"
 
@@ -88,7 +92,7 @@ class DocumentServicer(DocumentServiceServicer):
             intake.end()
         finally:
             intake.release()
-            await asyncio.shield(self._index.settle())
+            await self._finishing.run(self._index.settle())
 
     async def _next(self, requests: AsyncIterator[pb.ImportDocumentsRequest]) -> pb.ImportDocumentsRequest | None:
         try:
@@ -188,7 +192,7 @@ class DocumentServicer(DocumentServiceServicer):
         key = DocumentKey.parse(reader.tenant, request.name)
         await self._find(reader, key)
         deleting = self._index.withdraw(lambda: self._truth.write(lambda connection: truth_writes.delete(connection, key)))
-        committed = await asyncio.shield(asyncio.ensure_future(deleting))
+        committed = await self._finishing.run(deleting)
         return pb.DeleteDocumentResponse(chunk_count=committed.chunk_count)
 
 

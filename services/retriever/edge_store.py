@@ -92,6 +92,7 @@ class EdgeStore:
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """See `VectorStore`."""
+        self._meta = self._meta.after(len(chunks))
         for first in range(0, len(chunks), _BATCH):
             points = [_point(chunk) for chunk in chunks[first : first + _BATCH]]
             with _failing():

@@ -30,6 +30,9 @@ MEAN_TERMS = 60.0
 """Terms of a chunk, on average: 46 in the sample corpus with its short sections, about 100 where chunks are as long as they may be.
 BM25 needs it to tell long chunks from short ones; a fixed one keeps the weights of a chunk the same whatever else is imported."""
 
+WORN_FACTOR = 4
+WORN_CHUNKS = 10_000
+
 WeightedTerms = Sequence[tuple[str, float]]
 
 
@@ -94,6 +97,8 @@ class IndexMeta:
     """Id of the store of truth."""
     embedder: str
     epoch: int
+    written: int = 0
+    """Chunks written since it was built; what is not held any more still takes room and time."""
     format: int = INDEX_FORMAT
     terms_version: int = TERMS_VERSION
     dimensions: int = DIMENSIONS
@@ -102,9 +107,17 @@ class IndexMeta:
         """The same at another epoch; the embedder is known only once there are vectors."""
         return replace(self, epoch=epoch, embedder=embedder)
 
+    def after(self, chunks: int) -> IndexMeta:
+        """The same with more chunks written."""
+        return replace(self, written=self.written + chunks)
+
+    def worn(self, held: int) -> bool:
+        """Whether most of what was written is not held any more, so that building anew pays."""
+        return self.written > WORN_FACTOR * held + WORN_CHUNKS
+
     def same_source(self, other: IndexMeta) -> bool:
-        """Whether both were built by the same rules from the same store; the epochs may differ."""
-        return replace(self, epoch=0) == replace(other, epoch=0)
+        """Whether both were built by the same rules from the same store, whatever came later."""
+        return replace(self, epoch=0, written=0) == replace(other, epoch=0, written=0)
 
     def write(self, folder: Path) -> None:
         """Replaces the file in `folder`, durably.

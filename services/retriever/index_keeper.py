@@ -104,7 +104,8 @@ class IndexKeeper:
                 epoch = int(truth_reads.meta(connection, "epoch"))
                 flushed = int(truth_reads.meta(connection, "flushed_epoch"))
                 wanted = self._meta(truth_reads.meta(connection, "embedder"), store.epoch)
-                if not IndexMeta.read(self._folder).same_source(wanted):
+                meta = IndexMeta.read(self._folder)
+                if not meta.same_source(wanted):
                     raise IndexUnusable("it was built by other rules, from another store or with another embedder")
                 if not flushed <= store.epoch <= epoch:
                     raise IndexUnusable(f"it stands at epoch {store.epoch}, the store of truth at {flushed} to {epoch}")
@@ -114,6 +115,8 @@ class IndexKeeper:
                         for batch in _in_batches(truth_reads.indexed_chunks(connection, wanted.embedder, version)):
                             store.upsert(batch)
                 held, expected = store.count(), truth_reads.count_indexed(connection)
+                if meta.worn(held):
+                    raise IndexUnusable(f"it holds {held} of {meta.written} chunks that were written")
                 if held != expected:
                     raise IndexUnusable(f"it holds {held} chunks, the store of truth {expected}")
             store.flush(epoch, wanted.embedder)

@@ -18,6 +18,7 @@ from services.mesh.errors import MeshError
 from services.retriever import chunking, truth_reads, truth_writes
 from services.retriever.canonical import CanonicalText, DocumentRejected, one_line
 from services.retriever.chunking import CHUNKER_VERSION, Chunk, ChunkSizes
+from services.retriever.finishing import Finishing
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.indexing_text import embedded_text, index_terms
 from services.retriever.models import Models, fingerprint
@@ -66,6 +67,7 @@ class Ingest:
         models: Models,
         screening: Screening,
         parser: ParserClient,
+        finishing: Finishing,
         *,
         sizes: ChunkSizes,
         keep: int,
@@ -79,7 +81,7 @@ class Ingest:
         self._sizes = sizes
         self._keep = keep
         self._places = asyncio.Semaphore(concurrent)
-        self._publishing: set[asyncio.Task[Stored]] = set()
+        self._finishing = finishing
         self.pipeline = f"parser-{PARSER_VERSION}/chunker-{CHUNKER_VERSION}/terms-{TERMS_VERSION}/{sizes.target}-{sizes.maximum}"
         """Moves when the same bytes would be cut otherwise; a document of another pipeline is imported again."""
 
@@ -126,10 +128,7 @@ class Ingest:
             embedder=embedder,
         )
         # A caller that goes away must not tear this apart: what has begun is finished, acked or not.
-        publishing = asyncio.create_task(self._publish(new), name="publish")
-        self._publishing.add(publishing)
-        publishing.add_done_callback(self._publishing.discard)
-        return await asyncio.shield(publishing)
+        return await self._finishing.run(self._publish(new))
 
     async def _check_embedder(self, served: str) -> None:
         known = await self._truth.read(lambda connection: truth_reads.meta(connection, "embedder"))
@@ -156,10 +155,6 @@ class Ingest:
             lambda: self._truth.write(lambda connection: truth_writes.commit(connection, new, reserved, self._keep)),
         )
         return Stored(f"{new.key.name}/versions/{new.uid}", len(new.chunks), len(new.quarantined))
-
-    async def close(self) -> None:
-        """Returns once everything that was begun is finished."""
-        await asyncio.gather(*self._publishing, return_exceptions=True)
 
 
 def _plan(parsed: CanonicalText, title: str) -> tuple[list[chunking.Section], list[str]]:

@@ -17,11 +17,14 @@ from services.retriever.terms import terms
 HISTORY_WEIGHT = 0.5
 MAX_TERMS = 128
 
+# "It" and "that" often refer to nothing ("Is it legal to buy CBD oil in Germany?", "evidence that it works"): they count as
+# references only in a question that says little else.
 _REFERS_BACK = re.compile(
-    r"\b(?:it|its|they|them|their|theirs|this|that|these|those|he|she|him|his|her|hers|one|ones|the former|the latter|same)\b"
-    r"|^(?:and|but|so|or|then|what about|how about|why not|what else|anything else|more)\b",
+    r"\b(?:it|its|they|them|their|theirs|he|she|him|his|her|hers|this|that|these|those|the former|the latter|the same)\b"
+    r"|^(?:and|but|so|or|then|what about|how about|what else|anything else)\b",
     re.IGNORECASE,
 )
+_FEW_TERMS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ def make_query(question: str, history: Sequence[Utterance]) -> Query:
     weights = dict.fromkeys(terms(question), 1.0)
     text = question
     before = _last_question(history)
-    if before and (_REFERS_BACK.search(question) or len(weights) <= 1):
+    refers = len(weights) <= _FEW_TERMS and _REFERS_BACK.search(question) is not None
+    if before and (refers or len(weights) <= 1):
         for term in terms(before):
             weights.setdefault(term, HISTORY_WEIGHT)
         text = f"{before}\n{question}"

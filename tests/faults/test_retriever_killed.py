@@ -31,7 +31,7 @@ __all__ = ["triton_server"]
 SEED = 20260721
 ROUNDS = 5
 PARTS = 4
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 @pytest.fixture

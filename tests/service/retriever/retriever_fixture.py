@@ -191,9 +191,9 @@ async def running_retriever(folder: Path, triton: str, *, guard: bool = True, **
 
 
 @asynccontextmanager
-async def optional(manager: Any, wanted: bool) -> AsyncIterator[None]:
+async def optional(context_of: Any, wanted: bool) -> AsyncIterator[None]:
     if not wanted:
         yield
         return
-    async with manager:
+    async with context_of:
         yield

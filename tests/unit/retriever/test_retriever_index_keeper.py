@@ -251,3 +251,18 @@ async def test_searches_do_not_wait_for_a_rebuild(truth: Truth, tmp_path: Path, 
     go_on.set()
     await until_healthy(index)
     await index.close()
+
+
+async def test_a_worn_index_is_built_anew(truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.retriever.index.WORN_CHUNKS", 10)
+    index = keeper(truth, tmp_path)
+    await index.open()
+    for number in range(20):
+        await publish(truth, index, version(key("a"), f"Number {number} text."))
+    await index.close()
+    assert IndexMeta.read(tmp_path / "index").written == 20
+    again = keeper(truth, tmp_path)
+    await again.open()
+    assert await texts(truth, again) == ["Number 19 text."]
+    await again.close()
+    assert IndexMeta.read(tmp_path / "index").written == 1
