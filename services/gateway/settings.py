@@ -33,8 +33,8 @@ class GatewaySettings(MeshSettings):
     abandon_seconds: Seconds = 10.0
     """After this long without a reader a turn is stopped."""
 
-    lease_seconds: Seconds = 6.0
-    """How long a turn is its owner's without renewal. After it, any process ends the turn as interrupted."""
+    lease_seconds: Annotated[float, Field(ge=2, le=600)] = 6.0
+    """How long a turn is its owner's without renewal, once a second. After it, any process ends the turn as interrupted."""
 
     resume_seconds: Seconds = 600.0
     """How long after its end a turn can be resumed event by event, and keeps the text of its passages."""
