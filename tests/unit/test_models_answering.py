@@ -1,0 +1,143 @@
+"""The answerer without Triton: features, choice of sentences, short answers, parity of the exported graph with torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ragmesh_models.answering import NO_RANGE, Answerer, Decision
+from ragmesh_models.features import NAMES, FeatureReader, read_passage
+from ragmesh_models.lexical import IdfTable
+from ragmesh_models.questions import KINDS, read_question
+from ragmesh_models.spans import TYPES, WIDTH, describe, propose
+
+REPOSITORY = Path(__file__).resolve().parents[2] / "deploy" / "triton" / "model_repository"
+FOLDER = REPOSITORY / "answerer" / "1"
+
+
+@pytest.fixture(scope="module")
+def answerer() -> Answerer:
+    return Answerer(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def idf() -> IdfTable:
+    return IdfTable.load(FOLDER / "idf.bin")
+
+
+@pytest.fixture(scope="module")
+def parity() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / "parity.json").read_text(encoding="utf-8"))
+    return found
+
+
+def decide(answerer: Answerer, question: str, passages: list[str], most: int = 3) -> Decision:
+    reading = answerer.start(question)
+    for text in passages:
+        reading.add(text, "")
+    return answerer.decide(reading, most)
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Who founded it?", "who"),
+        ("In what year was it founded?", "when"),
+        ("Which country is it in?", "where"),
+        ("How many seats are there?", "number"),
+        ("How does it work?", "how"),
+        ("Why is it blue?", "why"),
+        ("What is cannabidiol?", "define"),
+        ("What did they find there?", "what"),
+        ("Is it legal?", "yes_no"),
+        ("cbd oil", "other"),
+    ],
+)
+def test_the_kind_of_a_question(question: str, kind: str, idf: IdfTable) -> None:
+    assert KINDS[read_question(question, idf).kind] == kind
+
+
+def features(question: str, passages: list[tuple[str, str]], idf: IdfTable) -> Any:
+    read = [read_passage(text, title, n) for n, (text, title) in enumerate(passages)]
+    return FeatureReader(read_question(question, idf), read, idf).matrix()
+
+
+def test_features_are_finite_and_named(idf: IdfTable) -> None:
+    passages = [("The bridge (1742) stands. It is old.\n\n- bullet\n| a | b |", "A > B"), ("", "")]
+    for question in ("", "???", "who", "What is it about the Küßnacht bridge of 1742?", "x " * 3_000):
+        matrix = features(question, passages, idf)
+        assert matrix.shape == (4, len(NAMES))
+        assert np.isfinite(matrix).all()
+        assert np.abs(matrix).max() <= 3
+
+
+def test_a_matching_sentence_overlaps_more(idf: IdfTable) -> None:
+    matrix = features("When was the bridge finished?", [("The bridge was finished in 1742. Salt was white.", "")], idf)
+    overlap = matrix[:, NAMES.index("overlap_idf")]
+    assert overlap[0] == pytest.approx(1.0)
+    assert overlap[1] == 0.0
+
+
+def test_the_exported_graph_gives_what_torch_gave(parity: dict[str, Any], idf: IdfTable) -> None:
+    import onnxruntime
+
+    matrix = features(parity["question"], list(zip(parity["passages"], parity["titles"], strict=True)), idf)
+    # Other features than those at export mean that the text analysis changed: train the answerer again.
+    np.testing.assert_allclose(matrix, np.asarray(parity["features"]), atol=1e-5)
+    session = onnxruntime.InferenceSession(str(FOLDER / "ranker.onnx"), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"features": matrix, "kind": np.array([parity["kind"]], dtype=np.int64)})
+    for name, values in zip(("scores", "support", "answerable"), found, strict=True):
+        np.testing.assert_allclose(values, np.asarray(parity[name]), atol=parity["tolerance"])
+
+
+def test_a_decision_is_the_calibrated_logit(answerer: Answerer, parity: dict[str, Any]) -> None:
+    reading = answerer.start(parity["question"])
+    for text, title in zip(parity["passages"], parity["titles"], strict=True):
+        reading.add(text, title)
+    decision = answerer.decide(reading, 1)
+    assert decision.score == pytest.approx(parity["decision"], abs=1e-4)
+    start, end = decision.sentences[0].sentence
+    raw = parity["passages"][decision.sentences[0].passage].encode()
+    assert raw[start:end].decode() == "The bridge at Küßnacht – finished in 1742 – crosses the Moss River on five arches."
+
+
+def test_nothing_read_is_refused(answerer: Answerer) -> None:
+    assert decide(answerer, "What is it?", []) == Decision(0.0, answerer.threshold, [])
+    assert decide(answerer, "What is it?", ["", "  \n"]).sentences == []
+
+
+def test_a_heading_is_chosen_only_where_nothing_else_stands(answerer: Answerer) -> None:
+    only = decide(answerer, "What is the stone bridge?", ["# The stone bridge"])
+    assert len(only.sentences) == 1
+    both = decide(answerer, "What is the stone bridge?", ["# The stone bridge\n\nSalt is white in this valley."])
+    assert both.sentences[0].sentence[0] > len("# The stone bridge")
+
+
+def test_no_more_sentences_than_asked_for_and_no_near_duplicates(answerer: Answerer) -> None:
+    text = "The bridge was finished in 1742 by the guild. " * 6
+    assert len(decide(answerer, "When was the bridge finished?", [text], most=5).sentences) == 1
+    many = " ".join(f"The bridge number {n} over river {n} was finished in 17{n}2." for n in range(10, 40))
+    for most in (1, 2, 4):
+        assert len(decide(answerer, "When was the bridge finished?", [many], most=most).sentences) <= most
+
+
+def test_spans_are_inside_the_sentence_and_typed(idf: IdfTable) -> None:
+    sentence = "On 12 March 1742 Élodie van der Müller paid 3,500 guilders, 12% of it in salt, to the City of Küßnacht."
+    question = read_question("Who paid for the bridge?", idf)
+    spans = propose(sentence, question)
+    found = {(sentence[span.start : span.end], TYPES[span.type]) for span in spans}
+    assert {("12 March 1742", "date"), ("3,500", "number"), ("12%", "number"), ("City of Küßnacht", "name")} <= found
+    assert describe(sentence, spans, question).shape == (len(spans), WIDTH)
+    assert propose(sentence, read_question("Why did she pay?", idf)) == []
+
+
+def test_a_short_answer_lies_in_its_sentence(answerer: Answerer) -> None:
+    for question in ("When did Canada legalise hemp?", "Who signed the act?", "How many farms grew it?"):
+        text = "Canada legalised hemp in March 1998. The act was signed by Allan Rock. "
+        text += "In that year 251 farms grew it – 2,400 hectares."
+        for chosen in decide(answerer, question, [text]).sentences:
+            if chosen.span != NO_RANGE:
+                assert chosen.sentence[0] <= chosen.span[0] < chosen.span[1] <= chosen.sentence[1]
