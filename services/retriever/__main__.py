@@ -9,7 +9,7 @@ import uvloop
 from services.mesh import log
 from services.mesh.errors import MeshError
 from services.mesh.server import run
-from services.retriever.app import build
+from services.retriever.build import build
 from services.retriever.rebuild import rebuild
 from services.retriever.settings import RetrieverSettings
 from services.retriever.truth_schema import TruthUnusable

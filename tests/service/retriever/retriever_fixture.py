@@ -24,7 +24,7 @@ from services.mesh import context
 from services.mesh.channel import open_channel
 from services.mesh.server import RunningServer, ServiceSpec, start
 from services.mesh.settings import MeshSettings
-from services.retriever.app import Retriever, service_spec
+from services.retriever.build import Retriever, service_spec
 from services.retriever.settings import RetrieverSettings
 
 EDITOR = Principal(tenant="default", subject="users/editor", roles=["visitor", "editor"])
