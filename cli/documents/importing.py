@@ -26,7 +26,8 @@ DEFAULT_COLLECTION = "collections/default"
 PIECE_BYTES = 256 * 1024
 WINDOW = 4
 """Documents that were sent and not answered yet."""
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 6
+"""Tries in a row that bring no document further; with the waits between them long enough for a retriever to start again."""
 _UNARY_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
 
@@ -84,11 +85,11 @@ class Importer:
             try:
                 await self._stream(left, stored)
             except grpc.aio.AioRpcError as error:
-                typed = from_rpc_error(error, service="retriever")
+                typed = _typed(error)
                 attempts = attempts + 1 if len(left) == before else 1
                 if not typed.retryable or attempts >= MAX_ATTEMPTS:
                     raise typed from error
-                await asyncio.sleep(max(_RETRY_SECONDS, typed.retry_after or 0.0))
+                await asyncio.sleep(_RETRY_SECONDS * 2 ** (attempts - 1))
 
     async def _stored(self) -> dict[str, str]:
         """Name -> sha256 of what is stored already."""
@@ -193,6 +194,14 @@ def _imported(source: SourceFile, response: pb.ImportDocumentsResponse) -> Impor
     acked = response.acked
     fate = Fate.UNCHANGED if acked.unchanged else Fate.STORED
     return Imported(source, fate, chunks=acked.chunk_count, quarantined_chunks=acked.quarantined_chunk_count)
+
+
+def _typed(error: grpc.aio.AioRpcError) -> MeshError:
+    # A write that meets the end of its stream makes grpc.aio report an INTERNAL of its own in place of the server's status. What
+    # the server said is lost then; that the stream is, is all that is known.
+    if error.code() is grpc.StatusCode.INTERNAL and "grpc-status-details-bin" not in dict(error.trailing_metadata() or ()):
+        return MeshError("SERVICE_UNAVAILABLE", "the stream to the retriever broke", metadata={"service": "retriever"})
+    return from_rpc_error(error, service="retriever")
 
 
 async def _raise_status(call: grpc.aio.StreamStreamCall[pb.ImportDocumentsRequest, pb.ImportDocumentsResponse]) -> None:

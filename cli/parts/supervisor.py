@@ -23,7 +23,7 @@ from cli.parts.child import Child
 from cli.parts.envoy_admin import EnvoyAdmin
 from cli.parts.keys import KeyFileError, ensure_session_keys
 from cli.parts.logs import last_words, trim
-from cli.parts.roster import PARTS, SERVICES, Part, Ports, admin_socket, envoy_part, service_part, triton_part
+from cli.parts.roster import PARTS, SERVICES, Part, Ports, admin_socket, envoy_part, service_part, service_targets, triton_part
 from cli.parts.run_state import MeshState, ProcessRef, VarLayout
 from cli.parts.telemetry_state import write_telemetry
 from cli.settings import UpSettings, file_environment, read_settings
@@ -55,9 +55,17 @@ def _ignore(_: PartEvent) -> None:
 class Mesh:
     """All parts of one var folder. Made by `Mesh.start`. Its processes end with the thread that started them."""
 
-    def __init__(self, folders: VarLayout, settings: UpSettings, parts: Sequence[Part], notify: Callable[[PartEvent], None]):
+    def __init__(
+        self,
+        folders: VarLayout,
+        settings: UpSettings,
+        ports: Ports,
+        parts: Sequence[Part],
+        notify: Callable[[PartEvent], None],
+    ) -> None:
         self.folders = folders
         self.settings = settings
+        self._ports = ports
         self._parts = {part.name: part for part in parts}
         self._notify = notify
         self._children: dict[str, Child] = {}
@@ -73,6 +81,7 @@ class Mesh:
             log_dir=folders.log_dir,
             otlp_endpoint=settings.viewer_endpoint,
             telemetry_endpoint=settings.otlp_endpoint,
+            triton_target=f"127.0.0.1:{ports.triton_grpc}",
         )
 
     @staticmethod
@@ -125,6 +134,11 @@ class Mesh:
     def triton_target(self) -> str:
         """`host:port` of Triton's gRPC."""
         return self._state.triton_target
+
+    @property
+    def service_targets(self) -> dict[str, str]:
+        """Name of a service -> its address, as `open_channel` takes it."""
+        return service_targets(self.run_dir, self._ports)
 
     @property
     def run_dir(self) -> Path:
@@ -321,8 +335,7 @@ def _assemble(
         "envoy": envoy_part(folders, lambda: held[0].settings, chosen, keys),
     }
     made |= {name: service_part(name, folders, settings, chosen, env) for name in SERVICES}
-    mesh = Mesh(folders, settings, [made[name] for name in parts], notify)
-    mesh._state.triton_target = f"127.0.0.1:{chosen.triton_grpc}"
+    mesh = Mesh(folders, settings, chosen, [made[name] for name in parts], notify)
     held.append(mesh)
     return mesh
 
