@@ -21,6 +21,8 @@ MAX_WORDS = 24
 """Longer is no small talk."""
 MAX_CHARACTERS = 160
 _LEAST_MISSPELLED = 4
+"""Letters of a word below which a slip makes another word."""
+_MOST_MISSPELLED = 2
 _MAX_FILE_BYTES = 128 * 1024
 
 # Of several phrases in one text the one that asks for most decides: "hi, who are you?" is about identity.
@@ -125,10 +127,13 @@ class _Grammar:
 
         Of several readings the one with fewest parts counts, then the weightiest: "thanks for your help" is no call for help.
         """
-        spelled = [self._spelled(word) for word in words]
-        if None in spelled:
+        strange = {word for word in words if word not in self._vocabulary}
+        if len(strange) > _MOST_MISSPELLED:
             return None
-        text = " ".join(word for word in spelled if word)
+        meant = {word: self._meant(word) for word in strange}
+        if None in meant.values():
+            return None
+        text = " ".join(meant.get(word) or word for word in words)
         reached: dict[int, tuple[int, int]] = {0: (0, len(_BY_WEIGHT))}
         for start in range(len(text)):
             if start not in reached:
@@ -143,15 +148,12 @@ class _Grammar:
         _, best = reached.get(len(text), (0, len(_BY_WEIGHT)))
         return _BY_WEIGHT[best] if best < len(_BY_WEIGHT) else None
 
-    def _spelled(self, word: str) -> str | None:
-        """`word` where a phrase holds it, the only such word that it misspells by a letter, or None."""
-        if word in self._vocabulary:
-            return word
+    def _meant(self, word: str) -> str | None:
+        """The only word of a phrase that `word` misspells by a letter, or None."""
         if len(word) < _LEAST_MISSPELLED:
             return None
-        likely = {
-            known for known in self._by_letter.get(word[0], ()) if len(known) >= _LEAST_MISSPELLED and _distance_one(word, known)
-        }
+        known = (item for item in self._by_letter.get(word[0], ()) if len(item) >= _LEAST_MISSPELLED)
+        likely = {item for item in known if _distance_one(word, item)}
         return likely.pop() if len(likely) == 1 else None
 
 

@@ -1,6 +1,6 @@
 """The security log: one entry for each text that was not simply let through. Rule, action and request id, hardly ever words.
 
-Also the counters on the span of the call. Knows verdicts; decides nothing.
+Also the counters on the span of the call, for all that it judged. Knows verdicts; decides nothing.
 """
 
 from __future__ import annotations
@@ -28,11 +28,6 @@ def record(kind: str, verdict: pb.Verdict, seen: Sequence[Sighting] = (), *, wit
         with_text: whether the matched words are written down too.
         subject: name of the document, where the text is of one.
     """
-    span = trace.get_current_span()
-    span.set_attribute("ragmesh.guard.action", _short(pb.Action.Name(verdict.action)))
-    span.set_attribute("ragmesh.guard.findings", len(verdict.findings))
-    if verdict.category:
-        span.set_attribute("ragmesh.guard.category", _short(pb.Category.Name(verdict.category)))
     if verdict.action == pb.ACTION_ALLOW:
         return
     extra = {"words": [item.words[:_MAX_WORDS] for item in seen]} if with_text else {}
@@ -47,6 +42,17 @@ def record(kind: str, verdict: pb.Verdict, seen: Sequence[Sighting] = (), *, wit
         request=context.request_id(),
         **extra,
     )
+
+
+def count(verdicts: Sequence[pb.Verdict]) -> None:
+    """Put the gravest of `verdicts` and how much was seen on the span of the call."""
+    span = trace.get_current_span()
+    gravest = max(verdicts, key=lambda verdict: verdict.action)
+    span.set_attribute("ragmesh.guard.action", _short(pb.Action.Name(gravest.action)))
+    if gravest.category:
+        span.set_attribute("ragmesh.guard.category", _short(pb.Category.Name(gravest.category)))
+    span.set_attribute("ragmesh.guard.findings", sum(len(verdict.findings) for verdict in verdicts))
+    span.set_attribute("ragmesh.guard.blocked", sum(verdict.action == pb.ACTION_BLOCK for verdict in verdicts))
 
 
 def _short(name: str) -> str:

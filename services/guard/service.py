@@ -42,6 +42,7 @@ class Guard(GuardServiceServicer):
         self._assistant(request.assistant)
         found = self.questions.check(request.text)
         security_log.record("question", found.verdict, found.seen, with_text=self.settings.guard_log_text)
+        security_log.count([found.verdict])
         return pb.CheckInputResponse(
             verdict=found.verdict, normalised=found.normalised, intent=found.intent, language=found.language
         )
@@ -56,6 +57,7 @@ class Guard(GuardServiceServicer):
             verdict, seen = judged
             security_log.record("passage", verdict, seen, with_text=self.settings.guard_log_text, subject=request.document)
             verdicts.append(verdict)
+        security_log.count(verdicts)
         return pb.CheckDocumentResponse(verdicts=verdicts)
 
     async def CheckOutput(
@@ -79,6 +81,7 @@ class Guard(GuardServiceServicer):
         for answer in check.finish():
             if answer.HasField("finished"):
                 security_log.record("draft", answer.finished.verdict)
+                security_log.count([answer.finished.verdict])
             yield answer
 
     def _begin(self, start: pb.CheckOutputStart) -> OutputCheck:
