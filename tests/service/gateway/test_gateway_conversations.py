@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from ragmesh.gateway.v1 import gateway_service_pb2 as g
 from ragmesh.gateway.v1 import turn_pb2 as t
+from ragmesh.retriever.v1 import retriever_service_pb2 as ret
 
 from services.gateway.fold import fold
 from services.mesh.errors import MeshError, from_rpc_error
@@ -170,6 +171,24 @@ async def test_turns_are_paged_from_the_oldest(anna: Visitor) -> None:
         if not token:
             break
     assert seen == [fold(stream.seen) for stream in streams]
+
+
+async def test_a_page_of_turns_fits_into_a_message(gateway: GatewayUnderTest, anna: Visitor) -> None:
+    passages = [ev.evidence(f"ev_{n}", text="p" * 32_000) for n in range(40)]
+    gateway.retriever.found = ret.SearchResponse(evidence=passages, documents_searched=63)
+    conversation, names = "", []
+    for n in range(4):
+        stream = await anna.asked(f"{n}?", conversation=conversation)
+        conversation = stream.seen[0].started.conversation
+        names.append(stream.turn)
+    seen: list[str] = []
+    token, pages = "", 0
+    while token or not pages:
+        page = await anna.call("ListTurns", g.ListTurnsRequest(parent=conversation, page_token=token))
+        assert page.ByteSize() < 4 * 1024 * 1024
+        seen += [turn.name for turn in page.turns]
+        token, pages = page.next_page_token, pages + 1
+    assert seen == names and pages > 1
 
 
 async def test_page_tokens_are_of_one_listing_and_one_visitor(gateway: GatewayUnderTest, anna: Visitor) -> None:

@@ -11,13 +11,14 @@ import pytest
 from ragmesh.gateway.v1 import gateway_service_pb2 as g
 from ragmesh.gateway.v1 import turn_pb2 as t
 from ragmesh.generator.v1 import generator_service_pb2 as gen
+from ragmesh.retriever.v1 import retriever_service_pb2 as ret
 
 from services.gateway.fold import fold
 from services.mesh.errors import MeshError
 from tests.service.gateway import fake_services as fake
 from tests.service.gateway.conftest import Start
 from tests.service.gateway.visitors import GatewayUnderTest, Visitor, failure
-from tests.unit.gateway.turn_events import visitor
+from tests.unit.gateway.turn_events import evidence, visitor
 from tests.unit.gateway.waiting import until
 
 TEXT = "".join(fake.SENTENCES)
@@ -127,6 +128,21 @@ async def test_a_reader_that_takes_nothing_is_still_a_reader(start_gateway: Star
     gate.open.set()
     await stream.rest()
     assert stream.finished.outcome == t.OUTCOME_ANSWERED
+
+
+async def test_a_reader_that_takes_nothing_and_leaves_is_seen_to_leave(start_gateway: Start) -> None:
+    gateway = await start_gateway(abandon_seconds=0.3)
+    anna = gateway.visitor(visitor("anna"))
+    # More than fits into the window of the connection: the gateway is left waiting in the middle of its writing.
+    passages = [evidence(f"ev_{n}", text="p" * 32_000) for n in range(1, 33)]
+    gateway.retriever.found = ret.SearchResponse(evidence=passages, documents_searched=63)
+    Gate(gateway)
+    stream = anna.ask()
+    await stream.until("understood")
+    await until(lambda: gateway.generator.drafts.live == 1, "the draft is begun")
+    stream.call.cancel()
+    await until(lambda: gateway.generator.drafts.cancelled == 1, "the generator's call is cancelled")
+    assert (await anna.turn(stream.turn)).finished.outcome == t.OUTCOME_STOPPED
 
 
 async def test_stopped_in_the_middle(gateway: GatewayUnderTest, anna: Visitor) -> None:

@@ -308,11 +308,12 @@ async def test_a_lost_lease_ends_the_work_and_writes_nothing(process: Process) -
 async def test_a_reader_of_a_deleted_turn_is_told(process: Process) -> None:
     turn = await process.begin(_for_ever)
     tail = process.hub.tail.events(turn, 0)
-    assert (await anext(tail)).seq == 1
+    assert [(await anext(tail)).seq for _ in range(2)] == [1, 2]
+    waiting = asyncio.create_task(anext(tail))
     await process.log.delete_conversation(ANNA, turn.partition("/turns/")[0])
+    # Long before the next heartbeat, after which it would look by itself.
     with pytest.raises(MeshError, match="TURN_NOT_FOUND"):
-        async for _ in tail:
-            pass
+        await asyncio.wait_for(waiting, 5)
 
 
 async def test_the_keeper_outlives_a_defect(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
