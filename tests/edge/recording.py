@@ -37,6 +37,12 @@ class Calls:
         self.remaining.append(context.time_remaining())
         self.began.set()
 
+    def forget(self) -> None:
+        """Forgets what reached the servicers before the test began."""
+        self.metadata.clear()
+        self.remaining.clear()
+        self.began.clear()
+
     @property
     def last(self) -> dict[str, str | bytes]:
         return self.metadata[-1]
