@@ -44,7 +44,7 @@ export async function bundle() {
   const [modules, head, style] = await Promise.all([
     build({ ...browser, format: "esm", entryPoints: { app: "src/main.ts", states: "src/states/main.ts" } }),
     build({ ...browser, format: "iife", entryPoints: { head: "src/head.ts" } }),
-    build({ ...browser, entryPoints: { app: "src/styles/app.css" } }),
+    build({ ...browser, entryPoints: { app: "src/styles/app.css", states: "src/styles/states.css" } }),
   ]);
   const files = new Map();
   for (const file of [...modules.outputFiles, ...head.outputFiles, ...style.outputFiles]) {

@@ -27,13 +27,14 @@ def test_offline_is_said_and_the_answer_comes_when_it_ends(run: Run) -> None:
     assert seen["resumed"] == seen["stored"]
 
 
+@pytest.mark.parametrize("within", [False, True], ids=["first question", "second question"])
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_a_running_answer_goes_on_after_a_reload(run: Run, share: float) -> None:
-    seen = run("reloadRunning", question=THINNERS, share=share)
+def test_a_running_answer_goes_on_after_a_reload(run: Run, share: float, within: bool) -> None:
+    seen = run("reloadRunning", question=THINNERS, share=share, within=within)
     assert seen["before"] == "running"
     assert seen["outcome"] in ("answered", "partial")
     assert seen["resumed"] == seen["stored"]
-    assert seen["turns"] == 1
+    assert seen["turns"] == 1 + within
 
 
 def test_a_session_that_is_not_taken_is_replaced_in_silence(run: Run) -> None:

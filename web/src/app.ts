@@ -1,7 +1,7 @@
 // The page: joins the threads with the parts that show them, and the address bar with both.
 import type { Assistant, Conversation } from "@gen/ragmesh/gateway/v1/gateway_service_pb.js";
 import { Outcome } from "@gen/ragmesh/gateway/v1/turn_pb.js";
-import { browserWorld, ConnectionBanner } from "./connection.js";
+import { browserWorld, ConnectionBanner, tryNow } from "./connection.js";
 import { listen } from "./keys.js";
 import type { Entry, Thread, TurnActions } from "./model.js";
 import { Threads } from "./threads.js";
@@ -18,12 +18,15 @@ import { hidePreview } from "./view/preview.js";
 import { Sidebar } from "./view/sidebar.js";
 import { Transcript } from "./view/transcript.js";
 import type { Gateway } from "./wire/api.js";
+import { callFailure } from "./wire/errors.js";
 import type { Language } from "./words.js";
 import { setLanguage, words } from "./words.js";
 
 const SCROLL_KEY = "ragmesh.scroll.";
 /** Attempts to learn who answers here before the page says that it cannot. */
 const QUIET_ATTEMPTS = 2;
+/** Answers after which a conversation is not asked for again. */
+const GONE = ["CONVERSATION_NOT_FOUND", "INVALID_REQUEST", "PERMISSION_DENIED"];
 
 /** The whole page. */
 export class App {
@@ -31,7 +34,8 @@ export class App {
   readonly #root: HTMLElement;
   readonly #threads: Threads;
   #assistant: Assistant | undefined;
-  #unreachable = false;
+  /** What the first screen could not load, in words. */
+  #failed = "";
   #frame!: Frame;
   #hero!: Hero;
   #transcript!: Transcript;
@@ -48,6 +52,7 @@ export class App {
     this.#threads = new Threads(gateway, browserWorld, {
       moved: (thread, entry, before) => this.#moved(thread, entry, before),
       named: (thread) => this.#named(thread),
+      dropped: (thread) => thread === this.#threads.current && this.#showThread(),
       listed: () => this.#showList(),
     });
     this.#build();
@@ -71,9 +76,11 @@ export class App {
     this.#composer.invite();
     void this.#introduce();
     this.#threads.list().catch(() => undefined);
-    await this.#route();
-    const pending = this.#threads.resumePending();
-    if (pending) this.#showThread();
+    const [how] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+    const { lastNamed } = this.#threads;
+    if (how?.type === "reload" && lastNamed && !conversationOf(location.hash)) history.replaceState(null, "", hashOf(lastNamed));
+    await this.#route(true);
+    if (this.#threads.resumeLast()) this.#showThread();
   }
 
   #build(): void {
@@ -139,12 +146,12 @@ export class App {
       try {
         this.#assistant = (await this.#gateway.getAssistant({}, { timeoutMs: 10_000 })).assistant;
       } catch {
-        this.#unreachable = attempt >= QUIET_ATTEMPTS;
+        if (attempt >= QUIET_ATTEMPTS) this.#failed ||= words.unreachable;
         this.#showAssistant();
         await browserWorld.pause(backoff(attempt + 1), new AbortController().signal);
       }
     }
-    this.#unreachable = false;
+    this.#failed = "";
     this.#showAssistant();
   }
 
@@ -152,7 +159,8 @@ export class App {
     const name = this.#assistant?.displayName ?? "";
     this.#frame.introduce(name, this.#assistant?.disclaimer ?? "");
     this.#composer.placeholder = name ? words.ask(name) : words.askPlain;
-    this.#hero.update(this.#assistant, this.#unreachable, (question) => this.#ask(question), () => dispatchEvent(new Event("online")));
+    if (this.#failed) this.#hero.fail(this.#failed, tryNow);
+    else this.#hero.update(this.#assistant, (question) => this.#ask(question));
     this.#showTitle();
   }
 
@@ -271,10 +279,10 @@ export class App {
     void this.#route();
   }
 
-  async #route(): Promise<void> {
+  async #route(first = false): Promise<void> {
     const conversation = conversationOf(location.hash);
     if (conversation) await this.#load(conversation, false);
-    else this.#threads.begin();
+    else if (!first) this.#threads.begin();
     this.#composer.open(this.#threads.current.conversation);
     this.#showThread();
     this.#showList();
@@ -284,14 +292,34 @@ export class App {
   }
 
   async #load(conversation: string, again: boolean): Promise<void> {
-    try {
-      await this.#threads.open(conversation, again);
-      this.#showThread();
-    } catch {
-      this.#announcer.say(words.loadFailed);
-      this.#threads.begin();
-      history.replaceState(null, "", hashOf(""));
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const thread = await this.#threads.load(conversation, again);
+        if (conversationOf(location.hash) !== conversation) return;
+        this.#threads.current = thread;
+        break;
+      } catch (error) {
+        if (conversationOf(location.hash) !== conversation) return;
+        const failure = callFailure(error);
+        if (GONE.includes(failure.reason)) {
+          this.#announcer.say(words.loadFailed);
+          this.#threads.begin();
+          history.replaceState(null, "", hashOf(""));
+          break;
+        }
+        // The address stays, and with it the conversation: it is only not to be had right now.
+        if (attempt === QUIET_ATTEMPTS) {
+          this.#failed = words.loadFailed;
+          this.#threads.begin();
+          this.#showThread();
+          this.#showAssistant();
+        }
+        await browserWorld.pause(failure.retryAfterMs ?? backoff(attempt), new AbortController().signal);
+      }
     }
+    this.#failed = "";
+    this.#showAssistant();
+    this.#showThread();
   }
 
   #popped(): void {

@@ -9,6 +9,11 @@ const RESUMED_MS = 2500;
 
 const wake = new EventTarget();
 
+/** Ends every pause: the reader does not want to wait. */
+export function tryNow(): void {
+  wake.dispatchEvent(new Event("now"));
+}
+
 /** Time as a browser has it; a pause ends early when the network comes back or the reader asks for it. */
 export const browserWorld: World = {
   pause: (ms, signal) =>
@@ -72,7 +77,7 @@ export class ConnectionBanner {
       this.#element,
       icon("cloud"),
       h("span", { class: "banner-text" }, h("strong", { text }), more && h("span", { text: ` ${more}` })),
-      lost && h("button", { type: "button", class: "link", text: words.tryNow, on: { click: () => wake.dispatchEvent(new Event("now")) } }),
+      lost && h("button", { type: "button", class: "link", text: words.tryNow, on: { click: tryNow } }),
     );
     this.#element.className = "banner caution";
     this.#element.hidden = false;

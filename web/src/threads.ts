@@ -12,7 +12,8 @@ import type { TurnState } from "./turn/fold.js";
 import type { Gateway } from "./wire/api.js";
 import { callFailure } from "./wire/errors.js";
 
-const PENDING_KEY = "ragmesh.pending";
+/** The last question of this tab, and the conversation that it got: what a reload goes on with. */
+const LAST_KEY = "ragmesh.last";
 /** Pages of turns that are loaded for one conversation. */
 const MOST_PAGES = 10;
 const PAGE_SIZE = 50;
@@ -23,6 +24,8 @@ export interface ThreadListener {
   moved(thread: Thread, entry: Entry, before: TurnState): void;
   /** A thread has got its name. */
   named(thread: Thread): void;
+  /** A thread has one entry less. */
+  dropped(thread: Thread): void;
   /** The list of conversations has changed. */
   listed(): void;
 }
@@ -54,6 +57,7 @@ export class Threads {
 
   /** Opens an empty conversation. */
   begin(): Thread {
+    keepLast(undefined);
     this.current = { conversation: "", entries: [] };
     return this.current;
   }
@@ -63,19 +67,24 @@ export class Threads {
     const entry = this.#entry(asked(question), true);
     const thread = this.current;
     thread.entries.push(entry);
-    sessionStorage.setItem(PENDING_KEY, JSON.stringify(ask));
+    keepLast({ ask, named: ask.conversation });
     void this.#follow(thread, entry, ask);
     return entry;
   }
 
-  /** Goes on with a question that was sent just before the page was reloaded. */
-  resumePending(): Entry | undefined {
-    const kept = sessionStorage.getItem(PENDING_KEY);
-    if (!kept) return undefined;
-    sessionStorage.removeItem(PENDING_KEY);
-    const ask = JSON.parse(kept) as Ask;
-    if (ask.conversation !== this.current.conversation) return undefined;
-    return this.ask(ask.question, ask);
+  /**
+   * The conversation of the last question. A page that is left goes on reading for a moment, so that a reload may miss what
+   * the address became meanwhile; this store it does not miss.
+   */
+  get lastNamed(): string {
+    return last()?.named ?? "";
+  }
+
+  /** Sends the last question again if the server had not answered it when the page was left: the same request, the same turn. */
+  resumeLast(): Entry | undefined {
+    const kept = last();
+    if (!kept || kept.started || kept.ask.conversation !== this.current.conversation) return undefined;
+    return this.ask(kept.ask.question, kept.ask);
   }
 
   /** Follows an entry again. */
@@ -92,10 +101,10 @@ export class Threads {
     this.current.entries = this.current.entries.filter((one) => one !== entry);
   }
 
-  /** Opens a conversation with all its turns; a running one is followed. Rejects where it cannot be read. */
-  async open(conversation: string, again = false): Promise<Thread> {
+  /** Reads a conversation with all its turns; a running one is followed. Rejects where it cannot be read. */
+  async load(conversation: string, again = false): Promise<Thread> {
     const kept = this.#kept.get(conversation);
-    if (kept && !again) return (this.current = kept);
+    if (kept && !again) return kept;
     const thread: Thread = { conversation, entries: [] };
     let pageToken = "";
     for (let page = 0; page < MOST_PAGES; page++) {
@@ -109,7 +118,6 @@ export class Threads {
       if (!pageToken) break;
     }
     this.#kept.set(conversation, thread);
-    this.current = thread;
     for (const entry of thread.entries) if (isRunning(entry)) void this.#follow(thread, entry, entry.state);
     return thread;
   }
@@ -127,7 +135,7 @@ export class Threads {
     const before = entry.state;
     entry.state = { ...before, finished: create(TurnFinishedSchema, { outcome: Outcome.STOPPED }) };
     entry.link = "over";
-    sessionStorage.removeItem(PENDING_KEY);
+    keepLast(undefined);
     this.#listener.moved(this.current, entry, before);
   }
 
@@ -177,7 +185,7 @@ export class Threads {
     } catch (error) {
       if (abort.signal.aborted) return;
       const failure = error instanceof FollowFailure ? error.failure : callFailure(error);
-      sessionStorage.removeItem(PENDING_KEY);
+      if (!entry.state.name) keepLast(undefined);
       // A session that was renewed has other conversations. The reader has asked a question, not a conversation: ask it there.
       if (failure.reason === "CONVERSATION_NOT_FOUND" && "requestId" in start && start.conversation && !entry.state.name) {
         thread.conversation = "";
@@ -195,7 +203,15 @@ export class Threads {
   #moved(thread: Thread, entry: Entry, state: TurnState): void {
     const before = entry.state;
     entry.state = state;
-    if (!before.name && state.name) sessionStorage.removeItem(PENDING_KEY);
+    if (!before.name && thread.entries.some((other) => other !== entry && other.state.name === state.name)) {
+      // Asked again after a reload, and loaded with the conversation as well: the same turn.
+      this.#following.get(entry.id)?.abort();
+      thread.entries = thread.entries.filter((other) => other !== entry);
+      this.#listener.dropped(thread);
+      return;
+    }
+    const kept = last();
+    if (kept && !before.name && state.name && entry.fresh) keepLast({ ...kept, named: state.conversation, started: true });
     if (state.conversation && thread.conversation !== state.conversation) {
       thread.conversation = state.conversation;
       this.#kept.set(state.conversation, thread);
@@ -210,6 +226,22 @@ export class Threads {
     // The list is beside the point of a turn: where it cannot be read, it stays as it was.
     this.list().catch(() => undefined);
   }
+}
+
+interface Last {
+  ask: Ask;
+  named: string;
+  started?: boolean;
+}
+
+function last(): Last | undefined {
+  const kept = sessionStorage.getItem(LAST_KEY);
+  return kept ? (JSON.parse(kept) as Last) : undefined;
+}
+
+function keepLast(kept: Last | undefined): void {
+  if (kept) sessionStorage.setItem(LAST_KEY, JSON.stringify(kept));
+  else sessionStorage.removeItem(LAST_KEY);
 }
 
 function sourceOf(gateway: Gateway): Source {

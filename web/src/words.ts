@@ -45,6 +45,7 @@ const en = {
   // First visit
   intro: (n: number | undefined) =>
     n === undefined ? "Answers from its documents. Every claim shows its source." : `Answers from ${documentsEn(n)}. Every claim shows its source.`,
+  library: (n: number) => `${n === 1 ? "1 document is" : `${number(n, "en")} documents are`} in the library.`,
   tryAsking: "Try asking",
   unreachable: "The assistant cannot be reached right now.",
   tryAgain: "Try again",
@@ -126,6 +127,7 @@ const en = {
   answer: "Answer",
   abstained: "The documents do not answer this.",
   abstainedText: (n: number) => (n ? `I searched ${documentsEn(n)} and found nothing that answers it.` : "I found nothing that answers it."),
+  abstainedSearched: (n: number) => (n ? `I searched ${documentsEn(n)}.` : "I found nothing that answers it."),
   nearest: "What came nearest",
   rephrase: "Rephrase the question",
   partial: "This is a part of the answer.",
@@ -246,6 +248,7 @@ const de: Words = {
   backToStart: "Zurück zum Assistenten",
   intro: (n) =>
     n === undefined ? "Antwortet aus seinen Dokumenten. Jede Aussage zeigt ihre Quelle." : `Antwortet aus ${documentsDe(n)}. Jede Aussage zeigt ihre Quelle.`,
+  library: (n) => `${n === 1 ? "1 Dokument ist" : `${number(n, "de")} Dokumente sind`} in der Bibliothek.`,
   tryAsking: "Frag zum Beispiel",
   unreachable: "Der Assistent ist gerade nicht zu erreichen.",
   tryAgain: "Erneut versuchen",
@@ -322,6 +325,7 @@ const de: Words = {
   answer: "Antwort",
   abstained: "Die Dokumente beantworten das nicht.",
   abstainedText: (n) => (n ? `Ich habe in ${documentsDe(n)} gesucht und nichts gefunden, was das beantwortet.` : "Ich habe nichts gefunden, was das beantwortet."),
+  abstainedSearched: (n) => (n ? `Ich habe in ${documentsDe(n)} gesucht.` : "Ich habe nichts gefunden, was das beantwortet."),
   nearest: "Was am nächsten kam",
   rephrase: "Frage anders stellen",
   partial: "Das ist ein Teil der Antwort.",

@@ -2,27 +2,33 @@
 import { answered, answerText, ask, finished, until } from "../visit.mjs";
 import { record, recorded } from "../paints.mjs";
 
-/** Asks and measures the paints. */
+/** Asks and measures the paints. What is measured is left alone: the page asks itself and says when the turn is over. */
 export async function paints(visit, { question }) {
   const page = await visit.open();
   await record(page);
-  const asked = await page.evaluate(() => performance.now());
-  await ask(page, question);
-  const outcome = await finished(page);
-  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 50))));
-  const { frames, shifts } = await recorded(page);
-  const kinds = (kind) => frames.filter((frame) => frame.kinds.includes(kind)).length;
-  const summary = await page.textContent(".turn:last-child .summary");
+  const asked = await page.evaluate((text) => {
+    const box = document.querySelector(".composer textarea");
+    box.value = text;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    return new Promise((resolve) => {
+      const now = performance.now();
+      const observer = new MutationObserver(() => {
+        if (!document.querySelector('.turn:last-child:not([data-outcome="running"])')) return;
+        observer.disconnect();
+        // Two frames later the end has been painted too.
+        requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => resolve(now))));
+      });
+      observer.observe(document.querySelector(".log"), { childList: true, subtree: true, attributes: true, attributeFilter: ["data-outcome"] });
+      box.form.requestSubmit();
+    });
+  }, question);
+  const { frames, shifts, order } = await recorded(page);
   return {
-    outcome,
-    summary,
+    outcome: await page.getAttribute(".turn:last-child", "data-outcome"),
     frames: frames.map((frame) => ({ ...frame, at: Math.round(frame.at - asked) })),
-    beforeEnd: frames.filter((frame) => !frame.last).length,
-    stages: kinds("stage"),
-    evidence: kinds("evidence"),
-    sentences: kinds("sentence"),
     claims: await page.locator(".turn:last-child .claim").count(),
     shifts,
+    order,
   };
 }
 

@@ -16,10 +16,11 @@ async function stored(page) {
   return conversationText(page);
 }
 
-/** Asks once to learn how long the answer is, then begins a new conversation. Bytes of the part `share` of it. */
-async function part(page, proxy, question, share) {
+/** Asks once to learn how long the answer is, then begins a new conversation unless `within`. Bytes of the part `share` of it. */
+async function part(page, proxy, question, share, within = false) {
   await answered(page, question);
   const length = proxy.length(STREAM);
+  if (within) return Math.floor(length * share);
   await page.keyboard.press("Alt+n");
   await page.waitForSelector(".hero:not([hidden])");
   return Math.floor(length * share);
@@ -37,7 +38,8 @@ export async function cut(visit, { question, share }) {
   const during = await page.getAttribute(".turn:last-child", "data-outcome");
   const kept = await conversationText(page);
   proxy.heal();
-  await page.click(".banner .link");
+  // Where the page has not come back by itself already.
+  await page.evaluate(() => document.querySelector(".banner .link")?.click());
   const outcome = await finished(page);
   const after = await until(() => page.evaluate(() => document.querySelector(".banner.good:not([hidden])")?.textContent), "the word that it is back");
   return { banner, during, kept, outcome, after, resumed: await conversationText(page), stored: await stored(page), turns: await page.locator(".turn").count() };
@@ -61,17 +63,19 @@ export async function offline(visit, { question, share }) {
 }
 
 /** Reloads the page while a turn runs. */
-export async function reloadRunning(visit, { question, share }) {
+export async function reloadRunning(visit, { question, share, within }) {
   const proxy = await visit.proxy();
   const page = await visit.open({ url: proxy.url, network: true });
-  const acted = proxy.loseAfter(STREAM, await part(page, proxy, question, share), { hold: true });
+  const acted = proxy.loseAfter(STREAM, await part(page, proxy, question, share, within), { hold: true });
   await ask(page, question);
   await acted;
   const before = await page.getAttribute(".turn:last-child", "data-outcome");
   proxy.heal();
   await page.reload();
-  await page.waitForSelector(".turn");
+  await page.waitForSelector(within ? ".turn:nth-child(2)" : ".turn");
   const outcome = await finished(page);
+  // The question that was sent again may have turned out to be a turn that was loaded.
+  await until(() => page.evaluate(() => !document.querySelector('[data-outcome="running"]')), "the end of every turn");
   return { before, outcome, resumed: await conversationText(page), stored: await stored(page), turns: await page.locator(".turn").count() };
 }
 

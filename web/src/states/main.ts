@@ -80,9 +80,9 @@ function paint(root: HTMLElement): void {
     sampleQuestions: ["Does CBD interact with blood thinners?", "How much CBD was used in sleep trials?", "Can dogs take CBD?", "Who won the World Cup in 2014?"],
     disclaimer: "Not medical advice",
   });
-  hero.update(assistant, false, nothing, nothing);
+  hero.update(assistant, nothing);
   const unreachable = new Hero();
-  unreachable.update(undefined, true, nothing, nothing);
+  unreachable.fail(words.unreachable, nothing);
   const composer = new Composer({ ask: nothing, stop: nothing });
   const stop = new Composer({ ask: nothing, stop: nothing });
   stop.running = true;
@@ -123,6 +123,7 @@ function show(root: HTMLElement, language: Language): void {
 const root = document.getElementById("app");
 if (root) {
   document.title = "ragmesh: states";
+  document.head.append(h("link", { rel: "stylesheet", href: "states.css" }));
   show(root, preferredLanguage());
   // The address may be changed by hand: leave for the product when it is no longer this page's.
   addEventListener("hashchange", () => location.hash.startsWith("#states") || location.reload());

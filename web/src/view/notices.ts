@@ -57,10 +57,12 @@ export class NoticeView {
     const { state } = entry;
     const nearest = state.finished?.abstention?.nearest ?? [];
     const searched = state.finished?.abstention?.documentsSearched || state.searched;
-    const body = notice("search", "neutral", words.abstained, [
+    // Where the assistant has said it in its own words, the notice only says what was searched.
+    const said = Boolean(state.text.trim());
+    const body = notice("search", "neutral", said ? words.abstainedSearched(searched) : words.abstained, [
       h("button", { type: "button", class: "pill", on: { click: () => this.#actions.edit(state.question) } }, icon("edit"), h("span", { text: words.rephrase })),
     ]);
-    const text = [h("p", { text: words.abstainedText(searched) })];
+    const text = said ? [] : [h("p", { text: words.abstainedText(searched) })];
     if (nearest.length) {
       const items = nearest.slice(0, 3).map((document) => {
         const known = state.evidence.some((evidence) => evidence.name === document.evidence);

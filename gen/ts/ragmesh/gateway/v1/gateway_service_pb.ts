@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ragmesh/gateway/v1/gateway_service.proto.
  */
 export const file_ragmesh_gateway_v1_gateway_service: GenFile = /*@__PURE__*/
-  fileDesc("CihyYWdtZXNoL2dhdGV3YXkvdjEvZ2F0ZXdheV9zZXJ2aWNlLnByb3RvEhJyYWdtZXNoLmdhdGV3YXkudjEiFgoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QiaAoVQ3JlYXRlU2Vzc2lvblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzdWJqZWN0GAMgASgJImQKE1N0cmVhbUFuc3dlclJlcXVlc3QSEAoIcXVlc3Rpb24YASABKAkSFAoMY29udmVyc2F0aW9uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEQoJYXNzaXN0YW50GAQgASgJIkQKFFN0cmVhbUFuc3dlclJlc3BvbnNlEiwKBWV2ZW50GAEgASgLMh0ucmFnbWVzaC5nYXRld2F5LnYxLlR1cm5FdmVudCJeCg1BbnN3ZXJSZXF1ZXN0EhAKCHF1ZXN0aW9uGAEgASgJEhQKDGNvbnZlcnNhdGlvbhgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhEKCWFzc2lzdGFudBgEIAEoCSI4Cg5BbnN3ZXJSZXNwb25zZRImCgR0dXJuGAEgASgLMhgucmFnbWVzaC5nYXRld2F5LnYxLlR1cm4iNgoTUmVzdW1lQW5zd2VyUmVxdWVzdBIMCgR0dXJuGAEgASgJEhEKCWFmdGVyX3NlcRgCIAEoDSJEChRSZXN1bWVBbnN3ZXJSZXNwb25zZRIsCgVldmVudBgBIAEoCzIdLnJhZ21lc2guZ2F0ZXdheS52MS5UdXJuRXZlbnQiIQoRU3RvcEFuc3dlclJlcXVlc3QSDAoEdHVybhgBIAEoCSI8ChJTdG9wQW5zd2VyUmVzcG9uc2USJgoEdHVybhgBIAEoCzIYLnJhZ21lc2guZ2F0ZXdheS52MS5UdXJuIlsKEUdldFBhc3NhZ2VSZXF1ZXN0EgwKBHR1cm4YASABKAkSEAoIZXZpZGVuY2UYAiABKAkSFwoKbmVpZ2hib3VycxgDIAEoDUgAiAEBQg0KC19uZWlnaGJvdXJzIkQKEkdldFBhc3NhZ2VSZXNwb25zZRIuCgdwYXNzYWdlGAEgASgLMh0ucmFnbWVzaC5yZXRyaWV2ZXIudjEuUGFzc2FnZSLHAQoMQ29udmVyc2F0aW9uEgwKBG5hbWUYASABKAkSDQoFdGl0bGUYAiABKAkSEQoJYXNzaXN0YW50GAMgASgJEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKdHVybl9jb3VudBgGIAEoDRIRCglsaXZlX3R1cm4YByABKAkiJgoWR2V0Q29udmVyc2F0aW9uUmVxdWVzdBIMCgRuYW1lGAEgASgJIlEKF0dldENvbnZlcnNhdGlvblJlc3BvbnNlEjYKDGNvbnZlcnNhdGlvbhgBIAEoCzIgLnJhZ21lc2guZ2F0ZXdheS52MS5Db252ZXJzYXRpb24iQQoYTGlzdENvbnZlcnNhdGlvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJIm0KGUxpc3RDb252ZXJzYXRpb25zUmVzcG9uc2USNwoNY29udmVyc2F0aW9ucxgBIAMoCzIgLnJhZ21lc2guZ2F0ZXdheS52MS5Db252ZXJzYXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkkKEExpc3RUdXJuc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlUKEUxpc3RUdXJuc1Jlc3BvbnNlEicKBXR1cm5zGAEgAygLMhgucmFnbWVzaC5nYXRld2F5LnYxLlR1cm4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIh4KDkdldFR1cm5SZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoPR2V0VHVyblJlc3BvbnNlEiYKBHR1cm4YASABKAsyGC5yYWdtZXNoLmdhdGV3YXkudjEuVHVybiIpChlEZWxldGVDb252ZXJzYXRpb25SZXF1ZXN0EgwKBG5hbWUYASABKAkiMAoaRGVsZXRlQ29udmVyc2F0aW9uUmVzcG9uc2USEgoKdHVybl9jb3VudBgBIAEoDSJNChFSYXRlQW5zd2VyUmVxdWVzdBIMCgR0dXJuGAEgASgJEioKBnJhdGluZxgCIAEoCzIaLnJhZ21lc2guZ2F0ZXdheS52MS5SYXRpbmciQAoSUmF0ZUFuc3dlclJlc3BvbnNlEioKBnJhdGluZxgBIAEoCzIaLnJhZ21lc2guZ2F0ZXdheS52MS5SYXRpbmciIwoTR2V0QXNzaXN0YW50UmVxdWVzdBIMCgRuYW1lGAEgASgJIkgKFEdldEFzc2lzdGFudFJlc3BvbnNlEjAKCWFzc2lzdGFudBgBIAEoCzIdLnJhZ21lc2guZ2F0ZXdheS52MS5Bc3Npc3RhbnQiowEKCUFzc2lzdGFudBIMCgRuYW1lGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIUCgxpbnRyb2R1Y3Rpb24YAyABKAkSGAoQc2FtcGxlX3F1ZXN0aW9ucxgEIAMoCRISCgpkaXNjbGFpbWVyGAUgASgJEhsKDmRvY3VtZW50X2NvdW50GAYgASgNSACIAQFCEQoPX2RvY3VtZW50X2NvdW50Mr4KCg5HYXRld2F5U2VydmljZRJkCg1DcmVhdGVTZXNzaW9uEigucmFnbWVzaC5nYXRld2F5LnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0GikucmFnbWVzaC5nYXRld2F5LnYxLkNyZWF0ZVNlc3Npb25SZXNwb25zZRJjCgxTdHJlYW1BbnN3ZXISJy5yYWdtZXNoLmdhdGV3YXkudjEuU3RyZWFtQW5zd2VyUmVxdWVzdBooLnJhZ21lc2guZ2F0ZXdheS52MS5TdHJlYW1BbnN3ZXJSZXNwb25zZTABEk8KBkFuc3dlchIhLnJhZ21lc2guZ2F0ZXdheS52MS5BbnN3ZXJSZXF1ZXN0GiIucmFnbWVzaC5nYXRld2F5LnYxLkFuc3dlclJlc3BvbnNlEmgKDFJlc3VtZUFuc3dlchInLnJhZ21lc2guZ2F0ZXdheS52MS5SZXN1bWVBbnN3ZXJSZXF1ZXN0GigucmFnbWVzaC5nYXRld2F5LnYxLlJlc3VtZUFuc3dlclJlc3BvbnNlIgOQAgEwARJgCgpTdG9wQW5zd2VyEiUucmFnbWVzaC5nYXRld2F5LnYxLlN0b3BBbnN3ZXJSZXF1ZXN0GiYucmFnbWVzaC5nYXRld2F5LnYxLlN0b3BBbnN3ZXJSZXNwb25zZSIDkAICEmAKCkdldFBhc3NhZ2USJS5yYWdtZXNoLmdhdGV3YXkudjEuR2V0UGFzc2FnZVJlcXVlc3QaJi5yYWdtZXNoLmdhdGV3YXkudjEuR2V0UGFzc2FnZVJlc3BvbnNlIgOQAgESbwoPR2V0Q29udmVyc2F0aW9uEioucmFnbWVzaC5nYXRld2F5LnYxLkdldENvbnZlcnNhdGlvblJlcXVlc3QaKy5yYWdtZXNoLmdhdGV3YXkudjEuR2V0Q29udmVyc2F0aW9uUmVzcG9uc2UiA5ACARJ1ChFMaXN0Q29udmVyc2F0aW9ucxIsLnJhZ21lc2guZ2F0ZXdheS52MS5MaXN0Q29udmVyc2F0aW9uc1JlcXVlc3QaLS5yYWdtZXNoLmdhdGV3YXkudjEuTGlzdENvbnZlcnNhdGlvbnNSZXNwb25zZSIDkAIBEl0KCUxpc3RUdXJucxIkLnJhZ21lc2guZ2F0ZXdheS52MS5MaXN0VHVybnNSZXF1ZXN0GiUucmFnbWVzaC5nYXRld2F5LnYxLkxpc3RUdXJuc1Jlc3BvbnNlIgOQAgESVwoHR2V0VHVybhIiLnJhZ21lc2guZ2F0ZXdheS52MS5HZXRUdXJuUmVxdWVzdBojLnJhZ21lc2guZ2F0ZXdheS52MS5HZXRUdXJuUmVzcG9uc2UiA5ACARJ4ChJEZWxldGVDb252ZXJzYXRpb24SLS5yYWdtZXNoLmdhdGV3YXkudjEuRGVsZXRlQ29udmVyc2F0aW9uUmVxdWVzdBouLnJhZ21lc2guZ2F0ZXdheS52MS5EZWxldGVDb252ZXJzYXRpb25SZXNwb25zZSIDkAICEmAKClJhdGVBbnN3ZXISJS5yYWdtZXNoLmdhdGV3YXkudjEuUmF0ZUFuc3dlclJlcXVlc3QaJi5yYWdtZXNoLmdhdGV3YXkudjEuUmF0ZUFuc3dlclJlc3BvbnNlIgOQAgISZgoMR2V0QXNzaXN0YW50EicucmFnbWVzaC5nYXRld2F5LnYxLkdldEFzc2lzdGFudFJlcXVlc3QaKC5yYWdtZXNoLmdhdGV3YXkudjEuR2V0QXNzaXN0YW50UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_ragmesh_gateway_v1_turn, file_ragmesh_retriever_v1_retriever_service]);
+  fileDesc("CihyYWdtZXNoL2dhdGV3YXkvdjEvZ2F0ZXdheV9zZXJ2aWNlLnByb3RvEhJyYWdtZXNoLmdhdGV3YXkudjEiFgoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QiaAoVQ3JlYXRlU2Vzc2lvblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzdWJqZWN0GAMgASgJImQKE1N0cmVhbUFuc3dlclJlcXVlc3QSEAoIcXVlc3Rpb24YASABKAkSFAoMY29udmVyc2F0aW9uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEQoJYXNzaXN0YW50GAQgASgJIkQKFFN0cmVhbUFuc3dlclJlc3BvbnNlEiwKBWV2ZW50GAEgASgLMh0ucmFnbWVzaC5nYXRld2F5LnYxLlR1cm5FdmVudCI2ChNSZXN1bWVBbnN3ZXJSZXF1ZXN0EgwKBHR1cm4YASABKAkSEQoJYWZ0ZXJfc2VxGAIgASgNIkQKFFJlc3VtZUFuc3dlclJlc3BvbnNlEiwKBWV2ZW50GAEgASgLMh0ucmFnbWVzaC5nYXRld2F5LnYxLlR1cm5FdmVudCIhChFTdG9wQW5zd2VyUmVxdWVzdBIMCgR0dXJuGAEgASgJIjwKElN0b3BBbnN3ZXJSZXNwb25zZRImCgR0dXJuGAEgASgLMhgucmFnbWVzaC5nYXRld2F5LnYxLlR1cm4iWwoRR2V0UGFzc2FnZVJlcXVlc3QSDAoEdHVybhgBIAEoCRIQCghldmlkZW5jZRgCIAEoCRIXCgpuZWlnaGJvdXJzGAMgASgNSACIAQFCDQoLX25laWdoYm91cnMiRAoSR2V0UGFzc2FnZVJlc3BvbnNlEi4KB3Bhc3NhZ2UYASABKAsyHS5yYWdtZXNoLnJldHJpZXZlci52MS5QYXNzYWdlIscBCgxDb252ZXJzYXRpb24SDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRIRCglhc3Npc3RhbnQYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgp0dXJuX2NvdW50GAYgASgNEhEKCWxpdmVfdHVybhgHIAEoCSJBChhMaXN0Q29udmVyc2F0aW9uc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkibQoZTGlzdENvbnZlcnNhdGlvbnNSZXNwb25zZRI3Cg1jb252ZXJzYXRpb25zGAEgAygLMiAucmFnbWVzaC5nYXRld2F5LnYxLkNvbnZlcnNhdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSQoQTGlzdFR1cm5zUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiVQoRTGlzdFR1cm5zUmVzcG9uc2USJwoFdHVybnMYASADKAsyGC5yYWdtZXNoLmdhdGV3YXkudjEuVHVybhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiHgoOR2V0VHVyblJlcXVlc3QSDAoEbmFtZRgBIAEoCSI5Cg9HZXRUdXJuUmVzcG9uc2USJgoEdHVybhgBIAEoCzIYLnJhZ21lc2guZ2F0ZXdheS52MS5UdXJuIikKGURlbGV0ZUNvbnZlcnNhdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCSIwChpEZWxldGVDb252ZXJzYXRpb25SZXNwb25zZRISCgp0dXJuX2NvdW50GAEgASgNIk0KEVJhdGVBbnN3ZXJSZXF1ZXN0EgwKBHR1cm4YASABKAkSKgoGcmF0aW5nGAIgASgLMhoucmFnbWVzaC5nYXRld2F5LnYxLlJhdGluZyJAChJSYXRlQW5zd2VyUmVzcG9uc2USKgoGcmF0aW5nGAEgASgLMhoucmFnbWVzaC5nYXRld2F5LnYxLlJhdGluZyIjChNHZXRBc3Npc3RhbnRSZXF1ZXN0EgwKBG5hbWUYASABKAkiSAoUR2V0QXNzaXN0YW50UmVzcG9uc2USMAoJYXNzaXN0YW50GAEgASgLMh0ucmFnbWVzaC5nYXRld2F5LnYxLkFzc2lzdGFudCKjAQoJQXNzaXN0YW50EgwKBG5hbWUYASABKAkSFAoMZGlzcGxheV9uYW1lGAIgASgJEhQKDGludHJvZHVjdGlvbhgDIAEoCRIYChBzYW1wbGVfcXVlc3Rpb25zGAQgAygJEhIKCmRpc2NsYWltZXIYBSABKAkSGwoOZG9jdW1lbnRfY291bnQYBiABKA1IAIgBAUIRCg9fZG9jdW1lbnRfY291bnQy/AgKDkdhdGV3YXlTZXJ2aWNlEmQKDUNyZWF0ZVNlc3Npb24SKC5yYWdtZXNoLmdhdGV3YXkudjEuQ3JlYXRlU2Vzc2lvblJlcXVlc3QaKS5yYWdtZXNoLmdhdGV3YXkudjEuQ3JlYXRlU2Vzc2lvblJlc3BvbnNlEmMKDFN0cmVhbUFuc3dlchInLnJhZ21lc2guZ2F0ZXdheS52MS5TdHJlYW1BbnN3ZXJSZXF1ZXN0GigucmFnbWVzaC5nYXRld2F5LnYxLlN0cmVhbUFuc3dlclJlc3BvbnNlMAESaAoMUmVzdW1lQW5zd2VyEicucmFnbWVzaC5nYXRld2F5LnYxLlJlc3VtZUFuc3dlclJlcXVlc3QaKC5yYWdtZXNoLmdhdGV3YXkudjEuUmVzdW1lQW5zd2VyUmVzcG9uc2UiA5ACATABEmAKClN0b3BBbnN3ZXISJS5yYWdtZXNoLmdhdGV3YXkudjEuU3RvcEFuc3dlclJlcXVlc3QaJi5yYWdtZXNoLmdhdGV3YXkudjEuU3RvcEFuc3dlclJlc3BvbnNlIgOQAgISYAoKR2V0UGFzc2FnZRIlLnJhZ21lc2guZ2F0ZXdheS52MS5HZXRQYXNzYWdlUmVxdWVzdBomLnJhZ21lc2guZ2F0ZXdheS52MS5HZXRQYXNzYWdlUmVzcG9uc2UiA5ACARJ1ChFMaXN0Q29udmVyc2F0aW9ucxIsLnJhZ21lc2guZ2F0ZXdheS52MS5MaXN0Q29udmVyc2F0aW9uc1JlcXVlc3QaLS5yYWdtZXNoLmdhdGV3YXkudjEuTGlzdENvbnZlcnNhdGlvbnNSZXNwb25zZSIDkAIBEl0KCUxpc3RUdXJucxIkLnJhZ21lc2guZ2F0ZXdheS52MS5MaXN0VHVybnNSZXF1ZXN0GiUucmFnbWVzaC5nYXRld2F5LnYxLkxpc3RUdXJuc1Jlc3BvbnNlIgOQAgESVwoHR2V0VHVybhIiLnJhZ21lc2guZ2F0ZXdheS52MS5HZXRUdXJuUmVxdWVzdBojLnJhZ21lc2guZ2F0ZXdheS52MS5HZXRUdXJuUmVzcG9uc2UiA5ACARJ4ChJEZWxldGVDb252ZXJzYXRpb24SLS5yYWdtZXNoLmdhdGV3YXkudjEuRGVsZXRlQ29udmVyc2F0aW9uUmVxdWVzdBouLnJhZ21lc2guZ2F0ZXdheS52MS5EZWxldGVDb252ZXJzYXRpb25SZXNwb25zZSIDkAICEmAKClJhdGVBbnN3ZXISJS5yYWdtZXNoLmdhdGV3YXkudjEuUmF0ZUFuc3dlclJlcXVlc3QaJi5yYWdtZXNoLmdhdGV3YXkudjEuUmF0ZUFuc3dlclJlc3BvbnNlIgOQAgISZgoMR2V0QXNzaXN0YW50EicucmFnbWVzaC5nYXRld2F5LnYxLkdldEFzc2lzdGFudFJlcXVlc3QaKC5yYWdtZXNoLmdhdGV3YXkudjEuR2V0QXNzaXN0YW50UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_ragmesh_gateway_v1_turn, file_ragmesh_retriever_v1_retriever_service]);
 
 /**
  * CreateSessionRequest asks for a session.
@@ -132,69 +132,6 @@ export const StreamAnswerResponseSchema: GenMessage<StreamAnswerResponse> = /*@_
   messageDesc(file_ragmesh_gateway_v1_gateway_service, 3);
 
 /**
- * AnswerRequest is a question.
- *
- * @generated from message ragmesh.gateway.v1.AnswerRequest
- */
-export type AnswerRequest = Message<"ragmesh.gateway.v1.AnswerRequest"> & {
-  /**
-   * The question. What is no question is judged by the guard; an empty one is refused here.
-   *
-   * @generated from field: string question = 1;
-   */
-  question: string;
-
-  /**
-   * The conversation to go on with: `conversations/{c}`. Empty: a new one.
-   *
-   * @generated from field: string conversation = 2;
-   */
-  conversation: string;
-
-  /**
-   * Makes asking safe to repeat (AIP-155). A UUID. Empty: not repeated.
-   *
-   * @generated from field: string request_id = 3;
-   */
-  requestId: string;
-
-  /**
-   * The assistant to ask: `assistants/{a}`. Empty: the default one.
-   *
-   * @generated from field: string assistant = 4;
-   */
-  assistant: string;
-};
-
-/**
- * Describes the message ragmesh.gateway.v1.AnswerRequest.
- * Use `create(AnswerRequestSchema)` to create a new message.
- */
-export const AnswerRequestSchema: GenMessage<AnswerRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 4);
-
-/**
- * AnswerResponse is the finished turn.
- *
- * @generated from message ragmesh.gateway.v1.AnswerResponse
- */
-export type AnswerResponse = Message<"ragmesh.gateway.v1.AnswerResponse"> & {
-  /**
-   * The turn.
-   *
-   * @generated from field: ragmesh.gateway.v1.Turn turn = 1;
-   */
-  turn?: Turn | undefined;
-};
-
-/**
- * Describes the message ragmesh.gateway.v1.AnswerResponse.
- * Use `create(AnswerResponseSchema)` to create a new message.
- */
-export const AnswerResponseSchema: GenMessage<AnswerResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 5);
-
-/**
  * ResumeAnswerRequest names a turn and what the reader has of it.
  *
  * @generated from message ragmesh.gateway.v1.ResumeAnswerRequest
@@ -220,7 +157,7 @@ export type ResumeAnswerRequest = Message<"ragmesh.gateway.v1.ResumeAnswerReques
  * Use `create(ResumeAnswerRequestSchema)` to create a new message.
  */
 export const ResumeAnswerRequestSchema: GenMessage<ResumeAnswerRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 6);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 4);
 
 /**
  * ResumeAnswerResponse is the next event of the turn.
@@ -241,7 +178,7 @@ export type ResumeAnswerResponse = Message<"ragmesh.gateway.v1.ResumeAnswerRespo
  * Use `create(ResumeAnswerResponseSchema)` to create a new message.
  */
 export const ResumeAnswerResponseSchema: GenMessage<ResumeAnswerResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 7);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 5);
 
 /**
  * StopAnswerRequest names a turn.
@@ -262,7 +199,7 @@ export type StopAnswerRequest = Message<"ragmesh.gateway.v1.StopAnswerRequest"> 
  * Use `create(StopAnswerRequestSchema)` to create a new message.
  */
 export const StopAnswerRequestSchema: GenMessage<StopAnswerRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 8);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 6);
 
 /**
  * StopAnswerResponse is the turn after it.
@@ -283,7 +220,7 @@ export type StopAnswerResponse = Message<"ragmesh.gateway.v1.StopAnswerResponse"
  * Use `create(StopAnswerResponseSchema)` to create a new message.
  */
 export const StopAnswerResponseSchema: GenMessage<StopAnswerResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 9);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 7);
 
 /**
  * GetPassageRequest names evidence of a turn.
@@ -318,7 +255,7 @@ export type GetPassageRequest = Message<"ragmesh.gateway.v1.GetPassageRequest"> 
  * Use `create(GetPassageRequestSchema)` to create a new message.
  */
 export const GetPassageRequestSchema: GenMessage<GetPassageRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 10);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 8);
 
 /**
  * GetPassageResponse is the passage.
@@ -339,7 +276,7 @@ export type GetPassageResponse = Message<"ragmesh.gateway.v1.GetPassageResponse"
  * Use `create(GetPassageResponseSchema)` to create a new message.
  */
 export const GetPassageResponseSchema: GenMessage<GetPassageResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 11);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 9);
 
 /**
  * Conversation is a conversation without its turns.
@@ -402,49 +339,7 @@ export type Conversation = Message<"ragmesh.gateway.v1.Conversation"> & {
  * Use `create(ConversationSchema)` to create a new message.
  */
 export const ConversationSchema: GenMessage<Conversation> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 12);
-
-/**
- * GetConversationRequest names a conversation.
- *
- * @generated from message ragmesh.gateway.v1.GetConversationRequest
- */
-export type GetConversationRequest = Message<"ragmesh.gateway.v1.GetConversationRequest"> & {
-  /**
-   * `conversations/{c}`.
-   *
-   * @generated from field: string name = 1;
-   */
-  name: string;
-};
-
-/**
- * Describes the message ragmesh.gateway.v1.GetConversationRequest.
- * Use `create(GetConversationRequestSchema)` to create a new message.
- */
-export const GetConversationRequestSchema: GenMessage<GetConversationRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 13);
-
-/**
- * GetConversationResponse is the conversation.
- *
- * @generated from message ragmesh.gateway.v1.GetConversationResponse
- */
-export type GetConversationResponse = Message<"ragmesh.gateway.v1.GetConversationResponse"> & {
-  /**
-   * The conversation.
-   *
-   * @generated from field: ragmesh.gateway.v1.Conversation conversation = 1;
-   */
-  conversation?: Conversation | undefined;
-};
-
-/**
- * Describes the message ragmesh.gateway.v1.GetConversationResponse.
- * Use `create(GetConversationResponseSchema)` to create a new message.
- */
-export const GetConversationResponseSchema: GenMessage<GetConversationResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 14);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 10);
 
 /**
  * ListConversationsRequest asks for a page (AIP-158).
@@ -472,7 +367,7 @@ export type ListConversationsRequest = Message<"ragmesh.gateway.v1.ListConversat
  * Use `create(ListConversationsRequestSchema)` to create a new message.
  */
 export const ListConversationsRequestSchema: GenMessage<ListConversationsRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 15);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 11);
 
 /**
  * ListConversationsResponse is a page.
@@ -500,7 +395,7 @@ export type ListConversationsResponse = Message<"ragmesh.gateway.v1.ListConversa
  * Use `create(ListConversationsResponseSchema)` to create a new message.
  */
 export const ListConversationsResponseSchema: GenMessage<ListConversationsResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 16);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 12);
 
 /**
  * ListTurnsRequest asks for a page of a conversation (AIP-158).
@@ -535,7 +430,7 @@ export type ListTurnsRequest = Message<"ragmesh.gateway.v1.ListTurnsRequest"> & 
  * Use `create(ListTurnsRequestSchema)` to create a new message.
  */
 export const ListTurnsRequestSchema: GenMessage<ListTurnsRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 17);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 13);
 
 /**
  * ListTurnsResponse is a page.
@@ -563,7 +458,7 @@ export type ListTurnsResponse = Message<"ragmesh.gateway.v1.ListTurnsResponse"> 
  * Use `create(ListTurnsResponseSchema)` to create a new message.
  */
 export const ListTurnsResponseSchema: GenMessage<ListTurnsResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 18);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 14);
 
 /**
  * GetTurnRequest names a turn.
@@ -584,7 +479,7 @@ export type GetTurnRequest = Message<"ragmesh.gateway.v1.GetTurnRequest"> & {
  * Use `create(GetTurnRequestSchema)` to create a new message.
  */
 export const GetTurnRequestSchema: GenMessage<GetTurnRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 19);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 15);
 
 /**
  * GetTurnResponse is the turn.
@@ -605,7 +500,7 @@ export type GetTurnResponse = Message<"ragmesh.gateway.v1.GetTurnResponse"> & {
  * Use `create(GetTurnResponseSchema)` to create a new message.
  */
 export const GetTurnResponseSchema: GenMessage<GetTurnResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 20);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 16);
 
 /**
  * DeleteConversationRequest names a conversation.
@@ -626,7 +521,7 @@ export type DeleteConversationRequest = Message<"ragmesh.gateway.v1.DeleteConver
  * Use `create(DeleteConversationRequestSchema)` to create a new message.
  */
 export const DeleteConversationRequestSchema: GenMessage<DeleteConversationRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 21);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 17);
 
 /**
  * DeleteConversationResponse says what was deleted.
@@ -647,7 +542,7 @@ export type DeleteConversationResponse = Message<"ragmesh.gateway.v1.DeleteConve
  * Use `create(DeleteConversationResponseSchema)` to create a new message.
  */
 export const DeleteConversationResponseSchema: GenMessage<DeleteConversationResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 22);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 18);
 
 /**
  * RateAnswerRequest is an opinion on a turn.
@@ -675,7 +570,7 @@ export type RateAnswerRequest = Message<"ragmesh.gateway.v1.RateAnswerRequest"> 
  * Use `create(RateAnswerRequestSchema)` to create a new message.
  */
 export const RateAnswerRequestSchema: GenMessage<RateAnswerRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 23);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 19);
 
 /**
  * RateAnswerResponse is what is kept now.
@@ -696,7 +591,7 @@ export type RateAnswerResponse = Message<"ragmesh.gateway.v1.RateAnswerResponse"
  * Use `create(RateAnswerResponseSchema)` to create a new message.
  */
 export const RateAnswerResponseSchema: GenMessage<RateAnswerResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 24);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 20);
 
 /**
  * GetAssistantRequest names an assistant.
@@ -717,7 +612,7 @@ export type GetAssistantRequest = Message<"ragmesh.gateway.v1.GetAssistantReques
  * Use `create(GetAssistantRequestSchema)` to create a new message.
  */
 export const GetAssistantRequestSchema: GenMessage<GetAssistantRequest> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 25);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 21);
 
 /**
  * GetAssistantResponse is the assistant.
@@ -738,7 +633,7 @@ export type GetAssistantResponse = Message<"ragmesh.gateway.v1.GetAssistantRespo
  * Use `create(GetAssistantResponseSchema)` to create a new message.
  */
 export const GetAssistantResponseSchema: GenMessage<GetAssistantResponse> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 26);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 22);
 
 /**
  * Assistant is who answers.
@@ -794,7 +689,7 @@ export type Assistant = Message<"ragmesh.gateway.v1.Assistant"> & {
  * Use `create(AssistantSchema)` to create a new message.
  */
 export const AssistantSchema: GenMessage<Assistant> = /*@__PURE__*/
-  messageDesc(file_ragmesh_gateway_v1_gateway_service, 27);
+  messageDesc(file_ragmesh_gateway_v1_gateway_service, 23);
 
 /**
  * GatewayService is what clients of the mesh call.
@@ -829,16 +724,6 @@ export const GatewayService: GenService<{
     output: typeof StreamAnswerResponseSchema;
   },
   /**
-   * Answer asks a question and waits for the end of the turn. It is the fold of the same log.
-   *
-   * @generated from rpc ragmesh.gateway.v1.GatewayService.Answer
-   */
-  answer: {
-    methodKind: "unary";
-    input: typeof AnswerRequestSchema;
-    output: typeof AnswerResponseSchema;
-  },
-  /**
    * ResumeAnswer follows a turn again, after an event that the reader has.
    *
    * RESUME_WINDOW_PASSED ten minutes after the turn ended; GetTurn has its fold.
@@ -869,16 +754,6 @@ export const GatewayService: GenService<{
     methodKind: "unary";
     input: typeof GetPassageRequestSchema;
     output: typeof GetPassageResponseSchema;
-  },
-  /**
-   * GetConversation reads what is known about a conversation, without its turns.
-   *
-   * @generated from rpc ragmesh.gateway.v1.GatewayService.GetConversation
-   */
-  getConversation: {
-    methodKind: "unary";
-    input: typeof GetConversationRequestSchema;
-    output: typeof GetConversationResponseSchema;
   },
   /**
    * ListConversations pages through the caller's conversations, the last used first.
