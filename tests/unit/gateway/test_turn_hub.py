@@ -310,6 +310,7 @@ async def test_a_reader_of_a_deleted_turn_is_told(process: Process) -> None:
     tail = process.hub.tail.events(turn, 0)
     assert [(await anext(tail)).seq for _ in range(2)] == [1, 2]
     waiting = asyncio.create_task(anext(tail))
+    await until(lambda: bool(process.hub.tail._growing[turn]._grown._waiters), "the reader waits")
     await process.log.delete_conversation(ANNA, turn.partition("/turns/")[0])
     # Long before the next heartbeat, after which it would look by itself.
     with pytest.raises(MeshError, match="TURN_NOT_FOUND"):
