@@ -20,6 +20,7 @@ from cli.documents.importing import Fate
 from cli.documents.sample import SAMPLE_CORPUS, load_sample
 from cli.documents.session import print_tally
 from cli.errors import CliError
+from cli.parts.roster import CLIENT_DIR
 from cli.parts.supervisor import Mesh, PartEvent
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -66,6 +67,8 @@ async def _session(var: Path, sample: bool, **settings: Any) -> None:
 
 
 def _print_where(mesh: Mesh, seconds: float) -> None:
+    if not (CLIENT_DIR / "index.html").is_file():
+        err.print(f"There is no page: {CLIENT_DIR} holds no built client (git checkout web/dist).", style="yellow", markup=False)
     out.print(f"Ready in {seconds:.1f} s.\n")
     out.print(f"  Browser  [bold]{mesh.web_url}[/bold]")
     out.print(f"  gRPC     {mesh.grpc_target}   (grpcurl -plaintext {mesh.grpc_target} list)")

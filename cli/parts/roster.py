@@ -156,7 +156,7 @@ def envoy_part(folders: VarLayout, settings: Callable[[], UpSettings], ports: Po
         try:
             return envoy.launch_spec(folders.run_dir / "envoy", edge)
         except ClientFilesError as error:
-            raise CliError(f"The browser client cannot be served: {error}.", "`make web` builds it again.") from error
+            raise CliError(f"The browser client cannot be served: {error}.", "`git checkout web/dist` brings it back.") from error
 
     return Part("envoy", launch, EnvoyAdmin(admin).ready, grace=2.0)
 
