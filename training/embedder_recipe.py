@@ -6,6 +6,7 @@ Batches come from one group of pairs (one book shelf, one question set), which m
 from __future__ import annotations
 
 import argparse
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def fit(model: SumEmbedder, pairs: list[Pair], sides: tuple[Side, Side], epochs:
     while step < steps:
         queue = queue or batches(pairs, rng)
         chosen = queue.pop()
-        rate = PEAK_RATE * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        rate = PEAK_RATE * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimiser.param_groups:
             group["lr"] = rate
         queries, passages = (model(*_thinned(*side.batch(chosen)), kind) for kind, side in enumerate(sides))
