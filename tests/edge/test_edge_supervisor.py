@@ -131,9 +131,9 @@ async def test_a_port_in_use_is_named_with_the_setting_that_changes_it(folder: P
 
 async def test_a_child_that_ignores_the_end_is_killed_with_its_descendants(folder: Path) -> None:
     script = (
-        "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
-        "print(child.pid, flush=True); time.sleep(600)"
+        "import signal, subprocess, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()']);"
+        "print(child.pid, flush=True); [signal.pause() for _ in range(9)]"
     )
     log = folder / "stubborn.log"
     child = await Child.start("stubborn", LaunchSpec((sys.executable, "-c", script), dict(os.environ), folder), log)
