@@ -12,6 +12,7 @@ function number(n: number, lang: string): string {
 }
 
 function seconds(ms: number, lang: string): string {
+  if (ms < 95) return `${number(Math.max(1, Math.round(ms)), lang)} ms`;
   const digits = ms < 10_000 ? 1 : 0;
   return `${new Intl.NumberFormat(lang, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(ms / 1000)} s`;
 }
@@ -90,6 +91,7 @@ const en = {
   sources: "Sources",
   sourcesCount: (n: number) => (n === 1 ? "1 source" : `${n} sources`),
   sourcesEmpty: "Passages appear here as soon as they are found, before the answer is written.",
+  sourcesNone: "This answer rests on no passage.",
   sourceLabel: (n: number, title: string, standing: string) => `Source ${n}: ${title}. ${standing}.`,
   passageOf: (title: string) => `Passage from ${title}`,
   allSources: "All sources",
@@ -149,6 +151,7 @@ const en = {
   stopped: "Stopped. What was written is kept.",
   stoppedEmpty: "Stopped before anything was written.",
   continue: "Continue",
+  notTaken: "I could not take this question right now.",
   failed: "This answer could not be finished.",
   failedKept: (sentences: boolean, passages: number) =>
     sentences ? "What was written is kept." : passages ? `${passages === 1 ? "The passage that was" : `The ${passages} passages that were`} found ${passages === 1 ? "is" : "are"} kept.` : "Your question is kept.",
@@ -290,6 +293,7 @@ const de: Words = {
   sources: "Quellen",
   sourcesCount: (n) => (n === 1 ? "1 Quelle" : `${n} Quellen`),
   sourcesEmpty: "Textstellen erscheinen hier, sobald sie gefunden sind, noch vor der Antwort.",
+  sourcesNone: "Diese Antwort stützt sich auf keine Textstelle.",
   sourceLabel: (n, title, standing) => `Quelle ${n}: ${title}. ${standing}.`,
   passageOf: (title) => `Textstelle aus ${title}`,
   allSources: "Alle Quellen",
@@ -347,6 +351,7 @@ const de: Words = {
   stopped: "Angehalten. Was geschrieben ist, bleibt.",
   stoppedEmpty: "Angehalten, bevor etwas geschrieben war.",
   continue: "Weiter",
+  notTaken: "Diese Frage konnte ich gerade nicht annehmen.",
   failed: "Diese Antwort konnte nicht beendet werden.",
   failedKept: (sentences, passages) =>
     sentences ? "Was geschrieben ist, bleibt." : passages ? `${passages === 1 ? "Die gefundene Textstelle bleibt" : `Die ${passages} gefundenen Textstellen bleiben`}.` : "Deine Frage bleibt.",

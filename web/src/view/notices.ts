@@ -113,7 +113,7 @@ export class NoticeView {
     } else {
       action = this.#again(words.askAgain, state.question, false, failure.retryAfterMs);
     }
-    const body = notice("alert", "failure", words.failed, [action]);
+    const body = notice("alert", "failure", state.name ? words.failed : words.notTaken, [action]);
     const kept = words.failedKept(Boolean(state.text.trim()), state.evidence.length);
     body.querySelector(".notice-title")?.after(h("p", { text: `${words.failure(reason)} ${kept}` }));
     body.lastElementChild?.append(...turnId(state.name || failure.metadata["turn"] || ""));

@@ -82,7 +82,7 @@ export function sourceList(entry: Entry, choose: (evidence: Evidence, card: HTML
   if (isWaiting(entry)) {
     return h("div", { class: "source-list" }, ...Array.from({ length: WAITING }, () => h("div", { class: "source waiting", "aria-hidden": "true" })));
   }
-  if (!state.evidence.length) return h("p", { class: "panel-empty" }, icon("book"), h("span", { text: words.sourcesEmpty }));
+  if (!state.evidence.length) return h("p", { class: "panel-empty" }, icon("book"), h("span", { text: isRunning(entry) ? words.sourcesEmpty : words.sourcesNone }));
   const numbers = numbersOf(state);
   const cards = inReadingOrder(state).map((evidence) => {
     const number = numbers.get(evidence.name);
