@@ -1,0 +1,110 @@
+"""What a real mesh does when a part of it is killed or missing: typed ends, nothing lost, and it comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from ragmesh.gateway.v1 import gateway_service_pb2 as g
+from ragmesh.gateway.v1 import turn_pb2 as t
+from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
+from ragmesh.retriever.v1 import document_service_pb2 as d
+from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceStub
+
+from cli.documents.sample import load_sample
+from cli.parts.supervisor import Mesh
+
+QUESTION = "Does CBD interact with blood thinners?"
+COLLECTION = "collections/default"
+REASONS = ("SERVICE_UNAVAILABLE", "MODEL_UNAVAILABLE", "DEADLINE_EXCEEDED", "TURN_INTERRUPTED")
+
+
+async def ask(mesh: Mesh) -> t.Turn:
+    async with grpc.aio.insecure_channel(mesh.grpc_target) as channel:
+        return (await GatewayServiceStub(channel).Answer(g.AnswerRequest(question=QUESTION), timeout=30)).turn
+
+
+async def documents(mesh: Mesh) -> int:
+    async with grpc.aio.insecure_channel(mesh.grpc_target) as channel:
+        request = d.ListDocumentsRequest(parent=COLLECTION, page_size=1)
+        return (await DocumentServiceStub(channel).ListDocuments(request, timeout=5)).total_size
+
+
+async def until_answered(mesh: Mesh, seconds: float = 40) -> t.Turn:
+    """Ask until the answer comes; each try fails in a typed way or not at all."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            turn = await ask(mesh)
+        except grpc.aio.AioRpcError as error:
+            assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
+        else:
+            if turn.finished.outcome == t.OUTCOME_ANSWERED:
+                return turn
+            assert turn.finished.failure.reason in (
+                "SERVICE_UNAVAILABLE",
+                "MODEL_UNAVAILABLE",
+                "DEADLINE_EXCEEDED",
+                "TURN_INTERRUPTED",
+            )
+            assert turn.finished.failure.retryable or turn.finished.failure.reason == "DEADLINE_EXCEEDED"
+        assert time.monotonic() < end, "the mesh did not come back"
+
+
+@pytest.fixture
+async def own_mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
+    """A mesh of this test's own, with the sample documents."""
+    async with Mesh.start(tmp_path, public_port=0, local_port=0) as mesh:
+        await load_sample(mesh.grpc_target)
+        yield mesh
+
+
+@pytest.mark.parametrize("part", ["guard", "retriever", "generator"])
+async def test_a_turn_without_a_service_ends_with_a_reason_and_the_next_one_works_once_it_is_back(
+    own_mesh: Mesh, part: str
+) -> None:
+    stored = await documents(own_mesh)
+    await own_mesh.hold(part)
+    turn = await ask(own_mesh)
+    assert turn.finished.outcome == t.OUTCOME_FAILED
+    assert turn.finished.failure.reason == "SERVICE_UNAVAILABLE"
+    assert turn.finished.failure.retryable
+    await own_mesh.release(part)
+    assert (await until_answered(own_mesh)).claims
+    assert await documents(own_mesh) == stored
+
+
+@pytest.mark.parametrize("part", ["triton", "gateway", "retriever", "envoy"])
+async def test_a_killed_part_is_started_again_and_nothing_stored_is_lost(own_mesh: Mesh, part: str) -> None:
+    stored = await documents(own_mesh)
+    before = await ask(own_mesh)
+    killed = own_mesh.pids[part]
+    own_mesh.kill(part)
+    await until_answered(own_mesh)
+    assert own_mesh.pids[part] != killed
+    assert await documents(own_mesh) == stored
+    async with grpc.aio.insecure_channel(own_mesh.grpc_target) as channel:
+        kept = await GatewayServiceStub(channel).GetTurn(g.GetTurnRequest(name=before.name), timeout=10)
+    assert kept.turn == before
+
+
+async def test_a_stopped_mesh_leaves_nothing_behind_and_starts_again_with_what_was_stored(tmp_path: Path) -> None:
+    async with Mesh.start(tmp_path, public_port=0, local_port=0) as mesh:
+        await load_sample(mesh.grpc_target)
+        stored = await documents(mesh)
+        before = await ask(mesh)
+        parts = [psutil.Process(pid) for pid in mesh.pids.values()]
+        running = [process for part in parts for process in [part, *part.children(recursive=True)]]
+    gone, alive = psutil.wait_procs(running, timeout=5)
+    assert alive == []
+    assert len(gone) == len(running)
+    async with Mesh.start(tmp_path, public_port=0, local_port=0) as mesh:
+        assert await documents(mesh) == stored
+        async with grpc.aio.insecure_channel(mesh.grpc_target) as channel:
+            kept = await GatewayServiceStub(channel).GetTurn(g.GetTurnRequest(name=before.name), timeout=10)
+        assert kept.turn == before
+        assert (await ask(mesh)).finished.outcome == t.OUTCOME_ANSWERED
