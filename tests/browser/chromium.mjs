@@ -1,5 +1,4 @@
 // Starts the Chromium that npm brought, without root and without anything of the system but libc. Knows no page.
-import { existsSync } from "node:fs";
 import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -11,31 +10,34 @@ export const fromWeb = createRequire(path.join(REPOSITORY, "web/package.json"));
 /** Unpacked once for this machine; the package itself looks into the folder for temporary files only. */
 const UNPACKED = path.join(REPOSITORY, "build/chromium");
 const UNPACK_LIMIT_MS = 90_000;
-const LIBRARY_FOLDERS = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib"];
 const ARGUMENTS = ["--headless=shell", "--no-sandbox", "--no-zygote", "--disable-gpu", "--font-render-hinting=none", "--disable-dev-shm-usage"];
 
 /** A running browser of playwright-core. */
 export async function launch() {
   const { chromium } = fromWeb("playwright-core");
-  const { executable, environment } = await unpacked();
-  return chromium.launch({ executablePath: executable, args: ARGUMENTS, env: { ...process.env, ...environment }, timeout: 60_000 });
+  const { executable, bundled } = await unpacked();
+  const options = { executablePath: executable, args: ARGUMENTS, timeout: 60_000 };
+  try {
+    return await chromium.launch(options);
+  } catch (error) {
+    if (!/error while loading shared libraries/.test(error.message)) throw error;
+    // The system lacks libnss3 and friends: the package brings its own.
+    return chromium.launch({ ...options, env: { ...process.env, ...bundled } });
+  }
 }
 
 async function unpacked() {
   await mkdir(UNPACKED, { recursive: true });
   const release = await lock(path.join(UNPACKED, "lock"));
   const before = process.env["TMPDIR"];
-  const bundled = !LIBRARY_FOLDERS.some((folder) => existsSync(path.join(folder, "libnss3.so")));
   try {
     process.env["TMPDIR"] = UNPACKED;
-    // Its copies of libnss3 and friends are unpacked where it believes to be on the system that they were made for.
-    if (bundled) process.env["AWS_EXECUTION_ENV"] = "AWS_Lambda_nodejs22.x";
     const entry = path.join(path.dirname(fromWeb.resolve("@sparticuz/chromium")), "index.js");
-    const { default: packed } = await import(pathToFileURL(entry).href);
+    const { default: packed, inflate } = await import(pathToFileURL(entry).href);
     packed.setGraphicsMode = false;
     const executable = await packed.executablePath();
-    const environment = bundled ? { LD_LIBRARY_PATH: path.join(UNPACKED, "al2023/lib"), FONTCONFIG_PATH: path.join(UNPACKED, "fonts") } : {};
-    return { executable, environment };
+    await inflate(path.join(path.dirname(entry), "../bin/al2023.tar.br"));
+    return { executable, bundled: { LD_LIBRARY_PATH: path.join(UNPACKED, "al2023/lib"), FONTCONFIG_PATH: path.join(UNPACKED, "fonts") } };
   } finally {
     if (before === undefined) delete process.env["TMPDIR"];
     else process.env["TMPDIR"] = before;
