@@ -1,15 +1,12 @@
 """Turns through the whole mesh: time to the first released text, what the mesh adds, many streams at once, memory, starts.
 
-    python -m bench.turns [--json FILE]
-
 Starts its own mesh on a folder of its own; asks the answerable golden questions of the sample corpus over gRPC through Envoy.
+`python -m bench.run` calls it and writes the figures down.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import statistics
 import tempfile
 import time
@@ -133,7 +130,7 @@ async def mesh_adds(mesh: Mesh, stub: GatewayServiceStub, receiver: OtlpReceiver
 
 async def trace_from_now_on(mesh: Mesh, endpoint: str) -> None:
     """Turn sampling to 100 %, as `ragmesh traces` does."""
-    write_telemetry(mesh.run_dir, endpoint, 1.0)
+    write_telemetry(mesh.run_dir, endpoint)
     await mesh.envoy_admin.set_sampling(100)
 
 
@@ -177,20 +174,3 @@ async def measure(mesh: Mesh, receiver: OtlpReceiver) -> dict[str, Any]:
         figures["mesh"] = await mesh_adds(mesh, stub, receiver)
         figures["memory_after_load"] = memory(mesh)
     return figures
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, default=None, help="write the figures to this file too")
-    arguments = parser.parse_args()
-    figures = asyncio.run(run())
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(text + "\n")
-
-
-if __name__ == "__main__":
-    main()
