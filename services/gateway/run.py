@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -74,6 +74,7 @@ class TurnRun:
         self._review_moved = asyncio.Event()
         self._drafted = False
         self._draft_error: Exception | None = None
+        self._noted: list[t.TurnEvent] = []
 
     async def run(self) -> t.TurnFinished:
         """Do the work.
@@ -81,7 +82,7 @@ class TurnRun:
         Raises:
             MeshError: whatever ends the turn as failed.
         """
-        with self._staged():
+        async with self._staged():
             checked = await self._check()
             passes = checked.verdict.action in _PASSES
             if passes:
@@ -92,17 +93,31 @@ class TurnRun:
                 await self._write(text, checked, evidence)
         return outcome.finished(self.tally) if passes else outcome.blocked(self.tally, checked.verdict.category)
 
-    @contextlib.contextmanager
-    def _staged(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _staged(self) -> AsyncIterator[None]:
         try:
             yield
         finally:
             self._leave_stage()
+        await self._append()
+
+    def _note(self, event: t.TurnEvent) -> None:
+        """Let an event go with the next append: for what another event follows at once."""
+        self._noted.append(event)
+
+    async def _append(self, *events: t.TurnEvent) -> None:
+        noted, self._noted = self._noted, []
+        if noted or events:
+            await self._writer.append(*noted, *events)
 
     async def _enter(self, stage: t.Stage.ValueType, count: int | None = None) -> None:
+        self._note_stage(stage, count)
+        await self._append()
+
+    def _note_stage(self, stage: t.Stage.ValueType, count: int | None = None) -> None:
         self._leave_stage()
         self._stage, self._stage_began = stage, time.monotonic()
-        await self._writer.append(t.TurnEvent(stage=t.StageEntered(stage=stage, count=count)))
+        self._note(t.TurnEvent(stage=t.StageEntered(stage=stage, count=count)))
 
     def _leave_stage(self) -> None:
         if self._stage != t.STAGE_UNSPECIFIED:
@@ -120,7 +135,7 @@ class TurnRun:
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error, service="guard") from None
         understood = t.Understood(intent=checked.intent, language=checked.language)
-        await self._writer.append(t.TurnEvent(understood=understood))
+        self._note(t.TurnEvent(understood=understood))
         return checked
 
     async def _search(self, text: str, language: str) -> Sequence[evidence_pb2.Evidence]:
@@ -140,15 +155,16 @@ class TurnRun:
         for skipped in found.degraded:
             leg = retriever_pb2.SearchLeg.Name(skipped.leg).removeprefix("SEARCH_LEG_").lower()
             degraded = t.Degraded(stage=t.STAGE_SEARCHING, skipped=f"{leg} search", reason=skipped.reason)
-            await self._writer.append(t.TurnEvent(degraded=degraded))
+            self._note(t.TurnEvent(degraded=degraded))
         evidence = t.EvidenceFound(evidence=found.evidence, documents_searched=found.documents_searched)
         self.tally.add_evidence(evidence)
-        await self._writer.append(t.TurnEvent(evidence=evidence))
+        self._note(t.TurnEvent(evidence=evidence))
         return found.evidence
 
     async def _write(self, text: str, checked: guard_pb2.CheckInputResponse, evidence: Sequence[evidence_pb2.Evidence]) -> None:
         if evidence:
-            await self._enter(t.STAGE_READING, len(evidence))
+            self._note_stage(t.STAGE_READING, len(evidence))
+        await self._append()
         assistant = self._question.assistant.name
         request = generator_pb2.StreamGenerateRequest(
             question=text,
@@ -197,7 +213,7 @@ class TurnRun:
                         self.tally.add_decision(step.decision)
                     case "text":
                         if self._stage != t.STAGE_WRITING:
-                            await self._enter(t.STAGE_WRITING)
+                            self._note_stage(t.STAGE_WRITING)  # with the first decision, which follows at once
                         await self._admit(len(step.text.text.encode()))
                         yield guard_pb2.CheckOutputRequest(text=guard_pb2.DraftText(text=step.text.text))
                     case "segment_end":
@@ -237,12 +253,12 @@ class TurnRun:
                 self.tally.add_released(released)
                 claims = [t.TurnEvent(claim=t.ClaimMade(claim=claim)) for claim in released.claims]
                 delta = t.TurnEvent(delta=t.Delta(start=released.start, text=released.text))
-                await self._writer.append(delta, *claims)
+                await self._append(delta, *claims)
             case "retracted":
                 reason = outcome.block_reason(decision.retracted.category)
                 self.tally.add_retracted(decision.retracted.range, reason)
                 retracted = t.Retracted(range=decision.retracted.range, reason=reason)
-                await self._writer.append(t.TurnEvent(retracted=retracted))
+                await self._append(t.TurnEvent(retracted=retracted))
             case "withheld":
                 self._review(decision.withheld.draft_range)
                 self.tally.add_withheld(decision.withheld)

@@ -10,10 +10,11 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from ragmesh.gateway.v1.turn_pb2 import Heartbeat, TurnEvent
 
+from services.gateway.automaton import MAX_EVENTS
 from services.gateway.sqlite_log import timestamp
 from services.gateway.turn_log import TurnLog
 
@@ -23,17 +24,36 @@ _PAGE_EVENTS = 256
 
 
 class Growth:
-    """How far the log of a turn goes that is written in this process."""
+    """The log of a turn that is written in this process: how far it goes, and what was appended, for readers here.
+
+    What is kept is what is stored already; a reader of this process need not ask the store for it again.
+    """
 
     def __init__(self, last_seq: int) -> None:
         self.last_seq = last_seq
+        self._first_kept = last_seq + 1
+        self._kept: list[TurnEvent] = []
         self._grown = asyncio.Event()
 
-    def notify(self, seq: int) -> None:
-        """Wake the readers: the log goes up to `seq`."""
-        self.last_seq = seq
+    def add(self, events: Sequence[TurnEvent]) -> None:
+        """These were stored: keep them, wake the readers."""
+        if any(event.HasField("retracted") for event in events):
+            # The store has blanked text that was kept here: from now on it is the only source.
+            self._kept.clear()
+            self._first_kept = MAX_EVENTS + 1
+        elif self._first_kept <= events[0].seq:
+            self._kept.extend(events)
+        self.last_seq = events[-1].seq
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake the readers."""
         self._grown.set()
         self._grown = asyncio.Event()
+
+    def after(self, seq: int) -> Sequence[TurnEvent]:
+        """What is kept of the events after `seq`; nothing where their beginning is not kept."""
+        return self._kept[seq + 1 - self._first_kept :] if seq + 1 >= self._first_kept else ()
 
     async def beyond(self, seq: int, seconds: float) -> None:
         """Return once the log goes beyond `seq`, or is not written any more; after `seconds` anyway."""
@@ -59,7 +79,7 @@ class Tail:
         self._left: dict[str, float] = {}
 
     def follow(self, turn: str, last_seq: int) -> Growth:
-        """The turn is written in this process from now on; whoever writes it must call `notify` of what this returns."""
+        """The turn is written in this process from now on; whoever writes it must call `add` of what this returns."""
         return self._growing.setdefault(turn, Growth(last_seq))
 
     def unfollow(self, turn: str) -> None:
@@ -67,7 +87,7 @@ class Tail:
         self._left.pop(turn, None)
         growth = self._growing.pop(turn, None)
         if growth is not None:
-            growth.notify(growth.last_seq)
+            growth.wake()
 
     def last_read(self, turn: str) -> float:
         """When somebody last read the turn here, in seconds since the epoch: infinity while somebody does, 0 for never."""
@@ -82,22 +102,23 @@ class Tail:
         seq = after_seq
         quiet_since = time.monotonic()
         touched = 0.0
+        growth = self._growing.get(turn)
         with self._reading(turn):
             while True:
-                row, events = await self._log.read(turn, seq, _PAGE_EVENTS)
+                live, events = await self._next(turn, growth, seq)
                 for event in events:
                     yield event
                     seq = event.seq
                 if events:
                     quiet_since = time.monotonic()
                     continue
-                if not row.live:
+                if not live:
                     return
                 silence = quiet_since + self._heartbeat_seconds - time.monotonic()
                 if silence <= 0:
                     quiet_since = time.monotonic()
                     yield TurnEvent(turn=turn, seq=seq, create_time=timestamp(time.time()), heartbeat=Heartbeat())
-                elif (growth := self._growing.get(turn)) is not None:
+                elif growth is not None and turn in self._growing:
                     await growth.beyond(seq, silence)
                 else:
                     # Another process appends; the database is all that is shared with it.
@@ -105,6 +126,15 @@ class Tail:
                         await self._log.touch(turn)
                         touched = time.monotonic()
                     await asyncio.sleep(min(_FOREIGN_POLL_SECONDS, silence))
+
+    async def _next(self, turn: str, growth: Growth | None, seq: int) -> tuple[bool, Sequence[TurnEvent]]:
+        """Whether more may come, and what there is after `seq`: from here if it was written here, else from the store."""
+        if growth is not None and (kept := growth.after(seq)):
+            return True, tuple(kept)
+        if growth is not None and turn in self._growing and growth.last_seq <= seq:
+            return True, ()
+        row, events = await self._log.read(turn, seq, _PAGE_EVENTS)
+        return row.live, events
 
     @contextlib.contextmanager
     def _reading(self, turn: str) -> Iterator[None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ragmesh.gateway.v1.turn_pb2 import TurnEvent
 
@@ -23,8 +23,8 @@ class TurnWriter:
         started: the first event, which the log wrote itself.
     """
 
-    on_append: Callable[[int], None] | None = None
-    """Called with the last stored seq after each append."""
+    on_append: Callable[[Sequence[TurnEvent]], None] | None = None
+    """Called with the events after each append."""
 
     def __init__(self, log: TurnLog, owner: str, started: TurnEvent) -> None:
         self.turn = started.turn
@@ -69,4 +69,4 @@ class TurnWriter:
             await self._log.append(self.turn, self._owner, expected, events)
             self._automaton = ahead
             if self.on_append is not None:
-                self.on_append(ahead.last_seq)
+                self.on_append(events)
