@@ -13,6 +13,7 @@ import { Composer } from "./view/composer.js";
 import { confirmDelete, helpDialog } from "./view/dialogs.js";
 import { Frame } from "./view/frame.js";
 import { Hero } from "./view/hero.js";
+import { browserScreen, Painter } from "./view/painter.js";
 import { Panel } from "./view/panel.js";
 import { hidePreview } from "./view/preview.js";
 import { Sidebar } from "./view/sidebar.js";
@@ -45,6 +46,11 @@ export class App {
   #banner!: ConnectionBanner;
   #announcer!: Announcer;
   #active: Entry | undefined;
+  readonly #painter = new Painter(browserScreen, (entry) => {
+    if (!this.#threads.current.entries.includes(entry)) return;
+    this.#transcript.update(entry);
+    if (entry === this.#active) this.#panel.list(entry);
+  });
 
   constructor(gateway: Gateway, root: HTMLElement) {
     this.#gateway = gateway;
@@ -68,6 +74,7 @@ export class App {
     addEventListener("online", () => this.#showConnection());
     addEventListener("offline", () => this.#showConnection());
     addEventListener("pagehide", () => this.#keepScroll());
+    document.addEventListener("visibilitychange", () => this.#painter.flush());
   }
 
   /** Loads what the first screen needs and the conversation of the address. */
@@ -176,6 +183,7 @@ export class App {
   /** Shows the open conversation from its beginning. */
   #showThread(): void {
     const { entries } = this.#threads.current;
+    this.#painter.flush();
     this.#transcript.show(entries);
     this.#hero.element.hidden = entries.length > 0;
     this.#frame.hasTurns = entries.length > 0;
@@ -193,9 +201,11 @@ export class App {
   }
 
   #moved(thread: Thread, entry: Entry, before: TurnState): void {
-    if (thread !== this.#threads.current) return;
-    this.#transcript.update(entry);
-    if (entry === this.#active) this.#panel.list(entry);
+    if (thread !== this.#threads.current) {
+      entry.shown = entry.state;
+      return;
+    }
+    this.#painter.push(entry);
     this.#composer.running = this.#threads.running !== undefined;
     this.#showConnection();
     this.#speak(entry, before);

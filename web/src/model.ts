@@ -4,11 +4,14 @@ import type { Link } from "./turn/follow.js";
 import type { TurnState } from "./turn/fold.js";
 import type { CallFailure } from "./wire/errors.js";
 
-/** A turn as the page holds it. `state` is replaced, never changed; the rest belongs to the page. */
+/** A turn as the page holds it. States are replaced, never changed; the rest belongs to the page. */
 export interface Entry {
   /** Unique on the page, also before the turn has a name. */
   readonly id: string;
+  /** What is known of the turn. */
   state: TurnState;
+  /** What is painted of it: `state`, or one a few frames older. */
+  shown: TurnState;
   link: Link;
   /** Why the turn could not be asked or followed. */
   failure: CallFailure | undefined;
@@ -26,6 +29,11 @@ export interface Thread {
 /** Whether an entry still waits for the end of its turn. */
 export function isRunning(entry: Entry): boolean {
   return !entry.state.finished && !entry.failure;
+}
+
+/** Whether an entry is painted as one that runs. */
+export function looksRunning(entry: Entry): boolean {
+  return !entry.shown.finished && !entry.failure;
 }
 
 /** What the parts of a turn ask the page to do. */

@@ -166,7 +166,7 @@ export class Threads {
 
   #entry(state: TurnState, fresh: boolean): Entry {
     this.#lastId += 1;
-    return { id: `entry-${this.#lastId}`, state, link: state.finished ? "over" : "live", failure: undefined, rating: Thumbs.UNSPECIFIED, fresh };
+    return { id: `entry-${this.#lastId}`, state, shown: state, link: state.finished ? "over" : "live", failure: undefined, rating: Thumbs.UNSPECIFIED, fresh };
   }
 
   async #follow(thread: Thread, entry: Entry, start: Ask | TurnState): Promise<void> {

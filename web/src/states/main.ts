@@ -27,7 +27,7 @@ const failure = (reason: string, extra: Partial<CallFailure> = {}): CallFailure 
 
 function entryOf(name: string, change: Partial<Entry> = {}): Entry {
   const state = (LOGS[name] ?? []).reduce<TurnState>(fold, asked("Does CBD interact with blood thinners?"));
-  return { id: name, state, link: state.finished ? "over" : "live", failure: undefined, rating: Thumb.UNSPECIFIED, fresh: false, ...change };
+  return { id: name, state, shown: change.state ?? state, link: state.finished ? "over" : "live", failure: undefined, rating: Thumb.UNSPECIFIED, fresh: false, ...change };
 }
 
 /** Every turn state by name. */
@@ -64,7 +64,7 @@ function panelOf(name: string, evidence: number | undefined): HTMLElement {
   const entry = entryOf(name);
   panel.list(entry);
   const shown = evidence === undefined ? undefined : entry.state.evidence[evidence];
-  if (shown) panel.show({ ...entry, state: { ...entry.state, name: "" } }, shown.name);
+  if (shown) panel.show({ ...entry, shown: { ...entry.state, name: "" } }, shown.name);
   panel.element.classList.add("shown-apart");
   panel.element.id = `sources-${name}-${evidence ?? "list"}`;
   panel.element.setAttribute("aria-label", panel.element.id);

@@ -23,7 +23,7 @@ export class AnswerView {
   }
 
   update(entry: Entry): void {
-    const { state } = entry;
+    const { shown: state } = entry;
     const last = this.#painted;
     const same =
       last && last.text === state.text && last.claims === state.claims && last.retractions === state.retractions && last.evidence === state.evidence;
@@ -66,7 +66,7 @@ export class AnswerView {
     }
     const text = run.highlight ? h("strong", { text: run.text }) : run.text;
     if (run.claim >= 0) {
-      const claim = entry.state.claims[run.claim];
+      const claim = entry.shown.claims[run.claim];
       const kind = claim ? standing(claim) : "unverified";
       piece.append(h("span", { class: `claim ${kind}`, data: { claim: String(run.claim) } }, text));
     } else {
@@ -77,8 +77,8 @@ export class AnswerView {
   }
 
   #button(citation: Citation, entry: Entry): HTMLElement {
-    const claim = entry.state.claims[citation.claim];
-    const evidence = entry.state.evidence.find((one) => one.name === citation.evidence);
+    const claim = entry.shown.claims[citation.claim];
+    const evidence = entry.shown.evidence.find((one) => one.name === citation.evidence);
     const kind = claim ? standing(claim) : "unverified";
     const button = h("button", {
       type: "button",
@@ -87,7 +87,7 @@ export class AnswerView {
       data: { cite: String(citation.index), evidence: citation.evidence, of: String(citation.claim) },
     });
     button.append(h("span", { text: String(citation.number) }));
-    const preview = (delay: number) => showPreview(button, this.#painted ?? entry.state, citation, delay);
+    const preview = (delay: number) => showPreview(button, this.#painted ?? entry.shown, citation, delay);
     button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && preview(HOVER_MS));
     button.addEventListener("pointerleave", () => hidePreview(LEAVE_MS));
     button.addEventListener("focus", () => button.matches(":focus-visible") && preview(0));

@@ -65,7 +65,7 @@ export class FeedbackView {
 
   update(entry: Entry): void {
     this.#entry = entry;
-    this.element.hidden = !entry.state.finished || !entry.state.text.trim();
+    this.element.hidden = !entry.shown.finished || !entry.shown.text.trim();
     this.#up.setAttribute("aria-pressed", String(entry.rating === Thumb.UP));
     this.#down.setAttribute("aria-pressed", String(entry.rating === Thumb.DOWN));
   }
@@ -91,7 +91,7 @@ export class FeedbackView {
 
   async #copy(): Promise<void> {
     if (!this.#entry) return;
-    await copyText(withCitations(this.#entry.state));
+    await copyText(withCitations(this.#entry.shown));
     this.#tell(words.copied);
   }
 

@@ -18,7 +18,7 @@ export class NoticeView {
   }
 
   update(entry: Entry): void {
-    const seen = [entry.state.finished, entry.failure];
+    const seen = [entry.shown.finished, entry.failure];
     if (seen.every((part, index) => part === this.#painted[index])) return;
     this.#painted = seen;
     clearInterval(this.#countdown);
@@ -26,7 +26,7 @@ export class NoticeView {
   }
 
   #notice(entry: Entry): HTMLElement | undefined {
-    const { finished } = entry.state;
+    const { finished } = entry.shown;
     if (entry.failure) return this.#notAsked(entry, entry.failure);
     switch (finished?.outcome) {
       case undefined:
@@ -35,16 +35,16 @@ export class NoticeView {
         return undefined;
       case Outcome.PARTIAL:
         // A sentence that was taken back says so in its own place.
-        return entry.state.retractions.length ? undefined : notice("partly", "neutral", words.partial, [], words.partialText);
+        return entry.shown.retractions.length ? undefined : notice("partly", "neutral", words.partial, [], words.partialText);
       case Outcome.ABSTAINED:
         return this.#abstained(entry);
       case Outcome.CLARIFICATION:
-        return entry.state.text.trim() ? undefined : notice("question", "neutral", words.clarification);
+        return entry.shown.text.trim() ? undefined : notice("question", "neutral", words.clarification);
       case Outcome.BLOCKED:
         return this.#blocked(entry, finished.blockReason);
       case Outcome.STOPPED:
-        return notice("pause", "neutral", entry.state.text.trim() ? words.stopped : words.stoppedEmpty, [
-          this.#again(words.continue, entry.state.question),
+        return notice("pause", "neutral", entry.shown.text.trim() ? words.stopped : words.stoppedEmpty, [
+          this.#again(words.continue, entry.shown.question),
         ]);
       case Outcome.FAILED:
         return this.#failed(entry);
@@ -54,7 +54,7 @@ export class NoticeView {
   }
 
   #abstained(entry: Entry): HTMLElement {
-    const { state } = entry;
+    const { shown: state } = entry;
     const nearest = state.finished?.abstention?.nearest ?? [];
     const searched = state.finished?.abstention?.documentsSearched || state.searched;
     // Where the assistant has said it in its own words, the notice only says what was searched.
@@ -78,7 +78,7 @@ export class NoticeView {
   }
 
   #blocked(entry: Entry, reason: BlockReason): HTMLElement {
-    const { question } = entry.state;
+    const { question } = entry.shown;
     const ofAnswer = reason === BlockReason.UNSUPPORTED;
     const body = notice("shield", "caution", ofAnswer ? words.blockedAnswer : words.blocked, [
       h("button", { type: "button", class: "pill", on: { click: () => this.#actions.edit(question) } }, icon("edit"), h("span", { text: words.editQuestion })),
@@ -88,7 +88,7 @@ export class NoticeView {
   }
 
   #failed(entry: Entry): HTMLElement {
-    const { state } = entry;
+    const { shown: state } = entry;
     const failure = state.finished?.failure;
     const action = failure?.retryable
       ? this.#again(words.askAgain, state.question)
@@ -102,7 +102,7 @@ export class NoticeView {
 
   /** The mesh said no before the turn began, or the connection did not come back. */
   #notAsked(entry: Entry, failure: CallFailure): HTMLElement {
-    const { state } = entry;
+    const { shown: state } = entry;
     const reason = failure.reason || "LOST";
     let action: HTMLElement;
     if (state.name || (reason === "TURN_IN_PROGRESS" && failure.metadata["turn"])) {

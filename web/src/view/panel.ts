@@ -62,7 +62,7 @@ export class Panel {
   /** Shows the list of an entry; does nothing while a passage of the same entry is open. */
   list(entry: Entry | undefined): void {
     if (entry === this.#entry && this.#shown) return;
-    const seen = [entry?.id, entry?.state.evidence, entry?.state.claims, entry?.state.finished, entry?.failure, entry?.state.text === ""];
+    const seen = [entry?.id, entry?.shown.evidence, entry?.shown.claims, entry?.shown.finished, entry?.failure, entry?.shown.text === ""];
     if (this.#painted.length && seen.every((part, index) => part === this.#painted[index])) return;
     this.#painted = seen;
     this.#leave();
@@ -79,9 +79,9 @@ export class Panel {
 
   /** Shows one passage; with `index` the citation that led to it. */
   show(entry: Entry, name: string, index?: number): void {
-    const all = citations(entry.state);
+    const all = citations(entry.shown);
     const citation = index === undefined ? all.find((one) => one.evidence === name) : all[index];
-    const evidence = entry.state.evidence.find((one) => one.name === name);
+    const evidence = entry.shown.evidence.find((one) => one.name === name);
     if (!evidence) return;
     if (this.#entry && this.#entry !== entry) this.#host.lit(this.#entry, undefined, undefined);
     this.#entry = entry;
@@ -140,7 +140,7 @@ export class Panel {
     const text = h("div", { class: "passage", tabindex: 0, role: "group", "aria-label": words.passageOf(titleOf(evidence)) });
     const note = h("p", { class: "passage-note muted", role: "status" });
     const more = h("button", { type: "button", class: "link", hidden: true, text: words.moreContext });
-    const claim = citation ? entry.state.claims[citation.claim] : undefined;
+    const claim = citation ? entry.shown.claims[citation.claim] : undefined;
     const quotes = claim?.refs.filter((ref) => ref.evidence === evidence.name).flatMap((ref) => ref.quotes) ?? [];
     const kind = claim ? standing(claim) : undefined;
     fill(
@@ -165,7 +165,7 @@ export class Panel {
     const load = async (neighbours: number) => {
       more.disabled = true;
       try {
-        const passage = await this.#host.passage(entry.state.name, evidence.name, neighbours);
+        const passage = await this.#host.passage(entry.shown.name, evidence.name, neighbours);
         if (this.#shown !== current) return;
         const [chunk] = quotesInPassage(passage, passage.chunkRange ? [passage.chunkRange] : []);
         paint(text, passage.text, quotesInPassage(passage, quotes), chunk ?? { start: 0, end: passage.text.length });
@@ -181,7 +181,7 @@ export class Panel {
         more.disabled = false;
       }
     };
-    if (entry.state.name) await load(FIRST_NEIGHBOURS);
+    if (entry.shown.name) await load(FIRST_NEIGHBOURS);
   }
 }
 

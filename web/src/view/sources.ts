@@ -1,7 +1,7 @@
 // Source cards: the strip above an answer where there is no third column, and the list in the panel.
 import type { Evidence } from "@gen/ragmesh/evidence/v1/evidence_pb.js";
 import type { Entry, TurnActions } from "../model.js";
-import { isRunning } from "../model.js";
+import { looksRunning } from "../model.js";
 import type { TurnState } from "../turn/fold.js";
 import { citations, standing } from "../turn/runs.js";
 import { words } from "../words.js";
@@ -41,7 +41,7 @@ export class StripView {
   }
 
   update(entry: Entry): void {
-    const { state } = entry;
+    const { shown: state } = entry;
     const seen = [state.evidence, state.claims, state.finished, entry.failure, isWaiting(entry)];
     if (this.#painted.length && seen.every((part, index) => part === this.#painted[index])) return;
     this.#painted = seen;
@@ -73,16 +73,16 @@ export class StripView {
 
 /** Whether passages may still come for an entry that has none. */
 export function isWaiting(entry: Entry): boolean {
-  return isRunning(entry) && !entry.state.evidence.length && !entry.state.text;
+  return looksRunning(entry) && !entry.shown.evidence.length && !entry.shown.text;
 }
 
 /** The list of the panel. `choose` gets the passage and the card. */
 export function sourceList(entry: Entry, choose: (evidence: Evidence, card: HTMLElement) => void): HTMLElement {
-  const { state } = entry;
+  const { shown: state } = entry;
   if (isWaiting(entry)) {
     return h("div", { class: "source-list" }, ...Array.from({ length: WAITING }, () => h("div", { class: "source waiting", "aria-hidden": "true" })));
   }
-  if (!state.evidence.length) return h("p", { class: "panel-empty" }, icon("book"), h("span", { text: isRunning(entry) ? words.sourcesEmpty : words.sourcesNone }));
+  if (!state.evidence.length) return h("p", { class: "panel-empty" }, icon("book"), h("span", { text: looksRunning(entry) ? words.sourcesEmpty : words.sourcesNone }));
   const numbers = numbersOf(state);
   const cards = inReadingOrder(state).map((evidence) => {
     const number = numbers.get(evidence.name);

@@ -3,7 +3,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Runtime } from "@gen/ragmesh/evidence/v1/model_pb.js";
 import type { TurnFinished } from "@gen/ragmesh/gateway/v1/turn_pb.js";
 import type { Entry } from "../model.js";
-import { isRunning } from "../model.js";
+import { looksRunning } from "../model.js";
 import type { TurnState } from "../turn/fold.js";
 import { words } from "../words.js";
 import { fill, h, icon, uniqueId } from "./dom.js";
@@ -17,11 +17,11 @@ export class StagesView {
   #painted: readonly unknown[] = [];
 
   update(entry: Entry): void {
-    const { state } = entry;
+    const { shown: state } = entry;
     const seen = [state.stages, state.finished, state.degradations, entry.failure, state.name];
     if (seen.every((part, index) => part === this.#painted[index]) && this.#painted.length) return;
     this.#painted = seen;
-    if (isRunning(entry)) fill(this.element, line(state));
+    if (looksRunning(entry)) fill(this.element, line(state));
     else if (state.finished) fill(this.element, ...summary(state, state.finished));
     else fill(this.element);
   }

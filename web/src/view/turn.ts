@@ -1,6 +1,6 @@
 // One question with its answer: puts the parts of a turn together and tells them when its state has moved.
 import type { Entry, TurnActions } from "../model.js";
-import { isRunning } from "../model.js";
+import { looksRunning } from "../model.js";
 import { Outcome } from "@gen/ragmesh/gateway/v1/turn_pb.js";
 import { words } from "../words.js";
 import { AnswerView } from "./answer.js";
@@ -47,14 +47,14 @@ export class TurnView {
 
   /** Brings the view up to the entry. */
   update(entry: Entry): void {
-    if (this.#question.textContent !== entry.state.question) {
-      this.#question.textContent = entry.state.question;
-      this.#question.classList.toggle("long", entry.state.question.length > LONG_QUESTION);
+    if (this.#question.textContent !== entry.shown.question) {
+      this.#question.textContent = entry.shown.question;
+      this.#question.classList.toggle("long", entry.shown.question.length > LONG_QUESTION);
     }
     for (const part of this.#parts) part.update(entry);
-    const outcome = entry.state.finished?.outcome;
-    this.element.dataset["outcome"] = outcome === undefined ? (isRunning(entry) ? "running" : "failed") : Outcome[outcome].toLowerCase();
-    this.element.setAttribute("aria-busy", String(isRunning(entry)));
+    const outcome = entry.shown.finished?.outcome;
+    this.element.dataset["outcome"] = outcome === undefined ? (looksRunning(entry) ? "running" : "failed") : Outcome[outcome].toLowerCase();
+    this.element.setAttribute("aria-busy", String(looksRunning(entry)));
     this.#suggest(entry);
   }
 
@@ -64,7 +64,7 @@ export class TurnView {
   }
 
   #suggest(entry: Entry): void {
-    const suggestions = entry.state.finished?.suggestions ?? [];
+    const suggestions = entry.shown.finished?.suggestions ?? [];
     if (this.#suggestions.childElementCount || !suggestions.length) return;
     this.#suggestions.hidden = false;
     fill(
