@@ -69,7 +69,7 @@ class Asking:
     async def _begin(self, principal: Principal, new: NewTurn, assistant: Assistant, budget: Budget) -> str:
         begun = await self._log.begin(principal, new, self._hub.owner, self._settings.lease_seconds)
         if begun.created:
-            logs = await self._log.history(begun.row.conversation, begun.row.name, history.MAX_TURNS)
+            logs = await self._log.history(new.conversation, begun.row.name, history.MAX_TURNS) if new.conversation else []
             question = Question(
                 text=new.question,
                 assistant=assistant,

@@ -74,7 +74,7 @@ class Hub:
         """Begin the work on a turn that was just made."""
         _, events = await self._log.read(row.name, 0, 1)
         writer = TurnWriter(self._log, self.owner, events[0])
-        writer.on_append = self.tail.follow(row.name, row.last_seq).add
+        writer.on_append = self.tail.follow(events).add
         live = LiveTurn(writer)
         self._live[row.name] = live
         live.task = asyncio.create_task(self._drive(live, make(writer, budget), budget), name=f"turn {row.name}")

@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import grpc
 from ragmesh.evidence.v1 import evidence_pb2, text_pb2
@@ -40,6 +41,9 @@ _SMALL_TALK = (
     text_pb2.INTENT_CAPABILITIES,
     text_pb2.INTENT_WELLBEING,
 )
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +114,13 @@ class TurnRun:
         if noted or events:
             await self._writer.append(*noted, *events)
 
-    async def _enter(self, stage: t.Stage.ValueType, count: int | None = None) -> None:
-        self._note_stage(stage, count)
-        await self._append()
+    async def _append_during(self, call: grpc.aio.UnaryUnaryCall[Any, Answer]) -> Answer:
+        """What `call` answers. It is under way while the events that led to it are stored: neither waits for the other."""
+        try:
+            await self._append()
+            return await call
+        finally:
+            call.cancel()
 
     def _note_stage(self, stage: t.Stage.ValueType, count: int | None = None) -> None:
         self._leave_stage()
@@ -125,13 +133,14 @@ class TurnRun:
             self._stage = t.STAGE_UNSPECIFIED
 
     async def _check(self) -> guard_pb2.CheckInputResponse:
-        await self._enter(t.STAGE_CHECKING)
+        self._note_stage(t.STAGE_CHECKING)
         request = guard_pb2.CheckInputRequest(
             text=self._question.text, history=self._question.history, assistant=self._question.assistant.name
         )
         with telemetry.span("turn.check"):
             try:
-                checked = await self._peers.guard.CheckInput(request, timeout=self._budget.share(0.5, cap=_CHECK_SECONDS))
+                call = self._peers.guard.CheckInput(request, timeout=self._budget.share(0.5, cap=_CHECK_SECONDS))
+                checked = await self._append_during(call)
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error, service="guard") from None
         understood = t.Understood(intent=checked.intent, language=checked.language)
@@ -139,7 +148,7 @@ class TurnRun:
         return checked
 
     async def _search(self, text: str, language: str) -> Sequence[evidence_pb2.Evidence]:
-        await self._enter(t.STAGE_SEARCHING, self._question.documents)
+        self._note_stage(t.STAGE_SEARCHING, self._question.documents)
         request = retriever_pb2.SearchRequest(
             collection=self._question.assistant.collection,
             query=text,
@@ -149,7 +158,8 @@ class TurnRun:
         )
         with telemetry.span("turn.search"):
             try:
-                found = await self._peers.retriever.Search(request, timeout=self._budget.share(0.5, cap=_SEARCH_SECONDS))
+                call = self._peers.retriever.Search(request, timeout=self._budget.share(0.5, cap=_SEARCH_SECONDS))
+                found = await self._append_during(call)
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error, service="retriever") from None
         for skipped in found.degraded:
@@ -164,7 +174,6 @@ class TurnRun:
     async def _write(self, text: str, checked: guard_pb2.CheckInputResponse, evidence: Sequence[evidence_pb2.Evidence]) -> None:
         if evidence:
             self._note_stage(t.STAGE_READING, len(evidence))
-        await self._append()
         assistant = self._question.assistant.name
         request = generator_pb2.StreamGenerateRequest(
             question=text,
@@ -185,6 +194,7 @@ class TurnRun:
             generation = self._peers.generator.StreamGenerate(request, timeout=seconds)
             checking = self._peers.guard.CheckOutput(self._drafts(start, generation), timeout=seconds)
             try:
+                await self._append()
                 async for decision in checking:
                     concluded = decision.HasField("finished")
                     await self._decided(decision)

@@ -29,10 +29,10 @@ class Growth:
     What is kept is what is stored already; a reader of this process need not ask the store for it again.
     """
 
-    def __init__(self, last_seq: int) -> None:
-        self.last_seq = last_seq
-        self._first_kept = last_seq + 1
-        self._kept: list[TurnEvent] = []
+    def __init__(self, stored: Sequence[TurnEvent]) -> None:
+        self.last_seq = stored[-1].seq
+        self._first_kept = stored[0].seq
+        self._kept = list(stored)
         self._grown = asyncio.Event()
 
     def add(self, events: Sequence[TurnEvent]) -> None:
@@ -78,9 +78,9 @@ class Tail:
         self._readers: Counter[str] = Counter()
         self._left: dict[str, float] = {}
 
-    def follow(self, turn: str, last_seq: int) -> Growth:
-        """The turn is written in this process from now on; whoever writes it must call `add` of what this returns."""
-        return self._growing.setdefault(turn, Growth(last_seq))
+    def follow(self, stored: Sequence[TurnEvent]) -> Growth:
+        """A turn is written in this process from now on, after `stored`; who writes it must call `add` of what this returns."""
+        return self._growing.setdefault(stored[0].turn, Growth(stored))
 
     def unfollow(self, turn: str) -> None:
         """The turn is not written in this process any more."""
