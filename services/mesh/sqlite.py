@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from services.mesh import telemetry
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 
@@ -26,7 +27,7 @@ class Database:
 
     Args:
         path: the file; made with its folder where it is not there.
-        name: how the store is called in errors and logs.
+        name: how the store is called in errors, logs and spans.
         synchronous: NORMAL survives a killed process, FULL a power cut too (0.02 ms against 0.4 ms an append).
     """
 
@@ -52,7 +53,7 @@ class Database:
         Raises:
             MeshError: STORE_UNAVAILABLE, and what `work` raises.
         """
-        return await self._run(work)
+        return await self._run("read", work)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in one transaction; whatever it raises undoes it.
@@ -73,12 +74,13 @@ class Database:
                 raise
             return result
 
-        return await self._run(transact)
+        return await self._run("write", transact)
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, what: str, work: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, work, self._connection)
+            with telemetry.span(f"store {self._name} {what}", ragmesh__store=self._name):
+                return await loop.run_in_executor(self._thread, work, self._connection)
         except sqlite3.Error as error:
             _log.error("store.failed", store=self._name, error=str(error))
             raise MeshError("STORE_UNAVAILABLE", "the store does not take this now", metadata={"store": self._name}) from None

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from services.mesh import telemetry
 from services.mesh.sqlite import Database
 from services.retriever import truth_reads
 from services.retriever.truth_schema import TruthUnusable, migrate
@@ -64,8 +63,7 @@ class Truth:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
 
-        with telemetry.span("store truth read", ragmesh__store="truth"):
-            return await self._reader.read(consistent)
+        return await self._reader.read(consistent)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` as one transaction that is on disk when this returns.
@@ -73,8 +71,7 @@ class Truth:
         Raises:
             MeshError: STORE_UNAVAILABLE, and what `work` raises.
         """
-        with telemetry.span("store truth write", ragmesh__store="truth"):
-            return await self._writer.write(work)
+        return await self._writer.write(work)
 
     @contextmanager
     def beside(self) -> Iterator[sqlite3.Connection]:

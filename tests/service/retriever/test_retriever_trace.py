@@ -44,9 +44,9 @@ async def test_legs_inference_and_stores_stand_under_the_search(client: Retrieve
     assert is_child(named(found, "store index dense"), dense)
     assert is_child(named(found, "store index sparse"), sparse)
     stores = [span for span in found if "ragmesh.store" in (span.attributes or {})]
-    assert {(span.attributes or {})["ragmesh.store"] for span in stores} == {"truth", "index"}
+    assert {(span.attributes or {})["ragmesh.store"] for span in stores} == {"documents", "index"}
     assert all(span.name.startswith("store ") for span in stores)
-    assert all(is_child(span, search) for span in stores if span.name == "store truth read")
+    assert all(is_child(span, search) for span in stores if span.name == "store documents read")
 
 
 async def test_no_span_holds_words(client: RetrieverClient, spans: InMemorySpanExporter) -> None:
