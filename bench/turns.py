@@ -24,6 +24,7 @@ from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 
 from bench.otlp_receiver import OtlpReceiver, ReceivedSpan, union_millis
 from cli.documents.sample import load_sample
+from cli.goldens import judge, read_goldens, summary
 from cli.parts.supervisor import Mesh
 from cli.parts.telemetry_state import write_telemetry
 
@@ -134,6 +135,15 @@ async def trace_from_now_on(mesh: Mesh, endpoint: str) -> None:
     await mesh.envoy_admin.set_sampling(100)
 
 
+async def quality(stub: GatewayServiceStub) -> dict[str, Any]:
+    """All golden questions, judged as `ragmesh eval` judges them: shares by kind of question."""
+    judged = []
+    for golden in read_goldens(sorted(GOLDENS.glob("*.jsonl"))):
+        answer = await stub.Answer(g.AnswerRequest(question=golden.question), timeout=_TURN_SECONDS)
+        judged.append(judge(golden, answer.turn, None, 0.0))
+    return {kind: shares for kind, shares in summary(judged).items() if kind != "latency"}
+
+
 def memory(mesh: Mesh) -> dict[str, float]:
     """Proportional set size of every process of the mesh, MiB."""
     processes: dict[int, psutil.Process] = {}
@@ -172,5 +182,6 @@ async def measure(mesh: Mesh, receiver: OtlpReceiver) -> dict[str, Any]:
         figures["one_stream"] = await one_stream(stub)
         figures["many_streams"] = await many_streams(stub)
         figures["mesh"] = await mesh_adds(mesh, stub, receiver)
+        figures["goldens"] = await quality(stub)
         figures["memory_after_load"] = memory(mesh)
     return figures
