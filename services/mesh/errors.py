@@ -196,7 +196,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, service: str) -> MeshError:
     if code is _Code.UNAVAILABLE:
         return MeshError("SERVICE_UNAVAILABLE", f"{service} does not answer", metadata={"service": service})
     if code is _Code.INTERNAL:
-        # A service of ours types its own defects. A bare INTERNAL is gRPC's word that the call broke off: so it calls the status of a
-        # call that the other side ended while this side was writing to it.
+        # A service of ours types its own defects. A bare INTERNAL is gRPC's word that the call broke off: so it calls the status of
+        # a call that the other side ended while this side was writing to it.
         return MeshError("SERVICE_UNAVAILABLE", f"the call to {service} broke off", metadata={"service": service})
     return MeshError("INTERNAL", f"{service} failed", metadata={"service": service})
