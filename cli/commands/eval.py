@@ -62,13 +62,15 @@ async def _ask_all(goldens: list[Golden], target: str, parallel: int) -> list[Ju
                     progress.advance(task)
                     return judgement
 
+            failed: BaseException | None = None
             try:
                 async with asyncio.TaskGroup() as group:
                     asked = [group.create_task(one(golden)) for golden in goldens]
             except* grpc.aio.AioRpcError as errors:
-                first = errors.exceptions[0]
-                assert isinstance(first, grpc.aio.AioRpcError)
-                raise in_words(from_rpc_error(first, service="gateway"), target) from first
+                failed = errors.exceptions[0]
+            if isinstance(failed, grpc.aio.AioRpcError):
+                # Out here: before Python 3.11.4 what is raised in there is wrapped in a group.
+                raise in_words(from_rpc_error(failed, service="gateway"), target) from failed
     return [task.result() for task in asked]
 
 

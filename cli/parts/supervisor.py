@@ -219,6 +219,7 @@ class Mesh:
         for name in self._parts:
             self._keep(name)
         self._keepers["housekeeping"] = asyncio.create_task(self._keep_house(), name="housekeeping")
+        failed: CliError | None = None
         try:
             async with asyncio.timeout(self.settings.start_seconds), asyncio.TaskGroup() as group:
                 watch = group.create_task(self.wait_failed())
@@ -226,9 +227,11 @@ class Mesh:
                 await asyncio.gather(*ready)
                 watch.cancel()
         except* CliError as errors:
-            raise _first(errors) from None
+            failed = _first(errors)
         except* TimeoutError:
-            raise self._late() from None
+            failed = failed or self._late()
+        if failed is not None:
+            raise failed  # out here: before Python 3.11.4 what is raised in there is wrapped in a group
         self._started = True
         await self._publish()
 
