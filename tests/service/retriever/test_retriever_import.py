@@ -229,11 +229,11 @@ async def test_many_passages_are_checked_in_batches(client: RetrieverClient) -> 
 
 
 async def test_a_client_that_goes_away_leaves_no_half_document(client: RetrieverClient) -> None:
-    reached = asyncio.Event()
+    reached, released = asyncio.Event(), asyncio.Event()
 
     async def hold() -> None:
         reached.set()
-        await asyncio.sleep(0.2)
+        await released.wait()
 
     client.guard.before = hold
     task = asyncio.create_task(client.put("notes", NOTES))
@@ -242,6 +242,7 @@ async def test_a_client_that_goes_away_leaves_no_half_document(client: Retriever
     with pytest.raises(asyncio.CancelledError):
         await task
     client.guard.before = None
+    released.set()
     assert await failure(get(client, "notes")) == "DOCUMENT_NOT_FOUND"
     assert (await client.put("notes", NOTES)).chunk_count == 3
 
