@@ -33,7 +33,6 @@ log = get_logger(__name__)
 _EDITOR = "editor"
 _DEFAULT_PAGE = 50
 _MAX_PAGE = 500
-_DRAIN_SECONDS = 0.5
 
 
 def reader_of(principal: Principal) -> Reader:
@@ -66,13 +65,8 @@ class DocumentServicer(DocumentServiceServicer):
         self, request_iterator: AsyncIterator[pb.ImportDocumentsRequest], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.ImportDocumentsResponse]:
         """Stores documents, one after the other."""
-        requests = aiter(request_iterator)
-        try:
-            async for response in self._import(reader_of(call.require_role(_EDITOR)), requests):
-                yield response
-        except MeshError:
-            await _drain(requests)
-            raise
+        async for response in self._import(reader_of(call.require_role(_EDITOR)), aiter(request_iterator)):
+            yield response
 
     async def _import(
         self, reader: Reader, requests: AsyncIterator[pb.ImportDocumentsRequest]
@@ -194,16 +188,6 @@ class DocumentServicer(DocumentServiceServicer):
         deleting = self._index.withdraw(lambda: self._truth.write(lambda connection: truth_writes.delete(connection, key)))
         committed = await self._finishing.run(deleting)
         return pb.DeleteDocumentResponse(chunk_count=committed.chunk_count)
-
-
-async def _drain(requests: AsyncIterator[pb.ImportDocumentsRequest]) -> None:
-    """Lets the client finish writing: gRPC's asyncio client that is still writing when the call ends never sees why it ended."""
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            async for _ in requests:
-                pass
-    except (TimeoutError, MeshError):
-        return
 
 
 def collection_not_found(name: str) -> MeshError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -29,6 +29,8 @@ class Call:
     sent: int = 0
     peer: str | None = None
     """Name of the calling service, where it is known."""
+    requests: AsyncIterator[Any] | None = None
+    """What the caller streams, as it comes off the wire. None where it sends one message."""
     began: float = field(default_factory=time.monotonic)
 
     @property

@@ -109,10 +109,11 @@ class Chain(grpc.aio.ServerInterceptor):
         call.sent += 1
         return message
 
-    async def take_all(self, call: Call, messages: AsyncIterator[Message | Unreadable]) -> AsyncIterator[Message]:
-        """The messages that come in, each looked at."""
-        async for message in messages:
-            yield self.take(call, message)
+    async def take_all(self, call: Call) -> AsyncIterator[Message]:
+        """The messages that a caller streams, each looked at."""
+        if call.requests is not None:
+            async for message in call.requests:
+                yield self.take(call, message)
 
 
 def _unary_unary(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
@@ -137,20 +138,20 @@ def _unary_stream(chain: Chain, method: str, metadata: Any, handler: Any, read: 
 
 def _stream_unary(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
     async def behave(requests: Any, context: Any) -> Any:
-        call = Call(method, metadata, context)
+        call = Call(method, metadata, context, requests=aiter(requests))
         async with AsyncExitStack() as stack:
             await chain.enter(stack, call)
-            return chain.give(call, await handler.stream_unary(chain.take_all(call, requests), context))
+            return chain.give(call, await handler.stream_unary(chain.take_all(call), context))
 
     return grpc.stream_unary_rpc_method_handler(behave, read, write)
 
 
 def _stream_stream(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
     async def behave(requests: Any, context: Any) -> None:
-        call = Call(method, metadata, context)
+        call = Call(method, metadata, context, requests=aiter(requests))
         async with AsyncExitStack() as stack:
             await chain.enter(stack, call)
-            await _send(chain, call, handler.stream_stream(chain.take_all(call, requests), context))
+            await _send(chain, call, handler.stream_stream(chain.take_all(call), context))
 
     return grpc.stream_stream_rpc_method_handler(behave, read, write)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar
@@ -15,6 +16,8 @@ from services.mesh.interceptors.call import Call, Link
 from services.mesh.log import get_logger
 
 _log = get_logger(__name__)
+
+_WRITING_SECONDS = 0.5
 
 
 class ErrorBoundaryLink(Link):
@@ -44,4 +47,15 @@ class ErrorBoundaryLink(Link):
                 "something went wrong here; the log has the cause",
                 metadata={"request": context.request_id()},
             )
+        await _let_finish(call)
         await call.context.abort_with_status(call.error.to_grpc())
+
+
+async def _let_finish(call: Call) -> None:
+    """Let the caller finish writing: a gRPC asyncio client that still writes when the call ends never learns why it ended."""
+    if call.requests is None:
+        return
+    with contextlib.suppress(Exception):  # whatever is wrong with what still comes, the error that counts is known
+        async with asyncio.timeout(_WRITING_SECONDS):
+            async for _ in call.requests:
+                pass
