@@ -10,13 +10,11 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
-import orjson
 import psutil
 from ragmesh.gateway.v1 import gateway_service_pb2 as g
 from ragmesh.gateway.v1 import turn_pb2 as t
@@ -24,7 +22,7 @@ from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 
 from bench.otlp_receiver import OtlpReceiver, ReceivedSpan, union_millis
 from cli.documents.sample import load_sample
-from cli.goldens import judge, read_goldens, summary
+from cli.goldens import Golden, judge, percentile, read_goldens, summary
 from cli.parts.supervisor import Mesh
 from cli.parts.telemetry_state import write_telemetry
 
@@ -44,16 +42,14 @@ class Asked:
     trace_id: str
 
 
+def goldens() -> list[Golden]:
+    """All golden questions of the sample corpus."""
+    return read_goldens(sorted(GOLDENS.glob("*.jsonl")))
+
+
 def questions() -> list[str]:
-    """The answerable golden questions."""
-    rows = [orjson.loads(line) for path in sorted(GOLDENS.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
-    return [row["question"] for row in rows if row["kind"] == "answerable"]
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the values lie (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    """The answerable ones."""
+    return [golden.question for golden in goldens() if golden.kind == "answerable"]
 
 
 async def ask(stub: GatewayServiceStub, question: str) -> Asked:
@@ -138,7 +134,7 @@ async def trace_from_now_on(mesh: Mesh, endpoint: str) -> None:
 async def quality(stub: GatewayServiceStub) -> dict[str, Any]:
     """All golden questions, judged as `ragmesh eval` judges them: shares by kind of question."""
     judged = []
-    for golden in read_goldens(sorted(GOLDENS.glob("*.jsonl"))):
+    for golden in goldens():
         answer = await stub.Answer(g.AnswerRequest(question=golden.question), timeout=_TURN_SECONDS)
         judged.append(judge(golden, answer.turn, None, 0.0))
     return {kind: shares for kind, shares in summary(judged).items() if kind != "latency"}
