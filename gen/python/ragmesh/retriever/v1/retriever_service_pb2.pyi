@@ -36,6 +36,8 @@ class _SearchLegEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchLeg.V
     """The BM25 index."""
     SEARCH_LEG_INDEX: _SearchLeg.ValueType  # 3
     """The vector index as a whole; the exact store answered in its place."""
+    SEARCH_LEG_RERANK: _SearchLeg.ValueType  # 4
+    """Ordering the best candidates again; the fusion's order, or the one by features alone, stands in its place."""
 
 class SearchLeg(_SearchLeg, metaclass=_SearchLegEnumTypeWrapper):
     """SearchLeg is a part of a search."""
@@ -48,6 +50,8 @@ SEARCH_LEG_SPARSE: SearchLeg.ValueType  # 2
 """The BM25 index."""
 SEARCH_LEG_INDEX: SearchLeg.ValueType  # 3
 """The vector index as a whole; the exact store answered in its place."""
+SEARCH_LEG_RERANK: SearchLeg.ValueType  # 4
+"""Ordering the best candidates again; the fusion's order, or the one by features alone, stands in its place."""
 Global___SearchLeg: _TypeAlias = SearchLeg  # noqa: Y015
 
 @_typing.final
@@ -62,6 +66,7 @@ class SearchRequest(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     DENSE_WEIGHT_FIELD_NUMBER: _builtins.int
+    RERANK_DEPTH_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """`collections/{c}`."""
     query: _builtins.str
@@ -72,6 +77,10 @@ class SearchRequest(_message.Message):
     """Most passages to answer with. Unset: 8."""
     dense_weight: _builtins.float
     """Weight of the dense leg in the fusion; the BM25 leg has 1 minus it. Unset: the collection's tuned weight. 0 is BM25 alone."""
+    rerank_depth: _builtins.int
+    """How many of the best candidates the reranker's cross-encoder may read, after its features have ordered all of them. Unset: the
+    retriever's setting. 0: no reranking at all, the order is the fusion's.
+    """
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[_text_pb2.Utterance]:
         """The conversation so far, oldest first."""
@@ -85,19 +94,24 @@ class SearchRequest(_message.Message):
         language: _builtins.str = ...,
         limit: _builtins.int | None = ...,
         dense_weight: _builtins.float | None = ...,
+        rerank_depth: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_limit", b"_limit", "dense_weight", b"dense_weight", "limit", b"limit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_limit", b"_limit", "_rerank_depth", b"_rerank_depth", "dense_weight", b"dense_weight", "limit", b"limit", "rerank_depth", b"rerank_depth"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_limit", b"_limit", "collection", b"collection", "dense_weight", b"dense_weight", "history", b"history", "language", b"language", "limit", b"limit", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_limit", b"_limit", "_rerank_depth", b"_rerank_depth", "collection", b"collection", "dense_weight", b"dense_weight", "history", b"history", "language", b"language", "limit", b"limit", "query", b"query", "rerank_depth", b"rerank_depth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dense_weight: _TypeAlias = _typing.Literal["dense_weight"]  # noqa: Y015
     _WhichOneofArgType__dense_weight: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight"]  # noqa: Y015
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__rerank_depth: _TypeAlias = _typing.Literal["rerank_depth"]  # noqa: Y015
+    _WhichOneofArgType__rerank_depth: _TypeAlias = _typing.Literal["_rerank_depth", b"_rerank_depth"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dense_weight) -> _WhichOneofReturnType__dense_weight | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rerank_depth) -> _WhichOneofReturnType__rerank_depth | None: ...
 
 Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
 

@@ -57,7 +57,7 @@ class RetrieverServiceServicer:
     """
 
     def Search(self, request, context):
-        """Search finds passages for a question: a dense and a BM25 leg, fused.
+        """Search finds passages for a question: a dense and a BM25 leg, fused; the best of them are read and ordered again.
 
         A hit whose document version is not current in the store of truth never becomes Evidence. COLLECTION_NOT_FOUND where the
         collection does not exist; an empty collection is a result without evidence.

@@ -34,7 +34,7 @@ class RetrieverServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RetrieverServiceAsyncStub: ...
     Search: _grpc.UnaryUnaryMultiCallable[_retriever_service_pb2.SearchRequest, _retriever_service_pb2.SearchResponse]
-    """Search finds passages for a question: a dense and a BM25 leg, fused.
+    """Search finds passages for a question: a dense and a BM25 leg, fused; the best of them are read and ordered again.
 
     A hit whose document version is not current in the store of truth never becomes Evidence. COLLECTION_NOT_FOUND where the
     collection does not exist; an empty collection is a result without evidence.
@@ -53,7 +53,7 @@ class RetrieverServiceAsyncStub(RetrieverServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_retriever_service_pb2.SearchRequest, _retriever_service_pb2.SearchResponse]  # type: ignore[assignment]
-    """Search finds passages for a question: a dense and a BM25 leg, fused.
+    """Search finds passages for a question: a dense and a BM25 leg, fused; the best of them are read and ordered again.
 
     A hit whose document version is not current in the store of truth never becomes Evidence. COLLECTION_NOT_FOUND where the
     collection does not exist; an empty collection is a result without evidence.
@@ -75,7 +75,7 @@ class RetrieverServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _retriever_service_pb2.SearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_retriever_service_pb2.SearchResponse, _abc.Awaitable[_retriever_service_pb2.SearchResponse]]:
-        """Search finds passages for a question: a dense and a BM25 leg, fused.
+        """Search finds passages for a question: a dense and a BM25 leg, fused; the best of them are read and ordered again.
 
         A hit whose document version is not current in the store of truth never becomes Evidence. COLLECTION_NOT_FOUND where the
         collection does not exist; an empty collection is a result without evidence.
