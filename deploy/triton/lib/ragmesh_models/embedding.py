@@ -1,4 +1,4 @@
-"""Texts to the embedder's input rows: which table rows a text switches on, and how strongly. And the ONNX session that sums them.
+"""Texts to the embedder's input rows: which table rows a text switches on, and how strongly. And the graph that sums them.
 
 A row is a token of the shared tokenizer or a bucket of a hashed word stem. This module does not know how the table was trained.
 """
@@ -8,16 +8,13 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragmesh_models.lexical import words_of
+from ragmesh_models.runtime import open_graph
 from ragmesh_models.tokens import TextTokenizer
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 DIMENSIONS = 256
 TOKEN_ROWS = 12_288
@@ -50,15 +47,7 @@ class Embedder:
     """Embeds batches with the exported graph."""
 
     def __init__(self, weights: Path, tokenizer: TextTokenizer, threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
-            str(weights), options, providers=["CPUExecutionProvider"]
-        )
+        self.graph = open_graph(weights, threads)
         self._rows = TextRows(tokenizer)
 
     def __call__(self, texts: list[str], kinds: list[str]) -> NDArray[np.float32]:
@@ -71,5 +60,5 @@ class Embedder:
             ids[index, : len(rows)] = rows
             weights[index, : len(rows)] = often
         kind = np.array([KINDS.index(name) for name in kinds], dtype=np.int32)
-        (result,) = self._session.run(None, {"ids": ids, "weights": weights, "kind": kind})
-        return np.asarray(result, dtype=np.float32)
+        result = self.graph.run({"ids": ids, "weights": weights, "kind": kind})
+        return np.asarray(result["embedding"], dtype=np.float32)
