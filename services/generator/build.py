@@ -23,7 +23,8 @@ async def build(settings: GeneratorSettings) -> ServiceSpec:
         AssistantError: a file of an assistant cannot be used.
     """
     triton = TritonClient(settings.triton)
-    models = Models(triton, idle_seconds=settings.idle_seconds, probe_seconds=settings.probe_seconds)
+    times = {"idle_seconds": settings.idle_seconds, "probe_seconds": settings.probe_seconds}
+    models = Models(triton, **times, engine=settings.generator_engine)
     generator = Generator(models=models, assistants=load_assistants(settings.assistant_dir), settings=settings)
 
     async def readiness() -> dict[str, bool]:

@@ -22,7 +22,7 @@ from services.mesh.triton import TritonClient
 
 ANSWERER = "answerer"
 TOKENIZER = "tokenizer"
-_OUTPUTS = ("kind", "score", "threshold", "passage", "sentence", "span")
+_OUTPUTS = ("kind", "score", "threshold", "passage", "sentence", "span", "span_score", "span_threshold", "shown")
 _PROBE = Evidence(name="probe", text="Water boils at 100 degrees.", title_path=["Water"])
 
 
@@ -31,23 +31,25 @@ class Picked:
     """A response of the answerer."""
 
     kind: str
-    """`decision` first, then `sentence`."""
+    """`decision` first, then `sentence`; before the best sentence perhaps `lead`, which it leans on."""
     score: float
     """Of a decision: probability that the passages hold the answer. Of a sentence: probability that it supports it."""
     threshold: float
     passage: int
-    """Index of the passage; -1 in a decision."""
+    """Index of the passage. In a decision: that of the best short answer, -1 without one."""
     sentence: tuple[int, int]
-    """UTF-8 bytes of that passage."""
+    """UTF-8 bytes of that passage; (-1, -1) in a decision."""
     span: tuple[int, int] | None
-    """The short answer, in bytes of that passage, where the model is sure of one."""
+    """The short answer, in bytes of that passage, where the model is sure enough of it to show it."""
+    shown: bool = True
+    """Whether a sentence is near enough to the best to be shown; after one that is not, none is."""
 
 
 def _bytes(texts: Sequence[str]) -> NDArray[Any]:
     return np.array([text.encode() for text in texts], dtype=object)
 
 
-def _inputs(question: str, evidence: Sequence[Evidence], max_sentences: int) -> dict[str, NDArray[Any]]:
+def _inputs(question: str, evidence: Sequence[Evidence], max_sentences: int, engine: str) -> dict[str, NDArray[Any]]:
     def score(item: Evidence, name: str) -> float:
         return float(getattr(item.scores, name)) if item.scores.HasField(name) else math.nan  # type: ignore[arg-type]
 
@@ -58,6 +60,7 @@ def _inputs(question: str, evidence: Sequence[Evidence], max_sentences: int) -> 
         "titles": _bytes([" > ".join(item.title_path) for item in evidence]),
         "retrieval_scores": np.array(scores, dtype=np.float32),
         "max_sentences": np.array([max_sentences], dtype=np.int32),
+        "engine": _bytes([engine]),
     }
 
 
@@ -67,13 +70,15 @@ def _picked(response: Mapping[str, NDArray[Any]]) -> Picked:
         raise MeshError("MODEL_UNAVAILABLE", text, metadata={"model": ANSWERER})
     begin, end = (int(value) for value in response["span"].reshape(-1))
     first, last = (int(value) for value in response["sentence"].reshape(-1))
+    is_sure = float(response["span_score"].reshape(-1)[0]) >= float(response["span_threshold"].reshape(-1)[0])
     return Picked(
         kind=response["kind"].reshape(-1)[0].decode(),
         score=float(response["score"].reshape(-1)[0]),
         threshold=float(response["threshold"].reshape(-1)[0]),
         passage=int(response["passage"].reshape(-1)[0]),
         sentence=(first, last),
-        span=(begin, end) if begin >= 0 else None,
+        span=(begin, end) if begin >= 0 and is_sure else None,
+        shown=bool(response["shown"].reshape(-1)[0]),
     )
 
 
@@ -83,10 +88,12 @@ class Models:
     Args:
         idle_seconds: silence after which the answerer counts as dead.
         probe_seconds: time for a probe.
+        engine: which of the answerer's engines picks.
     """
 
-    def __init__(self, triton: TritonClient, *, idle_seconds: float, probe_seconds: float) -> None:
+    def __init__(self, triton: TritonClient, *, idle_seconds: float, probe_seconds: float, engine: str = "reader") -> None:
         self._triton = triton
+        self._engine = engine
         self._idle_seconds = idle_seconds
         self._probe_seconds = probe_seconds
         self._refs: dict[str, ModelRef] = {}
@@ -94,12 +101,12 @@ class Models:
     async def pick(
         self, question: str, evidence: Sequence[Evidence], max_sentences: int, *, timeout: float
     ) -> AsyncGenerator[Picked, None]:
-        """What the answerer picks from the evidence: a decision, then sentences. Closing the iterator stops it in Triton.
+        """What the answerer picks from the evidence: a decision, then sentences, those to show first. Closing stops it in Triton.
 
         Raises:
             MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED.
         """
-        inputs = _inputs(question, evidence, max_sentences)
+        inputs = _inputs(question, evidence, max_sentences, self._engine)
         stream = self._triton.stream(ANSWERER, inputs, _OUTPUTS, idle_timeout=self._idle_seconds, timeout=timeout)
         # Closed here, not when it happens to be collected: a reader that stops must stop the model.
         async with aclosing(cast(AsyncGenerator[dict[str, NDArray[Any]], None], stream)) as responses:
@@ -136,7 +143,7 @@ class Models:
             MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED; also where the two do not share their tokenizer.
         """
         seconds = self._probe_seconds
-        inputs = _inputs("When does water boil?", [_PROBE], 1)
+        inputs = _inputs("When does water boil?", [_PROBE], 1, self._engine)
         try:
             answerer, tokenizer = await asyncio.gather(
                 self._triton.model_ref(ANSWERER, inputs, timeout=seconds),

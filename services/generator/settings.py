@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,10 @@ class GeneratorSettings(MeshSettings):
 
     probe_seconds: Annotated[float, Field(gt=0, le=10)] = 2.0
     """Most time that a probe of a model may take before it counts as not ready."""
+
+    generator_engine: Literal["reader", "lexical", "overlap", "first"] = "reader"
+    """Which engine of the answerer picks: the cross-encoder where it is installed, or `lexical`, the small and fast one. The other
+    two are untrained yardsticks."""
 
     max_segments: Annotated[int, Field(ge=1, le=16)] = 3
     """Sentences of a draft where the request does not say."""

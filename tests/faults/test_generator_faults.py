@@ -117,6 +117,22 @@ async def test_a_caller_who_leaves_stops_the_model(tmp_path: Path, script: tuple
         await asyncio.wait_for(triton.cancelled.wait(), TIMEOUT)
 
 
+async def test_a_sentence_that_is_not_to_be_shown_ends_the_draft_and_stops_the_model(tmp_path: Path) -> None:
+    script = (DECISION, SENTENCE, picked("sentence", sentence=(68, 110), shown=False), silence)
+    async with scripted_triton(*script) as triton, generator(tmp_path, triton.target, idle_seconds=30) as running:
+        steps = await drafted(running, QUESTION)
+        assert kinds(steps) == ["decision", "text", "segment_end", "finished"]
+        await asyncio.wait_for(triton.cancelled.wait(), TIMEOUT)
+
+
+@pytest.mark.parametrize(("score", "is_lit"), [(0.49, False), (0.5, True)])
+async def test_a_short_answer_is_lit_from_its_threshold_on(tmp_path: Path, score: float, is_lit: bool) -> None:
+    script = (DECISION, picked("sentence", sentence=(0, 68), span_score=score), END)
+    async with scripted_triton(*script) as triton, generator(tmp_path, triton.target) as running:
+        steps = await drafted(running, QUESTION)
+    assert steps[2].segment_end.claims[0].HasField("highlight") is is_lit
+
+
 async def test_an_abstention_stops_the_model(tmp_path: Path) -> None:
     script = (picked("decision", score=0.1), silence)
     async with scripted_triton(*script) as triton, generator(tmp_path, triton.target, idle_seconds=30) as running:

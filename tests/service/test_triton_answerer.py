@@ -45,8 +45,10 @@ def test_a_decision_comes_first_then_sentences_in_bytes(triton_server: RunningTr
     assert [message.kind for message in messages[:2]] == ["decision", "sentence"]
     decision, best = messages[0], messages[1]
     assert decision.score >= decision.threshold
-    assert (decision.passage, decision.sentence, decision.span) == (-1, (-1, -1), (-1, -1))
+    assert decision.sentence == (-1, -1)
+    assert decision.shown
     assert best.passage == 1
+    assert best.shown
     assert quoted(best) == "The Parliament has 129 members, who are elected for five years."
     assert all(0 <= message.score <= 1 and message.threshold == decision.threshold for message in messages)
 
@@ -55,15 +57,54 @@ def test_offsets_count_bytes_in_non_ascii_text(triton_server: RunningTriton) -> 
     messages = ask(triton_server, "When did the oldest café of Zürich open?")
     best = next(message for message in messages if message.kind == "sentence")
     assert quoted(best) == "The café — the oldest of Zürich’s “Kaffeehäuser” — opened in 1911."
-    if best.span != (-1, -1):
-        assert best.sentence[0] <= best.span[0] < best.span[1] <= best.sentence[1]
-        assert quoted(best, "span") in quoted(best)
+    assert quoted(best, "span") == "1911"
+    assert best.sentence[0] <= best.span[0] < best.span[1] <= best.sentence[1]
+    assert 0 < best.span_score < 1
+    assert 0 < best.span_threshold < 1
+
+
+def test_the_decision_carries_the_best_short_answer_of_all_passages(triton_server: RunningTriton) -> None:
+    decision = ask(triton_server, "How many members does the Scottish Parliament have?")[0]
+    assert (decision.passage, quoted(decision, "span")) == (1, "129")
+    assert 0 < decision.span_score < 1
+
+
+def test_what_is_not_shown_comes_after_what_is(triton_server: RunningTriton) -> None:
+    messages = [message for message in ask(triton_server, "How many members does it have?", most=16) if message.kind == "sentence"]
+    shown = [message.shown for message in messages]
+    assert shown == sorted(shown, reverse=True)
+    assert (shown[0], shown[-1]) == (True, False)
+    assert len({(message.passage, message.sentence) for message in messages}) == len(messages)
+
+
+@pytest.mark.parametrize(
+    ("engine", "sentence", "answerability"),
+    [
+        ("overlap", "The Parliament has 129 members, who are elected for five years.", pytest.approx(0.5, abs=0.5)),
+        ("first", "The café — the oldest of Zürich’s “Kaffeehäuser” — opened in 1911.", 1.0),
+    ],
+)
+def test_a_caller_names_the_engine(triton_server: RunningTriton, engine: str, sentence: str, answerability: float) -> None:
+    inputs = answerer_inputs("How many members has Parliament?", PASSAGES, TITLES, 1, engine=engine)
+    messages, error = answer(triton_server.grpc, inputs)
+    assert error == ""
+    assert [message.kind for message in messages] == ["decision", "sentence"]
+    assert quoted(messages[1]) == sentence
+    assert messages[0].score == answerability
+    assert all(message.span_score < message.span_threshold for message in messages), "an untrained engine is never sure"
+
+
+def test_the_best_engine_that_is_installed_answers_unless_named(triton_server: RunningTriton) -> None:
+    answers = [
+        answer(triton_server.grpc, answerer_inputs("What is photosynthesis?", PASSAGES, TITLES, engine=engine))[0]
+        for engine in (None, "reader")
+    ]
+    assert answers[0] == answers[1]
 
 
 def test_a_sentence_that_leans_on_the_one_before_brings_it_along(triton_server: RunningTriton) -> None:
-    messages = [
-        message for message in ask(triton_server, "Who was the founder, the seller of pralinés?") if message.kind == "sentence"
-    ]
+    messages = ask(triton_server, "Who was the founder, the seller of pralinés?")[1:]
+    assert [message.kind for message in messages[:2]] == ["lead", "sentence"]
     assert quoted(messages[0]).startswith("The café")
     assert quoted(messages[1]).startswith("It was founded by Élodie Müller")
     alone = [
@@ -117,6 +158,8 @@ def test_no_passages_is_an_abstention(triton_server: RunningTriton) -> None:
         (answerer_inputs("q", ["p"], scores=np.zeros((2, 3))), "retrieval_scores must be 1 x 3"),
         (answerer_inputs("q", ["p"], most=0), "max_sentences must be one number from 1 to 16"),
         (answerer_inputs(b"\xff", ["p"]), "question is not valid UTF-8"),
+        (answerer_inputs("q", ["p"], engine="oracle"), "engine must be one of reader, lexical, overlap, first"),
+        (answerer_inputs("q", ["p"], engine=b"\xff"), "engine must be one of"),
     ],
 )
 def test_what_is_wrong_is_said_in_the_stream(triton_server: RunningTriton, inputs: list[Any], said: str) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as triton
 
-ANSWERER_OUTPUTS = ("kind", "score", "threshold", "passage", "sentence", "span", "model_ref")
+ANSWERER_OUTPUTS = (
+    "kind", "score", "threshold", "passage", "sentence", "span", "span_score", "span_threshold", "shown", "model_ref",
+)  # fmt: skip
 
 
 def bytes_input(name: str, values: list[str | bytes], shape: list[int]) -> Any:
@@ -54,11 +56,19 @@ class Message:
     passage: int
     sentence: tuple[int, int]
     span: tuple[int, int]
+    span_score: float
+    span_threshold: float
+    shown: bool
     model_ref: dict[str, str] | None
 
 
 def answerer_inputs(
-    question: str | bytes, passages: list[str | bytes], titles: list[str] | None = None, most: int = 3, scores: Any = None
+    question: str | bytes,
+    passages: list[str | bytes],
+    titles: list[str] | None = None,
+    most: int = 3,
+    scores: Any = None,
+    engine: str | bytes | None = None,
 ) -> list[Any]:
     count = len(passages)
     names = titles if titles is not None else [""] * count
@@ -73,6 +83,7 @@ def answerer_inputs(
         bytes_input("titles", list(names), [len(names)]),
         retrieval,
         bound,
+        *([] if engine is None else [bytes_input("engine", [engine], [1])]),
     ]
 
 
@@ -85,6 +96,9 @@ def read_message(result: Any) -> Message:
         passage=int(result.as_numpy("passage")[0]),
         sentence=tuple(result.as_numpy("sentence").tolist()),
         span=tuple(result.as_numpy("span").tolist()),
+        span_score=float(result.as_numpy("span_score")[0]),
+        span_threshold=float(result.as_numpy("span_threshold")[0]),
+        shown=bool(result.as_numpy("shown")[0]),
         model_ref=json.loads(reference[0]) if reference is not None and len(reference) else None,
     )
 

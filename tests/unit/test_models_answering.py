@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ragmesh_models.answering import NO_RANGE, Answerer, Decision
+from ragmesh_models.answering import ENGINES, NO_RANGE, Answerer, Decision
 from ragmesh_models.features import NAMES, FeatureReader, read_passage
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.questions import KINDS, read_question
@@ -34,11 +34,16 @@ def parity() -> dict[str, Any]:
     return found
 
 
-def decide(answerer: Answerer, question: str, passages: list[str], most: int = 3) -> Decision:
+def decide(answerer: Answerer, question: str, passages: list[str], most: int = 3, engine: str = "lexical") -> Decision:
     reading = answerer.start(question)
     for text in passages:
         reading.add(text, "")
-    return answerer.decide(reading, most)
+    return answerer.decide(reading, most, engine)
+
+
+def shown(decision: Decision, passages: list[str]) -> list[str]:
+    found = (one for one in decision.sentences if one.shown)
+    return [passages[one.passage].encode()[slice(*one.sentence)].decode() for one in found]
 
 
 @pytest.mark.parametrize(
@@ -105,8 +110,52 @@ def test_a_decision_is_the_calibrated_logit(answerer: Answerer, parity: dict[str
 
 
 def test_nothing_read_is_refused(answerer: Answerer) -> None:
-    assert decide(answerer, "What is it?", []) == Decision(0.0, answerer.threshold, [])
-    assert decide(answerer, "What is it?", ["", "  \n"]).sentences == []
+    for engine in ENGINES:
+        for passages in ([], ["", "  \n"]):
+            found = decide(answerer, "What is it?", passages, engine=engine)
+            assert (found.score, found.sentences, found.passage, found.span) == (0.0, [], -1, NO_RANGE)
+
+
+def test_overlap_takes_the_sentence_that_holds_the_rare_words(answerer: Answerer) -> None:
+    text = "It was opened in the town. The Zorbnik bridge was opened in 1742 by Ada Moss. The town is old."
+    question = "When was the Zorbnik bridge opened in the town?"
+    found = decide(answerer, question, [text], most=1, engine="overlap")
+    assert shown(found, [text]) == ["The Zorbnik bridge was opened in 1742 by Ada Moss."]
+    assert text[slice(*found.span)] == "1742", "a date is what it asks for"
+    assert found.sentences[0].score == found.score
+    assert decide(answerer, "Who sold blue shoes?", [text], engine="overlap").score == 0.0
+
+
+def test_among_equals_overlap_takes_the_first(answerer: Answerer) -> None:
+    text = "The bridge is long and high. The bridge is white and new."
+    found = decide(answerer, "Where is the bridge?", [text], most=1, engine="overlap")
+    assert shown(found, [text]) == ["The bridge is long and high."]
+
+
+def test_first_takes_the_first_real_sentence(answerer: Answerer) -> None:
+    passages = ["# The bridge\n\n- stones\n\nSalt came over it. It was long.", "The bridge was built in 1742."]
+    found = decide(answerer, "When was the bridge built?", passages, engine="first")
+    assert shown(found, passages) == ["Salt came over it."]
+    assert (found.score, found.threshold) == (1.0, 0.0)
+    assert (found.passage, passages[0][slice(*found.span)]) == (0, "Salt"), "no date is there, so any capital word stands in"
+
+
+def test_what_is_not_shown_is_worse_by_more_than_the_margin(answerer: Answerer) -> None:
+    text = "Salt is white in the valley. The bridge was finished in 1742. Cows give milk in summer. Roads are long and grey."
+    found = decide(answerer, "When was the bridge finished?", [text], most=4)
+    assert shown(found, [text]) == ["The bridge was finished in 1742."]
+    assert len(found.sentences) == 4
+    assert [one.shown for one in found.sentences] == [True, False, False, False]
+
+
+def test_the_best_short_answer_need_not_stand_in_the_best_sentence(answerer: Answerer) -> None:
+    """It is the one that is likeliest right over all sentences, so that no sentence's own beats it by both measures."""
+    text = "Canada legalised hemp in March 1998. The act was signed by Allan Rock. In that year 251 farms grew it."
+    for question in ("When did Canada legalise hemp?", "Who signed the act?", "How many farms grew it?"):
+        found = decide(answerer, question, [text], most=3)
+        likely = max(one.score * one.span_score for one in found.sentences)
+        assert found.span_score == pytest.approx(likely)
+        assert {found.span} <= {one.span for one in found.sentences}
 
 
 def test_a_heading_is_chosen_only_where_nothing_else_stands(answerer: Answerer) -> None:

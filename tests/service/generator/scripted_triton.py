@@ -41,8 +41,16 @@ def _add(response: Any, name: str, value: np.ndarray[Any, Any], datatype: str) -
     response.raw_output_contents.append(raw)
 
 
-def picked(kind: str, score: float = 0.9, passage: int = 0, sentence: tuple[int, int] = (0, 5), *, final: bool = False) -> Step:
-    """A response of the answerer."""
+def picked(
+    kind: str,
+    score: float = 0.9,
+    passage: int = 0,
+    sentence: tuple[int, int] = (0, 5),
+    *,
+    span_score: float = 0.0,
+    shown: bool = True,
+) -> Step:
+    """A response of the answerer; the short answer is the first byte of its sentence, the threshold of it 0.5."""
 
     def make(server: ScriptedTriton, request_id: str) -> Any:
         response = service_pb2.ModelInferResponse(model_name="answerer", id=request_id)
@@ -52,7 +60,10 @@ def picked(kind: str, score: float = 0.9, passage: int = 0, sentence: tuple[int,
             _add(response, "threshold", np.array([0.5], dtype=np.float32), "FP32")
             _add(response, "passage", np.array([passage], dtype=np.int32), "INT32")
             _add(response, "sentence", np.array(sentence, dtype=np.int32), "INT32")
-            _add(response, "span", np.array([-1, -1], dtype=np.int32), "INT32")
+            _add(response, "span", np.array([sentence[0], sentence[0] + 1], dtype=np.int32), "INT32")
+            _add(response, "span_score", np.array([span_score], dtype=np.float32), "FP32")
+            _add(response, "span_threshold", np.array([0.5], dtype=np.float32), "FP32")
+            _add(response, "shown", np.array([shown]), "BOOL")
             _add(response, "model_ref", np.array([_ref("answerer", server.answerer_tokenizer)], dtype=object), "BYTES")
         return service_pb2.ModelStreamInferResponse(infer_response=response)
 

@@ -67,6 +67,13 @@ async def test_an_answer_is_copied_from_the_evidence(running: RunningGenerator) 
         assert quote == whole[claim.range.start : claim.range.end]
 
 
+async def test_the_owner_chooses_the_engine(tmp_path: Path, triton_server: RunningTriton) -> None:
+    question = "How many members does the Scottish Parliament have?"
+    async with generator(tmp_path, triton_server.grpc, generator_engine="first") as found:
+        steps = await drafted(found, asked(question, "cafe", "parliament"))
+    assert text_of(steps) == "The café — the oldest of Zürich’s “Kaffeehäuser” — opened in 1911."
+
+
 async def test_usage_and_models_come_last(running: RunningGenerator) -> None:
     steps = await drafted(running, asked("How many members does the Scottish Parliament have?", "parliament"))
     finished = steps[-1].finished

@@ -1,24 +1,22 @@
 """Chooses the sentences that answer a question, and says how likely the passages hold the answer at all.
 
-`Reading` is filled passage by passage, so that a caller can stop between two; `Answerer.decide` does the rest at once. All ranges
-that leave this module are UTF-8 bytes of the passage. It does not know Triton.
+`Reading` is filled passage by passage, so that a caller can stop between two; `Answerer.decide` does the rest at once, with the
+engine that the caller names. All ranges that leave this module are UTF-8 bytes of the passage. It does not know Triton.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ragmesh_models import spans
-from ragmesh_models.features import Candidate, FeatureReader, Passage, read_passage
+from ragmesh_models import feature_engine
+from ragmesh_models.baseline_engines import FirstEngine, OverlapEngine
+from ragmesh_models.engine import Engine, Ranking, Reading, Scored, ShortAnswer, is_real_sentence
+from ragmesh_models.feature_engine import LexicalEngine
+from ragmesh_models.features import Candidate
 from ragmesh_models.lexical import IdfTable
-from ragmesh_models.questions import Question, read_question
-from ragmesh_models.sentences import SentenceKind
+from ragmesh_models.questions import read_question
 from ragmesh_models.tokens import byte_positions
 
 MAX_PASSAGES = 64
@@ -26,7 +24,9 @@ MAX_TEXT_BYTES = 64 * 1024
 MAX_QUESTION_BYTES = 8 * 1024
 MAX_SENTENCES = 16
 NO_RANGE = (-1, -1)
-# A further sentence must be nearly as good as the best, and say something else.
+ENGINES = ("reader", "lexical", "overlap", "first")
+"""Names that a caller may say. `reader` is answered by `lexical` where no reader is installed."""
+# A further sentence is shown where it is nearly as good as the best, and says something else.
 _NEAR_BEST = 0.4
 _DUPLICATE = 0.6
 
@@ -36,41 +36,29 @@ class Chosen:
     """One sentence of the answer."""
 
     score: float
+    """Calibrated probability that it answers the question."""
     passage: int
     sentence: tuple[int, int]
     span: tuple[int, int]
+    """Its best short answer; NO_RANGE where it has no candidate."""
+    span_score: float
+    shown: bool
+    """Near enough to the best to be shown to a visitor."""
+    leads: bool = False
+    """Not picked for itself: the best sentence, which comes next, leans on it."""
 
 
 @dataclass(frozen=True)
 class Decision:
     score: float
     threshold: float
+    span_threshold: float
     sentences: list[Chosen]
-
-
-@dataclass
-class Reading:
-    """The passages read so far."""
-
-    question: Question
-    texts: list[str] = field(default_factory=list)
-    passages: list[Passage] = field(default_factory=list)
-
-    def add(self, text: str, title: str) -> None:
-        self.passages.append(read_passage(text, title, len(self.passages)))
-        self.texts.append(text)
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-max(-40.0, min(40.0, x))))
-
-
-def is_real_sentence(candidate: Candidate) -> bool:
-    """Neither a heading, a table row, a question, nor a bullet without a verb."""
-    _, _, asks, verb, *_ = candidate.flags
-    if asks or candidate.kind in (SentenceKind.HEADING, SentenceKind.TABLE) or len(candidate.words.stems) < 3:
-        return False
-    return candidate.kind is SentenceKind.PROSE or bool(verb)
+    """Best first, the shown ones before the others; only a leading sentence stands before the best."""
+    passage: int = -1
+    """Of the best short answer over all passages; -1 without any."""
+    span: tuple[int, int] = NO_RANGE
+    span_score: float = 0.0
 
 
 def _alike(a: Candidate, b: Candidate) -> bool:
@@ -79,83 +67,89 @@ def _alike(a: Candidate, b: Candidate) -> bool:
 
 
 class Answerer:
-    """The exported network with its calibration and its background frequencies."""
+    """The engines that are installed, and the choice of sentences that they share."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = ["CPUExecutionProvider"]
-        self._ranker = onnxruntime.InferenceSession(str(folder / "ranker.onnx"), options, providers=providers)
-        self._spans = onnxruntime.InferenceSession(str(folder / "span.onnx"), options, providers=providers)
-        self._config = json.loads((folder / "answerer.json").read_text(encoding="utf-8"))
         self._idf = IdfTable.load(folder / "idf.bin")
+        lexical = LexicalEngine(folder, self._idf, threads)
+        self._engines: dict[str, Engine] = {
+            "reader": lexical,
+            "lexical": lexical,
+            "overlap": OverlapEngine(),
+            "first": FirstEngine(),
+        }
 
     @staticmethod
     def files(folder: Path) -> list[Path]:
         """What the model loads, for its digest."""
-        return [folder / name for name in ("ranker.onnx", "span.onnx", "answerer.json", "idf.bin")]
-
-    @property
-    def threshold(self) -> float:
-        return float(self._config["threshold"])
+        return [folder / name for name in feature_engine.FILES]
 
     def start(self, question: str) -> Reading:
         return Reading(read_question(question, self._idf))
 
-    def _calibrated(self, name: str, logit: float) -> float:
-        return _sigmoid(self._config[name]["scale"] * logit + self._config[name]["shift"])
+    def decide(self, reading: Reading, max_sentences: int, engine: str = "reader") -> Decision:
+        """The decision over everything that was read; without a single sentence it is 0 and empty.
 
-    def decide(self, reading: Reading, max_sentences: int) -> Decision:
-        """The decision over everything that was read; without a single candidate it is 0 and empty."""
-        reader = FeatureReader(reading.question, reading.passages, self._idf)
-        if not reader.candidates:
-            return Decision(0.0, self.threshold, [])
-        kind = np.array([reading.question.kind], dtype=np.int64)
-        scores, support, answerable = self._ranker.run(None, {"features": reader.matrix(), "kind": kind})
-        chosen = self._choose(reader.candidates, scores, max_sentences)
-        score = self._calibrated("decision", float(answerable[0]))
-        positions = {i: byte_positions(reading.texts[i]) for i in {reader.candidates[n].passage for n in chosen}}
-        sentences = []
-        for n in chosen:
-            candidate = reader.candidates[n]
-            at = positions[candidate.passage]
-            place = (int(at[candidate.start]), int(at[candidate.end]))
-            body = reading.texts[candidate.passage][candidate.start : candidate.end]
-            # A short answer is shown only where the passages hold one at all.
-            short = self._short_answer(body, reading.question) if score >= self.threshold else None
-            span = (int(at[candidate.start + short[0]]), int(at[candidate.start + short[1]])) if short else NO_RANGE
-            sentences.append(Chosen(self._calibrated("support", float(support[n])), candidate.passage, place, span))
-        return Decision(score, self.threshold, sentences)
+        Raises:
+            KeyError: there is no such engine.
+        """
+        ranking = self._engines[engine].rank(reading)
+        positions = [byte_positions(text) for text in reading.texts]
 
-    def _short_answer(self, sentence: str, question: Question) -> tuple[int, int] | None:
-        """Characters of the sentence, when one candidate is sure enough."""
-        found = spans.propose(sentence, question)
-        if not found:
-            return None
-        (logits,) = self._spans.run(None, {"spans": spans.describe(sentence, found, question)})
-        best = int(np.argmax(logits))
-        if _sigmoid(float(logits[best])) < float(self._config["span_threshold"]):
-            return None
-        return found[best].start, found[best].end
+        def in_bytes(passage: int, start: int, end: int) -> tuple[int, int]:
+            return int(positions[passage][start]), int(positions[passage][end])
 
-    def _choose(self, candidates: list[Candidate], scores: NDArray[np.float32], most: int) -> list[int]:
-        """Indices best first; the sentence that the best one leans on comes before it."""
-        real = [n for n, candidate in enumerate(candidates) if is_real_sentence(candidate)]
-        order = sorted(real or range(len(candidates)), key=lambda n: -float(scores[n]))
-        best = order[0]
-        chosen = [best]
-        if most > 1 and candidates[best].is_pronoun_led and best > 0:
-            before = candidates[best - 1]
-            if before.passage == candidates[best].passage and is_real_sentence(before):
-                chosen.insert(0, best - 1)
-        floor = float(scores[best]) + math.log(_NEAR_BEST)
-        for n in order[1:]:
-            if len(chosen) >= most or float(scores[n]) < floor:
-                break
-            if n not in chosen and not any(_alike(candidates[n], candidates[other]) for other in chosen):
-                chosen.append(n)
-        return chosen[:most]
+        def span_of(short: ShortAnswer | None) -> tuple[int, int]:
+            return in_bytes(short.passage, short.start, short.end) if short else NO_RANGE
+
+        sentences = [
+            Chosen(
+                score=one.support,
+                passage=one.candidate.passage,
+                sentence=in_bytes(one.candidate.passage, one.candidate.start, one.candidate.end),
+                span=span_of(one.short),
+                span_score=one.short.probability if one.short else 0.0,
+                shown=shown,
+                leads=leads,
+            )
+            for one, shown, leads in _choose(ranking, max_sentences)
+        ]
+        short = ranking.short
+        return Decision(
+            score=ranking.answerable,
+            threshold=ranking.threshold,
+            span_threshold=ranking.span_threshold,
+            sentences=sentences,
+            passage=short.passage if short else -1,
+            span=span_of(short),
+            span_score=short.probability if short else 0.0,
+        )
+
+
+def _choose(ranking: Ranking, most: int) -> list[tuple[Scored, bool, bool]]:
+    """Sentences best first, each with whether it is shown and whether it only leads to the best, before which it then stands."""
+    real = [one for one in ranking.sentences if is_real_sentence(one.candidate)]
+    order = sorted(real or ranking.sentences, key=lambda one: -one.score)
+    if not order:
+        return []
+    best = order[0]
+    lead = _lead(ranking, best) if most > 1 else None
+    taken = [best] if lead is None else [lead, best]
+    chosen = [(one, True, one is lead) for one in taken]
+    floor = best.score + math.log(_NEAR_BEST)
+    for one in order[1:]:
+        if len(chosen) >= most:
+            break
+        if not any(one is other or _alike(one.candidate, other.candidate) for other in taken):
+            taken.append(one)
+            chosen.append((one, one.score >= floor, False))
+    return chosen
+
+
+def _lead(ranking: Ranking, best: Scored) -> Scored | None:
+    """The sentence right before the best one, where that opens with a pronoun or a connective."""
+    if not best.candidate.is_pronoun_led:
+        return None
+    place = (best.candidate.passage, best.candidate.position - 1)
+    before = (one for one in ranking.sentences if (one.candidate.passage, one.candidate.position) == place)
+    return next((one for one in before if is_real_sentence(one.candidate)), None)

@@ -1,4 +1,4 @@
-"""The `answerer` model: a decision, then the chosen sentences, streamed.
+"""The `answerer` model: a decision, then the chosen sentences, streamed. `deploy/triton/README.md` says what each field means.
 
 Requests run on one asyncio loop in a thread of their own; between two passages each yields to the others and looks whether its
 caller is gone. Nothing is raised out of `execute`: an error goes through the sender, with the final flag.
@@ -7,18 +7,41 @@ caller is gone. Nothing is raised out of `execute`: an error goes through the se
 import asyncio
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from ragmesh_models import answering, identity, triton_io
-from ragmesh_models.answering import Answerer
+from ragmesh_models.answering import Answerer, Chosen, Decision
 from ragmesh_models.tracing import Tracer
 
 MAX_REQUESTS = 64  # in flight; more are refused at once
 
 
-def _read(request: object) -> tuple[str, list[str], list[str], int]:
+@dataclass(frozen=True)
+class Asked:
+    """One request."""
+
+    question: str
+    passages: list[str]
+    titles: list[str]
+    scores: np.ndarray  # (passages, 3)
+    most: int
+    engine: str
+
+
+def _engine(request: object) -> str:
+    tensor = pb_utils.get_input_tensor_by_name(request, "engine")
+    if tensor is None:
+        return answering.ENGINES[0]
+    named = [bytes(value) for value in tensor.as_numpy().reshape(-1)]
+    if len(named) != 1 or named[0].decode("utf-8", "replace") not in answering.ENGINES:
+        raise triton_io.RequestError(f"engine must be one of {', '.join(answering.ENGINES)}")
+    return named[0].decode()
+
+
+def _read(request: object) -> Asked:
     question = triton_io.raw_rows(request, "question")
     if len(question) != 1:
         raise triton_io.RequestError("question must hold one text")
@@ -35,22 +58,27 @@ def _read(request: object) -> tuple[str, list[str], list[str], int]:
     most = pb_utils.get_input_tensor_by_name(request, "max_sentences").as_numpy().reshape(-1)
     if len(most) != 1 or not 1 <= int(most[0]) <= answering.MAX_SENTENCES:
         raise triton_io.RequestError(f"max_sentences must be one number from 1 to {answering.MAX_SENTENCES}")
-    return (
+    return Asked(
         triton_io.text_of(question[0], "question", answering.MAX_QUESTION_BYTES),
         [triton_io.text_of(raw, "passages", answering.MAX_TEXT_BYTES) for raw in passages],
         [triton_io.text_of(raw, "titles", answering.MAX_TEXT_BYTES) for raw in titles],
+        scores,
         int(most[0]),
+        _engine(request),
     )
 
 
-def _message(kind: str, score: float, threshold: float, passage: int, sentence: tuple, span: tuple) -> list:
+def _message(kind: str, decision: Decision, picked: Decision | Chosen, sentence: tuple, shown: bool) -> list:
     return [
         triton_io.bytes_tensor("kind", kind.encode()),
-        triton_io.tensor("score", np.array([score], dtype=np.float32)),
-        triton_io.tensor("threshold", np.array([threshold], dtype=np.float32)),
-        triton_io.tensor("passage", np.array([passage], dtype=np.int32)),
+        triton_io.tensor("score", np.array([picked.score], dtype=np.float32)),
+        triton_io.tensor("threshold", np.array([decision.threshold], dtype=np.float32)),
+        triton_io.tensor("passage", np.array([picked.passage], dtype=np.int32)),
         triton_io.tensor("sentence", np.array(sentence, dtype=np.int32)),
-        triton_io.tensor("span", np.array(span, dtype=np.int32)),
+        triton_io.tensor("span", np.array(picked.span, dtype=np.int32)),
+        triton_io.tensor("span_score", np.array([picked.span_score], dtype=np.float32)),
+        triton_io.tensor("span_threshold", np.array([decision.span_threshold], dtype=np.float32)),
+        triton_io.tensor("shown", np.array([shown], dtype=np.bool_)),
     ]
 
 
@@ -97,25 +125,26 @@ class TritonPythonModel:
             self._tracer.record(request.parameters(), began, attributes, error)
 
     async def _answer(self, request: object, sender: object) -> dict:
-        question, passages, titles, most = _read(request)
-        attributes = {"ragmesh.passage_count": len(passages), "ragmesh.cancelled": False}
-        reading = self._answerer.start(question)
-        for text, title in zip(passages, titles, strict=True):
+        asked = _read(request)
+        attributes = {"ragmesh.passage_count": len(asked.passages), "ragmesh.cancelled": False}
+        reading = self._answerer.start(asked.question)
+        for text, title, scores in zip(asked.passages, asked.titles, asked.scores, strict=True):
             await asyncio.sleep(0)
             if sender.is_cancelled():
                 return {**attributes, "ragmesh.cancelled": True, "ragmesh.passages_read": len(reading.passages)}
-            reading.add(text, title)
-        decision = self._answerer.decide(reading, most)
-        first = _message("decision", decision.score, decision.threshold, -1, answering.NO_RANGE, answering.NO_RANGE)
+            reading.add(text, title, tuple(scores.tolist()))
+        decision = self._answerer.decide(reading, asked.most, asked.engine)
+        first = _message("decision", decision, decision, answering.NO_RANGE, decision.score >= decision.threshold)
         if triton_io.wants_model_ref(request):
             first.append(triton_io.bytes_tensor(triton_io.MODEL_REF, self._reference))
         sender.send(triton_io.response(first))
         for chosen in decision.sentences:
             if sender.is_cancelled():
                 break
-            row = _message("sentence", chosen.score, decision.threshold, chosen.passage, chosen.sentence, chosen.span)
+            row = _message("lead" if chosen.leads else "sentence", decision, chosen, chosen.sentence, chosen.shown)
             sender.send(triton_io.response(row))
-        return {**attributes, "ragmesh.answerability": decision.score, "ragmesh.sentence_count": len(decision.sentences)}
+        shown = sum(chosen.shown for chosen in decision.sentences)
+        return {**attributes, "ragmesh.answerability": decision.score, "ragmesh.sentence_count": shown}
 
     def finalize(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
