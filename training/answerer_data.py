@@ -62,7 +62,7 @@ def background(data: DataFolder) -> IdfTable:
     return IdfTable({s: min(MAX_IDF, float(np.log(total / count))) for s, count in kept if len(s) < 40})
 
 
-def _chunks(text: str) -> list[tuple[int, int]]:
+def chunks(text: str) -> list[tuple[int, int]]:
     """Ranges of whole sentences of at most CHUNK_CHARS characters."""
     ranges: list[tuple[int, int]] = []
     for cut in sentences.split(text):
@@ -93,7 +93,7 @@ class Pool:
         ranges_of: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
         for title, text in [(row.title, row.passage) for row in rows] + extra:
             if (title, text) not in ranges_of:
-                ranges_of[title, text] = [(start, end, self._add(title, text[start:end])) for start, end in _chunks(text)]
+                ranges_of[title, text] = [(start, end, self._add(title, text[start:end])) for start, end in chunks(text)]
         for row in rows:
             ranges = ranges_of[row.title, row.passage]
             if not row.answers:
