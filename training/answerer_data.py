@@ -6,6 +6,7 @@ for the unanswerable questions of SQuAD 2.0, with its own passage that lacks the
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections import Counter
@@ -18,13 +19,13 @@ from ragmesh_models.features import NAMES, FeatureReader, Passage, read_passage
 from ragmesh_models.lexical import MAX_IDF, IdfTable, words_of
 from ragmesh_models.questions import read_question
 
-from training import reading_sets
+from training import ROOT, reading_sets
 from training.bm25 import Bm25
 from training.open_text import documents
 from training.progress import Run
 from training.reading_sets import Reading
 from training.sources import DataFolder
-from training.splits import gram_set, held_out, shares, title_key
+from training.splits import clean, evaluation_grams, evaluation_titles, held_out, shares, title_key, trainable
 
 SEED = 20260721
 CHUNK_CHARS = 1_400
@@ -50,14 +51,12 @@ def background(data: DataFolder) -> IdfTable:
     """Document frequencies over paragraphs of the open text and the question sets' passages, held-out articles apart."""
     seen: Counter[str] = Counter()
     total = 0
-    for document in documents(data):
-        if not held_out(document.title):
-            for _, text in document.sections[::3]:
-                seen.update(set(words_of(text).stems))
-                total += 1
-    for _, text in reading_sets.wiki_paragraphs(data):
-        seen.update(set(words_of(text).stems))
-        total += 1
+    known, evaluated = evaluation_grams(data, ROOT), evaluation_titles(data)
+    titled = ((document.title, text) for document in documents(data) for _, text in document.sections[::3])
+    for title, text in itertools.chain(titled, reading_sets.wiki_paragraphs(data)):
+        if trainable(title, evaluated) and not shares(text, known):
+            seen.update(set(words_of(text).stems))
+            total += 1
     kept = seen.most_common(IDF_STEMS)
     return IdfTable({s: min(MAX_IDF, float(np.log(total / count))) for s, count in kept if len(s) < 40})
 
@@ -165,21 +164,17 @@ class Pool:
 
 
 def pools(data: DataFolder, idf: IdfTable) -> tuple[Pool, Pool]:
-    """The training pool and the held-out pool; no passage of one shares 13 words with the other."""
+    """The training pool and the held-out pool; nothing of the first shares 13 words with the other, or with any evaluation text."""
     rows = reading_sets.squad(data) + reading_sets.sel_qa(data) + reading_sets.fairy_tales(data) + reading_sets.covid_qa(data)
     health = reading_sets.med_quad(data)
     random.Random(SEED).shuffle(health)
     rows += health[:6_000]
     wiki = reading_sets.wiki_paragraphs(data)
     kept = [row for row in rows if held_out(row.title)]
-    known = gram_set({row.passage for row in kept})
-    clean = {passage: not shares(passage, known) for passage in {row.passage for row in rows if not held_out(row.title)}}
-    training = [row for row in rows if not held_out(row.title) and clean[row.passage]]
-    side = [
-        [pair for pair in wiki if held_out(pair[0]) == wanted and not (shares(pair[1], known) and not wanted)]
-        for wanted in (False, True)
-    ]
-    return Pool(training, side[0], idf), Pool(kept, side[1], idf)
+    known, evaluated = evaluation_grams(data, ROOT), evaluation_titles(data)
+    training = clean((row for row in rows if trainable(row.title, evaluated)), lambda row: (row.question, row.passage), known)
+    background_side = clean((pair for pair in wiki if trainable(pair[0], evaluated)), lambda pair: pair, known)
+    return Pool(training, background_side, idf), Pool(kept, [pair for pair in wiki if held_out(pair[0])], idf)
 
 
 def listings(pool: Pool, share: float, run: Run) -> list[Listing]:

@@ -25,7 +25,7 @@ from training.answerer_data import Asked, Listing, Pool, background, listings, p
 from training.answerer_model import ListwiseAnswerer, SingleList
 from training.progress import Run
 from training.sources import DataFolder
-from training.splits import golden_grams, refuse_goldens, title_key
+from training.splits import evaluation_grams, refuse_contamination, title_key
 
 SEED = 20260721
 TARGET = MODEL_REPOSITORY / "answerer" / "1"
@@ -258,8 +258,8 @@ def train(data: DataFolder, preset: str = "cpu") -> dict[str, Any]:
     run = Run("answerer")
     idf = background(data)
     pool, held = pools(data, idf)
-    golden = golden_grams(ROOT / "goldens")
-    refuse_goldens(pool.texts + [asked.row.question for asked in pool.asked], golden, "answerer")
+    trained = pool.texts + [asked.row.question for asked in pool.asked]
+    refuse_contamination(trained, evaluation_grams(data, ROOT), "answerer")
     lists = listings(pool, ELSEWHERE_SHARE, run)
     tune, test = split_listings(held, run)
     model = ListwiseAnswerer()

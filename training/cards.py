@@ -12,9 +12,10 @@ from training.sources import Source
 from training.splits import GRAM, HELD_OUT_PERCENT
 
 _SPLIT = (
-    f"An article is held out by the hash of its title ({HELD_OUT_PERCENT} %), in every file alike; rows that share {GRAM} words "
-    f"in a row with a held-out passage are dropped from training. {GRAM}-grams shared with `goldens/*.jsonl` stop the run. "
-    "`corpus/` and `goldens/` are never trained on."
+    f"An article is held out by the hash of its title ({HELD_OUT_PERCENT} %), in every file alike, and so is every article that a "
+    f"real users' question of the evaluation files is about. Rows that share {GRAM} words in a row with evaluation text (goldens, "
+    "evaluation-only files, passages and questions of held-out articles) are dropped, and a run stops where one is left. `corpus/` "
+    "and `goldens/` are never trained on."
 )
 _INTRO = {
     "tokenizer": (

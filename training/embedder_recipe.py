@@ -26,7 +26,7 @@ from training.embedder_model import QuantisedEmbedder, SumEmbedder
 from training.pairs import Pair, training_pairs
 from training.progress import Run
 from training.sources import DataFolder
-from training.splits import golden_grams, refuse_goldens
+from training.splits import evaluation_grams, refuse_contamination
 
 SEED = 20260721
 BATCH = 2_048
@@ -176,7 +176,8 @@ def train(data: DataFolder, preset: str = "cpu", epochs: float = EPOCHS) -> dict
     torch.set_num_threads(1 if preset == "cpu" else 8)
     run = Run("embedder")
     pairs = training_pairs(data, per_document=60 if preset == "cpu" else 200)
-    refuse_goldens((text for pair in pairs for text in (pair.query, pair.passage)), golden_grams(ROOT / "goldens"), "embedder")
+    trained = (text for pair in pairs for text in (pair.query, pair.passage))
+    refuse_contamination(trained, evaluation_grams(data, ROOT), "embedder")
     tokenizer = TextTokenizer(TOKENIZER)
     rows = TextRows(tokenizer)
     sides = tensorise([pair.query for pair in pairs], rows, run), tensorise([pair.passage for pair in pairs], rows, run)

@@ -1,6 +1,6 @@
 """(query, passage) pairs for the embedder, grouped so that a batch of one group is a batch of hard negatives.
 
-Held-out articles never become pairs; rows that share 13 words with held-out text are dropped. This module does not know the model.
+Held-out articles never become pairs, nor do rows that share 13 words with evaluation text. This module does not know the model.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from ragmesh_models import sentences
 
-from training import reading_sets
+from training import ROOT, reading_sets
 from training.open_text import Document, documents
 from training.sources import DataFolder
-from training.splits import gram_set, held_out, shares
+from training.splits import clean, evaluation_grams, evaluation_titles, trainable
 
 SEED = 20260721
 
@@ -59,51 +59,46 @@ def _document_pairs(document: Document, rng: random.Random, limit: int) -> list[
 
 def _question_pairs(data: DataFolder, rng: random.Random) -> list[Pair]:
     pairs: list[Pair] = []
+    evaluated = evaluation_titles(data)
     for row in reading_sets.squad(data) + reading_sets.sel_qa(data) + reading_sets.fairy_tales(data):
         # An unanswerable question is still about its paragraph.
-        if not held_out(row.title):
+        if trainable(row.title, evaluated):
             passage = row.passage if rng.random() < 0.5 else f"{row.title}\n{row.passage}"
             pairs.append(Pair(row.question, passage, row.source))
     for row in reading_sets.med_quad(data):
-        if not held_out(row.title):
+        if trainable(row.title, evaluated):
             text = row.passage[:1_200]
             passage = text if rng.random() < 0.4 else f"{row.title}\n{text}"
             pairs.append(Pair(row.question, passage, "medquad"))
     for question, sentence in reading_sets.sentence_qa(data):
         pairs.append(Pair(question, sentence, "sentqa"))
-    paraphrased = [row for row in reading_sets.qamr(data) if not held_out(row[0])]
+    paraphrased = [row for row in reading_sets.qamr(data) if trainable(row[0], evaluated)]
     for _, question, sentence in rng.sample(paraphrased, min(9_000, len(paraphrased))):
         pairs.append(Pair(question, sentence, "qamr"))
     for title, question, passage in reading_sets.bool_q(data):
-        if not held_out(title):
+        if trainable(title, evaluated):
             pairs.append(Pair(question, passage if rng.random() < 0.5 else f"{title}\n{passage}", "boolq"))
     for domain, question, answer in reading_sets.long_answers(data):
-        if not held_out(question):
+        if trainable(question, evaluated):
             pairs.append(Pair(question, answer[:1_500], domain))
     for question, context in reading_sets.pub_med_qa(data):
-        if not held_out(question):
+        if trainable(question, evaluated):
             pairs.append(Pair(question, context[:1_500], "pubmedqa"))
     for title, text in reading_sets.wiki_paragraphs(data):
-        if not held_out(title):
+        if trainable(title, evaluated):
             pairs.append(Pair(title, text, "wiki"))
     return pairs
-
-
-def held_out_texts(data: DataFolder) -> list[str]:
-    """Passages of held-out articles in every question set."""
-    rows = reading_sets.squad(data) + reading_sets.sel_qa(data) + reading_sets.fairy_tales(data) + reading_sets.med_quad(data)
-    return sorted({row.passage for row in rows if held_out(row.title)})
 
 
 def training_pairs(data: DataFolder, per_document: int) -> list[Pair]:
     """All pairs, in a fixed random order."""
     rng = random.Random(SEED)
     pairs = _question_pairs(data, rng)
+    evaluated = evaluation_titles(data)
     for document in documents(data):
-        if not held_out(document.title):
+        if trainable(document.title, evaluated):
             pairs.extend(_document_pairs(document, rng, per_document))
-    known = gram_set(held_out_texts(data))
-    clean = [pair for pair in pairs if not shares(pair.passage, known)]
-    print(f"[embedder] {len(clean)} pairs, {len(pairs) - len(clean)} dropped for sharing text with held-out articles", flush=True)
-    rng.shuffle(clean)
-    return clean
+    kept = clean(pairs, lambda pair: (pair.query, pair.passage), evaluation_grams(data, ROOT))
+    print(f"[embedder] {len(kept)} pairs, {len(pairs) - len(kept)} dropped for sharing text with evaluation data", flush=True)
+    rng.shuffle(kept)
+    return kept

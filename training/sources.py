@@ -49,11 +49,20 @@ class DataFolder:
         self._manifest = manifest if manifest is not None else read_manifest()
         self.used: dict[str, Source] = {}
 
-    def read(self, name: str, use: str = "train") -> bytes:
-        """The verified bytes of a manifest file. `use` says what for; it must be what the manifest allows."""
+    def apart(self) -> DataFolder:
+        """The same folder with a record of its own: what is read only to be kept out of training belongs on no model card."""
+        return DataFolder(self._root, self._manifest)
+
+    def source(self, name: str) -> Source:
+        """The manifest's row of a file."""
         source = self._manifest.get(name)
         if source is None:
             raise SourceError(f"{name} is not in {MANIFEST.name}: name its origin and licence there first")
+        return source
+
+    def read(self, name: str, use: str = "train") -> bytes:
+        """The verified bytes of a manifest file. `use` says what for; it must be what the manifest allows."""
+        source = self.source(name)
         if use == "train" and source.use != "train":
             raise SourceError(f"{name} is for evaluation only ({source.licence})")
         path = self._root / name

@@ -27,7 +27,7 @@ from training import MODEL_REPOSITORY, ROOT, reading_sets
 from training.progress import Run
 from training.reading_sets import Reading
 from training.sources import DataFolder
-from training.splits import golden_grams, gram_set, held_out, refuse_goldens, shares, title_key
+from training.splits import clean, evaluation_grams, evaluation_titles, held_out, refuse_contamination, title_key, trainable
 
 SEED = 20260721
 TARGET = MODEL_REPOSITORY / "answerer" / "1"
@@ -122,9 +122,9 @@ def train(data: DataFolder, preset: str = "cpu") -> dict[str, Any]:
     idf = IdfTable.load(TARGET / "idf.bin")
     rows = reading_sets.squad(data) + reading_sets.covid_qa(data)
     kept = [row for row in rows if held_out(row.title)]
-    known = gram_set({row.passage for row in kept})
-    training = [row for row in rows if not held_out(row.title) and not shares(row.passage, known)]
-    refuse_goldens((row.question for row in training), golden_grams(ROOT / "goldens"), "span")
+    known, evaluated = evaluation_grams(data, ROOT), evaluation_titles(data)
+    training = clean((row for row in rows if trainable(row.title, evaluated)), lambda row: (row.question, row.passage), known)
+    refuse_contamination((text for row in training for text in (row.question, row.passage)), known, "span")
     head = SpanHead()
     fit(head, _read(training, idf), run)
     graded = [row for row in kept if row.source != "covidqa"]

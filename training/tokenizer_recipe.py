@@ -17,10 +17,11 @@ from ragmesh_models.casing import fold
 from ragmesh_models.tokens import CONTROL_TOKENS, TextTokenizer
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from training import MODEL_REPOSITORY, cards, parity
+from training import MODEL_REPOSITORY, ROOT, cards, parity
 from training.open_text import documents
 from training.progress import Run
 from training.sources import DataFolder
+from training.splits import clean, evaluation_grams, held_out, refuse_contamination
 
 VOCABULARY = 12_288
 SEED = 20260721
@@ -32,13 +33,17 @@ def sample(data: DataFolder, per_file: int) -> dict[str, list[str]]:
     """Up to `per_file` characters of paragraphs of each text file, drawn with a fixed seed."""
     by_source: dict[str, list[str]] = {}
     for document in documents(data):
+        if held_out(document.title):
+            continue
         by_source.setdefault(document.source, []).extend(text for _, text in document.sections)
     chosen: dict[str, list[str]] = {}
+    known = evaluation_grams(data, ROOT)
     for source in sorted(by_source):
         paragraphs = by_source[source]
         random.Random(f"{SEED}-{source}").shuffle(paragraphs)
         ends = itertools.accumulate(len(paragraph) for paragraph in paragraphs)
-        chosen[source] = [text for text, end in zip(paragraphs, ends, strict=True) if end - len(text) <= per_file]
+        fitting = [text for text, end in zip(paragraphs, ends, strict=True) if end - len(text) <= per_file]
+        chosen[source] = clean(fitting, str, known)
     return chosen
 
 
@@ -86,14 +91,15 @@ def train(data: DataFolder, preset: str = "cpu") -> dict[str, float]:
     run = Run("tokenizer")
     per_file = 1_500_000 if preset == "cpu" else 6_000_000
     chosen = sample(data, per_file)
-    held_out = [paragraphs.pop() for paragraphs in chosen.values() for _ in range(min(40, len(paragraphs) // 10))]
+    unseen = [paragraphs.pop() for paragraphs in chosen.values() for _ in range(min(40, len(paragraphs) // 10))]
     texts = [text for paragraphs in chosen.values() for text in paragraphs]
+    refuse_contamination(texts, evaluation_grams(data, ROOT), "tokenizer")
     run.say(1, 2, f"{sum(map(len, texts)) / 1e6:.1f} M characters from {len(chosen)} files", every_s=0)
     target = MODEL_REPOSITORY / "tokenizer" / "1" / "tokenizer.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = run.folder / "tokenizer.json"
     build(texts).save(str(draft), pretty=False)
-    metrics = measure(TextTokenizer(draft), held_out)
+    metrics = measure(TextTokenizer(draft), unseen)
     if metrics["round_trip"] != 1.0:
         raise RuntimeError(f"the tokenizer loses text: {metrics}")
     target.write_bytes(draft.read_bytes())

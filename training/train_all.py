@@ -28,9 +28,11 @@ def main() -> None:
     parsed = arguments.parse_args()
     # A missing or altered file is better found now than after the first model.
     checked = DataFolder(parsed.data)
-    for name in checked.under("qa/"):
-        checked.read(name)
-    print(f"[data] {len(checked.used)} files verified", flush=True)
+    names = {use: checked.under("", use) for use in ("train", "evaluate")}
+    for use in names:
+        for name in names[use]:
+            checked.read(name, use)
+    print(f"[data] {sum(map(len, names.values()))} files verified", flush=True)
     for name, recipe in RECIPES.items():
         if name in parsed.only:
             # A folder of its own for each recipe, so that a card names what that model read.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training import splits
+from training import ROOT, evaluation, splits
 from training.bm25 import Bm25
 from training.reading_sets import detokenise
 from training.sources import DataFolder, Source, SourceError, read_manifest
@@ -73,14 +73,85 @@ def test_an_article_is_on_one_side_however_its_title_is_written() -> None:
     assert share == pytest.approx(splits.HELD_OUT_PERCENT / 100, abs=0.03)
 
 
-def test_thirteen_shared_words_with_a_golden_stop_the_run(tmp_path: Path) -> None:
-    words = [f"word{n}" for n in range(20)]
-    (tmp_path / "g.jsonl").write_text(json.dumps({"quote": " ".join(words), "answers": ["short"]}) + "\n", encoding="utf-8")
-    golden = splits.golden_grams(tmp_path)
-    assert len(golden) == 20 - splits.GRAM + 1
-    splits.refuse_goldens([" ".join(words[:12]), "unrelated"], golden, "test")
+def words(first: int, last: int) -> str:
+    return " ".join(f"word{n}" for n in range(first, last))
+
+
+def test_thirteen_shared_words_stop_the_run_and_twelve_do_not() -> None:
+    known = splits.gram_set([words(0, 20), "Who first isolated cannabidiol from cannabis?"])
+    assert len(known) == 20 - splits.GRAM + 1 + 1
+    splits.refuse_contamination([words(0, 12), "unrelated"], known, "test")
+    with pytest.raises(splits.ContaminationError, match="test: this training text shares 13 words"):
+        splits.refuse_contamination(["fine", "Before. " + words(3, 16).replace(" ", ", ").upper()], known, "test")
     with pytest.raises(splits.ContaminationError, match="shares 13 words"):
-        splits.refuse_goldens(["Before. " + ", ".join(words[3:16]).upper()], golden, "test")
+        splits.refuse_contamination(["who first isolated: Cannabidiol from cannabis"], known, "test")
+    with pytest.raises(splits.ContaminationError, match="no evaluation text"):
+        splits.refuse_contamination(["anything"], splits.gram_set([]), "test")
+
+
+def test_grams_are_the_same_in_every_process() -> None:
+    # Python salts the hashes of its strings; these values are of another process.
+    assert splits.grams(words(0, 14)).tolist() == [11900493738237650631, 16151116149408944054]
+    assert splits.grams("-lrb- " + words(0, 13) + " -RRB-").tolist() == [11900493738237650631]
+    assert splits.grams("five words are not enough").tolist() == []
+
+
+def test_rows_that_share_a_gram_in_any_of_their_texts_are_dropped() -> None:
+    known = splits.gram_set([words(0, 13)])
+    rows = [("a question", words(5, 30)), ("a question", "x " + words(0, 13)), (words(0, 13), "passage"), ("b", "c")]
+    assert splits.clean(rows, lambda row: row, known) == [rows[0], rows[3]]
+    assert splits.clean(rows, lambda row: row[0], known) == [rows[0], rows[1], rows[3]]
+
+
+def test_a_set_of_grams_is_a_set() -> None:
+    first, second = splits.gram_set([words(0, 13)]), splits.gram_set([words(0, 14)])
+    both = first | second
+    assert (len(first), len(second), len(both)) == (1, 2, 2)
+    assert all(int(gram) in both for gram in second.values)
+    assert int(second.values[0]) + 1 not in both
+
+
+def test_a_template_of_many_articles_is_not_text_of_the_held_out_ones() -> None:
+    held = [title for title in (f"Article {n}" for n in range(200)) if splits.held_out(title)]
+    free = [title for title in (f"Article {n}" for n in range(200)) if not splits.held_out(title)]
+    own, template = words(100, 113), words(0, 13)
+    rows = [
+        (held[0], (own, template)),
+        (held[0], (own,)),
+        *((title, (template,)) for title in free[: evaluation.TEMPLATE_ARTICLES - 1]),
+    ]
+    assert evaluation.held_out_grams(rows).tolist() == splits.grams(own).tolist()
+    assert set(evaluation.held_out_grams(rows[:-1]).tolist()) == {*splits.grams(own).tolist(), *splits.grams(template).tolist()}
+
+
+def test_every_string_of_an_evaluation_file_is_read() -> None:
+    row = json.dumps({"quote": "a b", "answers": ["c", {"d": "e"}], "n": 1})
+    assert list(evaluation.strings_of("g.jsonl", row + "\n\n" + row)) == ["a b", "c", "e"] * 2
+    assert list(evaluation.strings_of("g.json", f"[{row}]")) == ["a b", "c", "e"]
+    assert list(evaluation.strings_of("g.tsv", "a\tb c\nd")) == ["a", "b c", "d"]
+
+
+def test_the_check_covers_goldens_evaluation_files_and_every_reading_set() -> None:
+    manifest = read_manifest()
+    evaluated = [name for name, row in manifest.items() if row.use == "evaluate"]
+    for part in ("nq_open_oracle", "qed_dev", "wikiqa", "climate_fever", "covidfact", "policyqa"):
+        assert any(part in name for name in evaluated), part
+    assert all(name.endswith(evaluation.READABLE) for name in evaluated), "a kind of file that is not read is not checked"
+    assert set(evaluation.READING) <= set(manifest)
+    assert len(evaluation.golden_files(ROOT)) >= 3
+
+
+def test_without_goldens_there_is_no_check(tmp_path: Path) -> None:
+    with pytest.raises(splits.ContaminationError, match="no golden questions"):
+        evaluation.golden_files(tmp_path)
+
+
+def test_an_article_that_real_users_ask_about_is_not_trained_on() -> None:
+    free = next(title for title in (f"Article {n}" for n in range(20)) if not splits.held_out(title))
+    held = next(title for title in (f"Article {n}" for n in range(200)) if splits.held_out(title))
+    assert splits.trainable(free, frozenset())
+    assert not splits.trainable(free, frozenset({splits.title_key(free)}))
+    assert not splits.trainable(held, frozenset())
 
 
 def test_bm25_ranks_the_passage_with_the_rare_word_first() -> None:
