@@ -135,15 +135,48 @@ def qamr(data: DataFolder) -> list[tuple[str, str, str]]:
     return list(rows.values())
 
 
+def sentence_answers(data: DataFolder) -> list[tuple[str, str, str]]:
+    """(question, sentence, short answer), lower-cased at the source."""
+    return [
+        (detokenise(str(row["question"])), detokenise(str(row["sentence"])), detokenise(str(row["answer"])))
+        for row in data.rows("qa/reading/squad_train_sentqa_11k.jsonl")
+    ]
+
+
+def qamr_answers(data: DataFolder) -> list[tuple[str, str, str, str]]:
+    """(article id, question, sentence, short answer) of QAMR; the answer as the first annotator marked its words."""
+    sentences = dict(line.split("\t", 1) for line in data.text("qa/reading/qamr_wiki_sentences.tsv").splitlines())
+    rows: dict[tuple[str, str], tuple[str, str, str, str]] = {}
+    for name in ("dev", "test"):
+        for line in data.text(f"qa/reading/qamr_filtered_{name}.tsv").splitlines():
+            cells = line.split("\t")
+            if cells[0] not in sentences or "something" in cells[5].lower():
+                continue
+            words = sentences[cells[0]].split()
+            places = [int(n) for n in cells[6].split()]
+            # Answers with a gap are not a span.
+            if not places or max(places) >= len(words) or places != list(range(places[0], places[-1] + 1)):
+                continue
+            answer = detokenise(" ".join(words[places[0] : places[-1] + 1]))
+            article = ":".join(cells[0].split(":")[1:3])
+            rows[cells[0], cells[5]] = (article, detokenise(cells[5]), detokenise(sentences[cells[0]]), answer)
+    return list(rows.values())
+
+
 def bool_q(data: DataFolder) -> list[tuple[str, str, str]]:
     """(title, question, passage) of BoolQ."""
-    rows: list[tuple[str, str, str]] = []
+    return [(title, question, passage) for title, question, passage, _ in bool_answers(data)]
+
+
+def bool_answers(data: DataFolder) -> list[tuple[str, str, str, bool]]:
+    """(title, question, passage, whether the answer is yes) of BoolQ."""
+    rows: list[tuple[str, str, str, bool]] = []
     for name in ("train", "test"):
         for row in json.loads(data.text(f"qa/reading/boolq_{name}_olora.json")):
             head, _, passage = row["sentence"].partition("\npassage: ")
             title, dash, body = passage.partition(" -- ")
             if dash:
-                rows.append((title, head.removeprefix("question: ") + "?", body))
+                rows.append((title, head.removeprefix("question: ") + "?", body, row["label"] == "True"))
     return rows
 
 
