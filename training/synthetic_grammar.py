@@ -1,0 +1,508 @@
+"""Reads one plain English sentence by closed classes, endings and capitals: fronted adverbial, subject, verb group, chunks after it.
+
+It is no parser: a sentence it does not follow from the first word to the end of the main clause is given up (`read_clause` returns
+None), which costs nothing where text is plenty. Ranges are token indices, half open. This module does not know questions.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from training import synthetic_words as words
+from training.synthetic_lexicon import read_lexicon
+
+_TOKEN = re.compile(
+    r"\d+(?:,\d{3})*(?:\.\d+)?(?:(?:st|nd|rd|th|s)\b)?%?(?:-[^\W\d_]+)*|[^\W\d_]+(?:[.][^\W\d_]\b\.?)+|[^\W_]+(?:[-'’–][^\W_]+)*|\S"
+)
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)$")
+_YEAR = re.compile(r"1[0-9]{3}s?|20[0-4][0-9]s?|[1-9]\d{2}")
+_ADJECTIVE = re.compile(r".+(?:ous|ful|ive|able|ible|ical|less|ish|ary|ic|ial|ional|ese|ian)$")
+MAX_TOKENS = 60
+_PARTICLES = frozenset({"out", "up", "off", "down", "over"})
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    text: str
+    lower: str
+    tag: str
+    """D P S W C M B H DO NEG PR POS NP N NUM V (past or participle) VZ VB VG ADV ADJ TO or the punctuation mark itself."""
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    kind: str
+    """NP, PP, ADV, ADJ, TO (infinitive), VG, SUB (subordinate clause)"""
+    begin: int
+    end: int
+    head: int
+    """Index of the last word of the first noun phrase; -1 without one."""
+    prep: str = ""
+
+
+@dataclass(slots=True)
+class Clause:
+    tokens: list[Token]
+    fronted: list[Chunk]
+    subject: tuple[int, int]
+    subject_head: int
+    auxiliaries: list[int]
+    main: int
+    """Index of the main verb (the last form of be, where that is all there is)."""
+    chunks: list[Chunk] = field(default_factory=list)
+    asides: list[tuple[int, int]] = field(default_factory=list)
+    """Appositives and parentheses behind the subject."""
+    end: int = 0
+    """Where reading stopped."""
+
+    def text(self, begin: int, end: int) -> str:
+        return spell(self.tokens[begin:end])
+
+    @property
+    def copula(self) -> bool:
+        return self.tokens[self.main].tag == "B"
+
+    @property
+    def passive(self) -> bool:
+        return (
+            not self.copula
+            and bool(self.auxiliaries)
+            and self.tokens[self.auxiliaries[-1]].tag == "B"
+            and self.tokens[self.main].tag == "V"
+        )
+
+
+def spell(tokens: list[Token]) -> str:
+    """The tokens with the spaces that stood between them."""
+    parts: list[str] = []
+    for index, token in enumerate(tokens):
+        if index and token.start > tokens[index - 1].end:
+            parts.append(" ")
+        parts.append(token.text)
+    return "".join(parts).strip()
+
+
+def _tag(text: str, lower: str, before: str, before_tag: str) -> str:
+    if not (text[0].isalnum()):
+        return text
+    simple = _CLOSED.get(lower)
+    if text == "I" and before_tag == "NP":
+        return "NP"
+    if text[0].isupper() and before_tag == "NP" and simple == "ADJ":
+        return "NP"
+    if simple and not (simple in ("N", "ADJ") or (lower == "may" and text == "May" and before_tag in ("P", "NUM", "D"))):
+        return simple
+    if text[0].isdigit() or lower in words.NUMBER_WORDS:
+        return "NUM"
+    if text[0].isupper() and before:
+        return "NP"
+    if simple:
+        return simple
+    return _open_class(lower, before, before_tag) if not text[0].isupper() else _opening(text, lower)
+
+
+def _opening(text: str, lower: str) -> str:
+    """The first word of a sentence: a capital says nothing."""
+    if words.is_first_name(text) or len(text) > 1 and text.isupper():
+        return "NP"
+    if lower.endswith("ly") and len(lower) > 4:
+        return "ADV"
+    if lower.endswith("ing") and words.base_of(lower[:-3]) is not None:
+        return "VG"
+    if _ADJECTIVE.match(lower):
+        return "ADJ"
+    return "NP"
+
+
+def _open_class(lower: str, before: str, before_tag: str) -> str:
+    lexicon = read_lexicon()
+    nominal = before_tag in ("D", "POS", "ADJ", "NUM") or before == "of"
+    if lower.endswith("ly") and lower not in (
+        "family",
+        "supply",
+        "italy",
+        "assembly",
+        "monopoly",
+        "ally",
+        "fly",
+        "reply",
+        "apply",
+        "anomaly",
+    ):
+        return "ADV"
+    if lower in words.PAST_TO_BASE or lower in words.PARTICIPLES:
+        return (
+            "V"
+            if not nominal or lower not in ("set", "cut", "cost", "run", "found", "read", "put", "left", "spread", "felt", "saw")
+            else "N"
+        )
+    if lower.endswith("ed") and len(lower) > 4 and not lower.endswith(("eed", "hundred")):
+        return "ADJ" if nominal and before != "of" else "V"
+    if lower.endswith("ing") and len(lower) > 5:
+        return "VG" if not nominal else "N"
+    if before_tag in ("M", "TO", "DO", "NEG") and (lower in lexicon["bases"] or words.base_of(lower) == lower):
+        return "VB"
+    if not nominal and lower in lexicon["presents"]:
+        return "VZ"
+    if before_tag == "PR" and lower in lexicon["bases"]:
+        return "VB"
+    return "ADJ" if _ADJECTIVE.match(lower) else "N"
+
+
+_CLOSED: dict[str, str] = {}
+for _tagged, _listed in (
+    ("N", words.PERSON_NOUNS | words.THING_NOUNS), ("ADJ", words.ADJECTIVES), ("ADV", words.ADVERBS), ("P", words.PREPOSITIONS),
+    ("D", words.DETERMINERS), ("PR", words.PRONOUNS - words.DETERMINERS), ("POS", words.POSSESSIVES), ("S", words.SUBORDINATORS),
+    ("C", words.CONJUNCTIONS), ("W", words.RELATIVES - {"that"}), ("M", words.MODALS), ("B", frozenset(words.BE)),
+    ("H", frozenset(words.HAVE)), ("DO", frozenset(words.DO)), ("NEG", frozenset({"not"})), ("TO", frozenset({"to"})),
+    ("W", frozenset({"that"})),
+):  # fmt: skip
+    _CLOSED.update(dict.fromkeys(_listed, _tagged))
+
+
+def tokenise(text: str, offset: int = 0) -> list[Token]:
+    found: list[Token] = []
+    before = before_tag = ""
+    for match in _TOKEN.finditer(text):
+        surface = match.group()
+        lower = surface.lower()
+        tag = _tag(surface, lower, before, before_tag)
+        found.append(Token(surface, lower, tag, offset + match.start(), offset + match.end()))
+        before, before_tag = lower, tag
+    return [_mend(found, index) for index in range(len(found))]
+
+
+def _mend(tokens: list[Token], index: int) -> Token:
+    """What the next word tells: `that` and `this` before a noun are determiners, `to` before a noun is a preposition."""
+    token = tokens[index]
+    following = tokens[index + 1].tag if index + 1 < len(tokens) else ""
+    if (
+        token.tag == "TO"
+        and following not in ("VB", "B", "H", "DO", "ADV")
+        and words.base_of(tokens[index + 1].lower if following else "") is None
+    ):
+        return Token(token.text, token.lower, "P", token.start, token.end)
+    if token.lower == "that" and following in ("N", "ADJ") and index and tokens[index - 1].tag in ("P", "V", "VB"):
+        return Token(token.text, token.lower, "D", token.start, token.end)
+    if token.lower in ("this", "these", "those") and following in ("B", "H", "M", "V", "VZ", "DO"):
+        return Token(token.text, token.lower, "PR", token.start, token.end)
+    return token
+
+
+_INSIDE = frozenset({"D", "POS", "ADJ", "NUM", "N", "NP", "VG", "V", "ADV", "$", "£", "€", "&", "/", "%", "°", "#"})
+_OPENS = frozenset({"D", "POS", "ADJ", "NUM", "N", "NP", "$", "£", "€", '"', "“"})
+_NOUNISH = frozenset({"N", "NP", "NUM"})
+
+
+def noun_phrase(tokens: list[Token], at: int, verbs_stop: bool) -> tuple[int, int] | None:
+    """(end, head) of the noun phrase that begins at a token, `of` phrases and coordinated nouns included; None where none does."""
+    end, head = _simple_phrase(tokens, at, verbs_stop)
+    if head < 0:
+        return None
+    while end < len(tokens):
+        joins = tokens[end].lower in ("of", "'s", "’s") or (tokens[end].lower == "and" and tokens[end].tag == "C")
+        if not joins:
+            break
+        more, more_head = _simple_phrase(tokens, end + 1, verbs_stop)
+        if more_head < 0 or (verbs_stop and tokens[end].lower == "and" and _verb_follows(tokens, more, head, more_head)):
+            break
+        end = more
+        if tokens[end - 1] and tokens[end - 1].tag == "NP" and tokens[head].tag == "NP":
+            continue
+    return end, head
+
+
+def _verb_follows(tokens: list[Token], at: int, head: int, more_head: int) -> bool:
+    """Whether `and` joins clauses rather than nouns: a finite verb stands right behind, and the nouns are of different sorts."""
+    if at >= len(tokens) or tokens[at].tag not in ("B", "H", "M", "VZ", "V", "DO"):
+        return False
+    return tokens[head].tag != tokens[more_head].tag
+
+
+def _simple_phrase(tokens: list[Token], at: int, verbs_stop: bool) -> tuple[int, int]:
+    """(end, head); head is -1 where no noun phrase begins at `at`."""
+    if at >= len(tokens):
+        return at, -1
+    if tokens[at].tag == "PR":
+        return at + 1, at
+    if tokens[at].text in ('"', "“"):
+        return _quoted(tokens, at)
+    if tokens[at].tag not in _OPENS and not (tokens[at].tag == "VG" and not verbs_stop):
+        return at, -1
+    index, head, began = at, -1, False
+    while index < len(tokens):
+        token = tokens[index]
+        if token.tag in ("D", "POS") and began:
+            break
+        if token.tag not in _INSIDE:
+            possessive = token.text in ("'", "’") and index + 1 < len(tokens) and head == index - 1
+            initial = (
+                token.text == "."
+                and 0 < index < len(tokens) - 1
+                and len(tokens[index - 1].text) <= 2
+                and tokens[index - 1].tag == "NP"
+            )
+            serial = token.text == "-" and token.start == tokens[index - 1].end
+            date = token.text == "," and _is_date_comma(tokens, index)
+            if not (possessive or initial or serial or date):
+                break
+        elif token.tag in ("V", "VG", "ADV") and not _premodifies(tokens, index, began, head):
+            break
+        if token.tag in _NOUNISH:
+            head = index
+        began = True
+        index += 1
+    if head < 0:
+        return at, -1
+    while index > head + 1 and tokens[index - 1].tag in ("V", "VG", "ADV", "ADJ", "D", ","):
+        index -= 1
+    return index, head
+
+
+def _is_date_comma(tokens: list[Token], index: int) -> bool:
+    """The comma of "May 4, 1990"; of "Paris, France" when both are capitalised and the first is a place."""
+    if index + 1 >= len(tokens) or index == 0:
+        return False
+    left, right = tokens[index - 1], tokens[index + 1]
+    if right.tag == "NUM" and _YEAR.fullmatch(right.text) and (left.tag == "NUM" or left.lower in words.MONTHS):
+        return True
+    listed = index + 2 < len(tokens) and tokens[index + 2].lower in ("and", "or")
+    return left.tag == "NP" and right.lower in words.PLACES and right.tag == "NP" and not listed
+
+
+def _premodifies(tokens: list[Token], index: int, began: bool, head: int) -> bool:
+    """Whether a participle or adverb stands inside the phrase: "a newly founded town"."""
+    token = tokens[index]
+    if head == index - 1 and head >= 0 and not (token.tag == "VG" and tokens[head].tag != "NP"):
+        return False
+    following = tokens[index + 1].tag if index + 1 < len(tokens) else ""
+    return following in ("N", "NP", "ADJ", "V", "VG", "NUM") and (began or token.tag == "ADV")
+
+
+def _quoted(tokens: list[Token], at: int) -> tuple[int, int]:
+    for index in range(at + 1, min(len(tokens), at + 14)):
+        if tokens[index].text in ('"', "”"):
+            return index + 1, index - 1
+    return at, -1
+
+
+def read_chunk(tokens: list[Token], at: int) -> Chunk | None:
+    """The next piece of what follows a verb; None where the clause ends or is not understood."""
+    token = tokens[at]
+    if token.tag == "ADV" or token.tag == "NEG":
+        return Chunk("ADV", at, at + 1, -1)
+    if token.tag in ("TO", "VG") or (token.tag == "P" and at + 1 < len(tokens) and tokens[at + 1].tag == "VG"):
+        return _verbal(tokens, at)
+    if token.tag in ("P", "TO"):
+        phrase = noun_phrase(tokens, at + 1, verbs_stop=True)
+        if phrase is None and at + 1 < len(tokens) and tokens[at + 1].tag == "P":
+            phrase = noun_phrase(tokens, at + 2, verbs_stop=True)
+        return Chunk("PP", at, phrase[0], phrase[1], token.lower) if phrase else None
+    if token.lower in ("because", "so") or (
+        token.tag == "S" and token.lower in ("when", "although", "while", "if", "after", "before", "where", "since")
+    ):
+        end = _clause_end(tokens, at + 1)
+        return Chunk("SUB", at, end, -1, token.lower) if end > at + 3 else None
+    phrase = noun_phrase(tokens, at, verbs_stop=True)
+    if phrase:
+        return Chunk("NP", at, phrase[0], phrase[1])
+    if token.tag == "ADJ":
+        return Chunk("ADJ", at, at + 1, -1)
+    if token.tag == "V":
+        return Chunk("PART", at, at + 1, -1)
+    return None
+
+
+def _clause_end(tokens: list[Token], at: int) -> int:
+    while at < len(tokens) and tokens[at].text not in (",", ";", ":", ".", "(", "—", "–", "!", "?"):
+        at += 1
+    return at
+
+
+def _verbal(tokens: list[Token], at: int) -> Chunk | None:
+    """ "to raise funds for the school", "by pressing the key": the verb, its object, and what hangs on it."""
+    index = at + 1
+    while index < len(tokens) and tokens[index].tag in ("ADV", "VG", "VB", "B", "V", "H", "P", "N") and index < at + 4:
+        stop = tokens[index].tag in ("VG", "VB", "N") or (tokens[index].tag == "V" and tokens[at].tag == "TO")
+        index += 1
+        if stop:
+            break
+    while index < len(tokens):
+        phrase = noun_phrase(tokens, index, verbs_stop=True)
+        if phrase:
+            index = phrase[0]
+        elif tokens[index].tag in ("P", "TO", "ADV", "ADJ"):
+            index += 1
+        else:
+            break
+    while index > at + 1 and tokens[index - 1].tag in ("P", "TO"):
+        index -= 1
+    return Chunk("PREPVG" if tokens[at].tag == "P" else "INF" if tokens[at].tag == "TO" else "VG", at, index, -1, tokens[at].lower)
+
+
+def _skip_aside(tokens: list[Token], at: int) -> int:
+    """The end of a parenthesis or of an aside between commas that begins at `at`; `at` itself where there is none."""
+    if at >= len(tokens):
+        return at
+    if tokens[at].text == "(":
+        for index in range(at + 1, min(len(tokens), at + 25)):
+            if tokens[index].text == ")":
+                return index + 1
+        return at
+    if tokens[at].text == ",":
+        for index in range(at + 1, min(len(tokens) - 1, at + 16)):
+            if tokens[index].text == "," and not _is_date_comma(tokens, index):
+                follows = tokens[index + 1].tag
+                return index + 1 if follows in ("B", "H", "M", "DO", "V", "VZ", "ADV") else at
+    return at
+
+
+def _read_subject(tokens: list[Token], at: int) -> tuple[int, int, int, list[tuple[int, int]]] | None:
+    """(end of the bare subject, head, where the verb group begins, asides)."""
+    phrase = noun_phrase(tokens, at, verbs_stop=False)
+    if phrase is None:
+        return None
+    end, head = phrase
+    asides: list[tuple[int, int]] = []
+    index = end
+    while index < len(tokens):
+        aside = _skip_aside(tokens, index)
+        if aside > index:
+            asides.append((index, aside))
+            index = aside
+            continue
+        token = tokens[index]
+        if token.tag == "P" and not asides:
+            chunk = read_chunk(tokens, index)
+            if chunk is None or chunk.kind != "PP":
+                return None
+            index = end = chunk.end
+            continue
+        reduced = token.tag == "V" and index + 1 < len(tokens) and tokens[index + 1].tag == "P" and _finite_later(tokens, index + 1)
+        if reduced and not asides:
+            index = end = index + 1
+            continue
+        break
+    return end, head, index, asides
+
+
+def _finite_later(tokens: list[Token], at: int) -> bool:
+    """Whether another finite verb comes before the clause can have ended: then an earlier participle only modifies."""
+    for token in tokens[at : at + 14]:
+        if token.text in (",", ";", ":", "(", "—", ".") or token.tag in ("C", "S", "W", "TO"):
+            return False
+        if token.tag in ("B", "H", "M", "DO", "VZ", "V"):
+            return True
+    return False
+
+
+def _read_verbs(tokens: list[Token], at: int) -> tuple[list[int], int] | None:
+    """(auxiliaries, main verb)"""
+    auxiliaries: list[int] = []
+    index = at
+    main = -1
+    while index < len(tokens):
+        tag = tokens[index].tag
+        if tag in ("M", "B", "H", "DO"):
+            auxiliaries.append(index)
+        elif tag in ("V", "VB", "VZ") or (tag == "VG" and auxiliaries and tokens[auxiliaries[-1]].tag == "B"):
+            main = index
+            break
+        elif tag not in ("ADV", "NEG"):
+            break
+        index += 1
+    if main >= 0:
+        finite = tokens[main].tag in ("V", "VZ") or (tokens[main].tag == "VB" and tokens[main - 1].tag == "PR")
+        if not auxiliaries and not finite:
+            return None
+        if auxiliaries and tokens[main].tag == "VZ":
+            return None
+        return auxiliaries, main
+    if not auxiliaries:
+        return None
+    last = auxiliaries[-1]
+    if tokens[last].tag == "M":
+        return None
+    return auxiliaries[:-1], last
+
+
+def read_clause(tokens: list[Token]) -> Clause | None:
+    """The main clause of a sentence; None where it is not plain."""
+    if not 4 <= len(tokens) <= MAX_TOKENS:
+        return None
+    at = 0
+    while at < len(tokens) and tokens[at].tag in ("ADV", "C") and at < 2:
+        at += 1
+        if at < len(tokens) and tokens[at].text == ",":
+            at += 1
+    fronted: list[Chunk] = []
+    while at < len(tokens) and tokens[at].tag in ("P", "TO"):
+        chunk = read_chunk(tokens, at)
+        if chunk is None or chunk.kind != "PP" or len(fronted) == 2:
+            return None
+        fronted.append(chunk)
+        at = chunk.end
+        if at < len(tokens) and tokens[at].text == ",":
+            at += 1
+    if at >= len(tokens):
+        return None
+    read = _read_subject(tokens, at)
+    if read is None:
+        return None
+    end, head, verbs_at, asides = read
+    verbs = _read_verbs(tokens, verbs_at)
+    if verbs is None:
+        return None
+    clause = Clause(tokens, fronted, (at, end), head, verbs[0], verbs[1], asides=asides)
+    clause.end = _read_rest(clause, verbs[1] + 1)
+    return clause
+
+
+def _read_rest(clause: Clause, index: int) -> int:
+    """Fills the chunks behind the verb; returns where reading stopped."""
+    tokens = clause.tokens
+    if index + 1 < len(tokens) and tokens[index].lower in _PARTICLES and tokens[index + 1].tag in ("D", "POS", "NUM", "N", "ADJ"):
+        clause.chunks.append(Chunk("ADV", index, index + 1, -1))
+        index += 1
+    while index < len(tokens):
+        aside = _skip_aside(tokens, index) if tokens[index].text == "(" else index
+        if aside > index:
+            index = aside
+            continue
+        if tokens[index].text == "," and clause.chunks and index + 1 < len(tokens) and tokens[index + 1].tag == "P":
+            index += 1
+        chunk = read_chunk(tokens, index)
+        if chunk is None:
+            break
+        clause.chunks.append(chunk)
+        index = chunk.end
+    return index
+
+
+def second_clause(first: Clause) -> Clause | None:
+    """The clause that shares the first one's subject: "was directed by A and released in B"."""
+    tokens, at = first.tokens, first.end
+    if at + 2 >= len(tokens):
+        return None
+    at += 1 if tokens[at].text == "," else 0
+    if tokens[at].lower not in ("and", "but"):
+        return None
+    at += 1
+    while at < len(tokens) and tokens[at].tag == "ADV":
+        at += 1
+    if at >= len(tokens) - 1 or tokens[at].tag not in ("V", "VZ", "B", "H", "M", "DO"):
+        return None
+    verbs = _read_verbs(tokens, at)
+    if verbs is None:
+        return None
+    auxiliaries = verbs[0]
+    if tokens[at].tag == "V" and not auxiliaries and first.auxiliaries:
+        if not first.passive:
+            return None
+        auxiliaries = first.auxiliaries
+    clause = Clause(tokens, [], first.subject, first.subject_head, auxiliaries, verbs[1])
+    clause.end = _read_rest(clause, verbs[1] + 1)
+    return clause

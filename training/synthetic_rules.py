@@ -1,0 +1,531 @@
+"""Questions about one read clause: subject, complement, object, time, place, quantity, agent, cause, purpose and means.
+
+Each rule takes a chunk away and asks for it, with the auxiliary in front (`did`, `does`, `do` where there is none). The answer is
+the range of the chunk that was taken away. This module does not know passages, only a sentence and what its article is about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from training import synthetic_words as words
+from training.synthetic_grammar import Chunk, Clause, Token, spell
+
+_YEAR = re.compile(r"(?:1[0-9]{3}|20[0-4][0-9])(?:s|-\d\d(?:\d\d)?)?")
+_DAY = re.compile(r"\d{1,2}(?:st|nd|rd|th)?")
+_TIME_WORDS = (
+    words.MONTHS
+    | words.SEASONS
+    | frozenset("early late mid middle century centuries end beginning the of year years and ad bc bce ce to".split())
+)
+_TIME_PREPS = frozenset("in on during since until by after before around from between at".split())
+_PLACE_PREPS = frozenset("in at near on from to into".split())
+_MAX_TAIL = 14  # tokens of a question behind its verb
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What the article is about, for pronouns and for `the film`."""
+
+    name: str = ""
+    person: bool = False
+    noun: str = ""
+    """The head of its definition: `film`, `village`."""
+    lowered: frozenset[str] = field(default_factory=frozenset)
+    """Words that the passage also writes in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    question: str
+    start: int
+    end: int
+    kind: str
+
+
+def is_date(tokens: list[Token]) -> bool:
+    sure = any(_YEAR.fullmatch(t.text) or t.lower in words.MONTHS or t.lower == "century" for t in tokens)
+    return sure and all(
+        _YEAR.fullmatch(t.text)
+        or _DAY.fullmatch(t.text)
+        or t.lower in _TIME_WORDS
+        or t.text in (",", "–", "-")
+        or t.lower.endswith("-century")
+        for t in tokens
+    )
+
+
+def is_person(tokens: list[Token], topic: Topic) -> bool:
+    bare = [t for t in tokens if t.text not in (".", ",")]
+    if not bare or bare[-1].lower in words.PLACE_NOUNS or bare[-1].lower in words.THING_NOUNS:
+        return False
+    text = spell(tokens)
+    if topic.person and topic.name and text.lower() in topic.name.lower():
+        return True
+    named = [t for t in bare if t.tag == "NP"]
+    if not named or bare[-1].tag != "NP" or any(t.lower in words.PLACES for t in named[1:]):
+        return False
+    titled = bare[0].lower in words.PERSON_NOUNS | {"sir", "dr", "mr", "mrs", "saint", "st"} or (
+        bare[0].tag in ("D", "ADJ", "N") and any(t.lower in words.PERSON_NOUNS for t in bare)
+    )
+    first = next((t for t in bare if t.tag == "NP"), bare[0])
+    return titled or (words.is_first_name(first.text) and len(named) >= 2 and bare[0].tag == "NP")
+
+
+def is_people(clause_tokens: list[Token], head: int) -> bool:
+    return clause_tokens[head].lower in words.PERSON_NOUNS
+
+
+def is_place(chunk: Chunk, tokens: list[Token], main: str) -> bool:
+    if chunk.kind != "PP" or chunk.prep not in _PLACE_PREPS:
+        return False
+    inside = tokens[chunk.begin + 1 : chunk.end]
+    if is_date(inside) or any(t.tag == "NUM" for t in inside):
+        return False
+    proper = [t for t in inside if t.tag == "NP"]
+    if not proper:
+        return False
+    known = inside[-1].lower in words.PLACES or proper[-1].lower in words.PLACE_NOUNS or proper[0].lower in words.PLACES
+    if chunk.prep in ("to", "from", "into"):
+        return known and main in (
+            "go",
+            "move",
+            "travel",
+            "emigrate",
+            "return",
+            "flee",
+            "immigrate",
+            "come",
+            "sail",
+            "send",
+            "relocate",
+        )
+    return known or (
+        chunk.prep in ("in", "at") and main in words.LOCATING and inside[0].tag in ("NP", "D") and inside[-1].tag == "NP"
+    )
+
+
+def subject_text(clause: Clause, topic: Topic) -> str:
+    """The subject as it reads inside a question; empty where it points at something that the question does not hold."""
+    tokens = clause.tokens[slice(*clause.subject)]
+    first, lower = tokens[0], tokens[0].lower
+    text = spell(tokens)
+    if first.tag == "PR" or lower in ("this", "that", "these", "those", "another", "such"):
+        if topic.name and len(tokens) == 1 and (lower in ("he", "she") and topic.person or lower == "it" and not topic.person):
+            return topic.name
+        if topic.name and lower == "this" and len(tokens) == 2 and tokens[1].lower == topic.noun:
+            return topic.name
+        return ""
+    if first.tag == "POS":
+        if topic.name and ((lower in ("his", "her") and topic.person) or (lower == "its" and not topic.person)):
+            return _possessive(topic.name) + text[len(first.text) :]
+        return ""
+    if any(t.tag == "POS" for t in tokens) or clause.tokens[clause.subject_head].tag == "PR":
+        return ""
+    if topic.noun and lower == "the" and len(tokens) == 2 and tokens[1].lower == topic.noun:
+        return topic.name
+    if topic.person and topic.name and len(tokens) == 1 and text in topic.name.split():
+        return topic.name
+    if first.tag != "NP" or lower in topic.lowered:
+        text = lower + text[len(first.text) :]
+    return text
+
+
+def _possessive(name: str) -> str:
+    return name + ("'" if name.endswith("s") else "'s")
+
+
+def auxiliary(clause: Clause) -> tuple[str, str]:
+    """(what goes in front of the subject, what stays behind it)"""
+    tokens = clause.tokens
+    main = tokens[clause.main]
+    if clause.auxiliaries:
+        first = clause.auxiliaries[0]
+        kept = (
+            [t.text for t in tokens[first + 1 : clause.main + 1] if t.lower not in ("also", "then", "however", "later")]
+            if first < clause.main and first > clause.subject[0]
+            else [main.text]
+        )
+        if not _adjacent(clause):
+            kept = [main.text]
+        return tokens[first].lower, " ".join(kept)
+    if clause.copula:
+        return main.lower, ""
+    base = words.base_of(main.lower)
+    if base is None:
+        return "", ""
+    if main.tag == "VZ":
+        return "does", base
+    if main.tag == "VB" or (main.lower == base and base not in words.PAST_TO_BASE):
+        return "do", base
+    if main.tag == "H" and main.lower in ("has", "have"):
+        return ("does" if main.lower == "has" else "do"), "have"
+    return "did", base
+
+
+def _adjacent(clause: Clause) -> bool:
+    """Whether the auxiliaries stand before this main verb and not before that of the first of two joined clauses."""
+    between = clause.tokens[clause.auxiliaries[0] : clause.main]
+    return all(t.tag in ("M", "B", "H", "DO", "NEG", "ADV") for t in between)
+
+
+class Questions:
+    """Everything that one clause can be asked."""
+
+    def __init__(self, clause: Clause, topic: Topic) -> None:
+        self.clause, self.topic, self.tokens = clause, topic, clause.tokens
+        self.subject = subject_text(clause, topic)
+        self.front, self.rest = auxiliary(clause)
+        self.main = words.base_of(clause.tokens[clause.main].lower) or ""
+        first = clause.auxiliaries[0] if clause.auxiliaries else clause.main
+        self.verbs = (
+            " ".join(t.text for t in self.tokens[first : clause.main + 1])
+            if not clause.auxiliaries or _adjacent(clause)
+            else f"{self.front} {self.rest}"
+        )
+
+    def all(self) -> Iterator[Asked]:
+        if self.subject and self.front:
+            yield from self._of_chunks()
+            yield from self._of_complement()
+            yield from self._of_asides()
+        yield from self._of_subject()
+
+    # --- pieces of text ---------------------------------------------------------------------------------------------------------
+
+    def _answer(self, begin: int, end: int) -> tuple[int, int]:
+        return self.tokens[begin].start, self.tokens[end - 1].end
+
+    def _tail(self, without: int, up_to: int | None = None, fronted: bool = True) -> str:
+        """The chunks behind the verb but one, and what stood before the subject."""
+        kept: list[str] = []
+        count = 0
+        for index, chunk in enumerate(self.clause.chunks):
+            if index == without or (up_to is not None and index >= up_to):
+                continue
+            if chunk.kind == "SUB" or count + chunk.end - chunk.begin > _MAX_TAIL:
+                break
+            if chunk.kind == "ADV" and self.tokens[chunk.begin].lower in (
+                "also",
+                "then",
+                "however",
+                "later",
+                "therefore",
+                "only",
+                "even",
+            ):
+                continue
+            count += chunk.end - chunk.begin
+            kept.append(self.clause.text(chunk.begin, chunk.end))
+        if fronted:
+            for chunk in self.clause.fronted:
+                text = self.clause.text(chunk.begin, chunk.end)
+                kept.append(text[0].lower() + text[1:])
+        return " ".join(kept)
+
+    def _ask(self, head: str, tail: str, begin: int, end: int, kind: str) -> Asked:
+        body = f"{head} {self.front} {self.subject} {self.rest} {tail}"
+        return Asked(tidy(body), *self._answer(begin, end), kind)
+
+    # --- rules ------------------------------------------------------------------------------------------------------------------
+
+    def _of_subject(self) -> Iterator[Asked]:
+        clause, tokens = self.clause, self.tokens
+        inside = tokens[slice(*clause.subject)]
+        if (
+            inside[0].tag in ("PR", "POS")
+            or inside[0].lower in ("this", "that", "these", "those", "another", "such")
+            or not clause.chunks
+        ):
+            return
+        if any(t.tag == "POS" for t in inside):
+            return
+        tail = self._tail(-1)
+        if not tail or self.main in ("say", "be") and not clause.copula:
+            return
+        head = tokens[clause.subject_head]
+        if inside[0].tag == "NUM" or (
+            inside[0].lower in ("about", "over", "only", "nearly", "some") and len(inside) > 1 and inside[1].tag == "NUM"
+        ):
+            yield from self._counted_subject(inside, tail)
+            return
+        if is_person(inside, self.topic) or is_people(tokens, clause.subject_head):
+            asked = "Who"
+        elif head.tag == "N" and len(inside) > 2 and inside[-1] is head and inside[0].tag == "D" and inside[1].tag in ("NP", "ADJ"):
+            asked = f"Which {head.text}"
+        else:
+            asked = "What"
+        yield Asked(tidy(f"{asked} {self.verbs} {tail}"), *self._answer(*clause.subject), "subject")
+
+    def _counted_subject(self, inside: list[Token], tail: str) -> Iterator[Asked]:
+        at = 0 if inside[0].tag == "NUM" else 1
+        begin = self.clause.subject[0]
+        stop = at
+        while stop < len(inside) and (inside[stop].tag == "NUM" or inside[stop].text == "%"):
+            stop += 1
+        noun = spell(inside[stop:])
+        if not noun or _YEAR.fullmatch(inside[at].text):
+            return
+        if inside[stop - 1].text.endswith("%") or inside[stop].lower == "percent":
+            yield Asked(
+                tidy(f"What percentage {noun.removeprefix('percent ')} {self.verbs} {tail}"),
+                *self._answer(begin, begin + stop),
+                "percentage",
+            )
+        elif self.tokens[self.clause.subject_head].text.endswith("s") or noun.startswith("people"):
+            yield Asked(tidy(f"How many {noun} {self.verbs} {tail}"), *self._answer(begin, begin + stop), "how many")
+
+    def _of_complement(self) -> Iterator[Asked]:
+        clause = self.clause
+        if not clause.copula or not clause.chunks or clause.chunks[0].kind != "NP":
+            return
+        first = clause.chunks[0]
+        end = first.end
+        tokens = self.tokens
+        if tokens[first.begin].tag == "PR":
+            return
+        for chunk in clause.chunks[1:]:
+            if (
+                chunk.kind == "PP"
+                and chunk.begin == end
+                and end - first.begin < 12
+                and not is_date(tokens[chunk.begin + 1 : chunk.end])
+            ):
+                end = chunk.end
+            else:
+                break
+        about = self.subject == self.topic.name or tokens[clause.subject_head].tag == "NP"
+        person = self.topic.person if self.subject == self.topic.name else is_person(tokens[slice(*clause.subject)], self.topic)
+        if len(clause.auxiliaries) == 0:
+            who = "Who" if person or (not about and is_person(tokens[first.begin : first.end], self.topic)) else "What"
+            yield Asked(tidy(f"{who} {self.front} {self.subject}"), *self._answer(first.begin, end), "define")
+            if about and not person and tokens[first.head].tag == "N" and first.head - first.begin >= 2:
+                yield Asked(
+                    tidy(f"What kind of {tokens[first.head].text} {self.front} {self.subject}"),
+                    *self._answer(first.begin, first.head + 1),
+                    "what kind",
+                )
+        if about:
+            yield from self._of_participles(person)
+
+    def _of_participles(self, person: bool) -> Iterator[Asked]:
+        """ "is a film directed by A", "is a village located in B"."""
+        clause, tokens = self.clause, self.tokens
+        for index, chunk in enumerate(clause.chunks[:-1]):
+            following = clause.chunks[index + 1]
+            if chunk.kind != "PART" or following.kind != "PP" or person:
+                continue
+            verb = tokens[chunk.begin].lower
+            inside = tokens[following.begin + 1 : following.end]
+            front = "was" if words.base_of(verb) not in ("locate", "situate", "base", "use", "find") else "is"
+            answer = self._answer(following.begin + 1, following.end)
+            if following.prep == "by":
+                base = words.base_of(verb)
+                past = words.BASE_TO_PAST.get(base or "", verb)
+                who = (
+                    "Who"
+                    if is_person(inside, self.topic) or verb in ("directed", "written", "produced", "composed", "painted")
+                    else "What"
+                )
+                yield Asked(tidy(f"{who} {past} {self.subject}"), *answer, "by whom")
+            elif following.prep in ("in", "on") and is_date(inside):
+                yield Asked(tidy(f"When {front} {self.subject} {verb}"), *answer, "when")
+            elif is_place(following, tokens, verb) or (following.prep in ("in", "at") and verb in ("located", "situated", "based")):
+                yield Asked(tidy(f"Where {front} {self.subject} {verb}"), *answer, "where")
+
+    def _of_asides(self) -> Iterator[Asked]:
+        clause, tokens = self.clause, self.tokens
+        for begin, end in clause.asides:
+            inside = tokens[begin + 1 : end - 1]
+            if inside and tokens[begin].text == "," and inside[0].lower in ("a", "an", "the") and len(inside) <= 14:
+                who = "Who" if is_person(tokens[slice(*clause.subject)], self.topic) else "What"
+                tense = "is" if clause.tokens[clause.main].tag in ("VZ", "M") or self.front in ("is", "does", "has") else "was"
+                yield Asked(tidy(f"{who} {tense} {self.subject}"), *self._answer(begin + 1, end - 1), "appositive")
+
+    def _of_chunks(self) -> Iterator[Asked]:
+        clause, tokens = self.clause, self.tokens
+        for index, chunk in enumerate(clause.chunks):
+            inside = tokens[chunk.begin + (chunk.kind == "PP") : chunk.end]
+            if chunk.kind == "PP":
+                yield from self._of_prepositional(index, chunk, inside)
+            elif chunk.kind == "NP" and not clause.copula:
+                yield from self._of_object(index, chunk, inside)
+            elif chunk.kind == "SUB" and chunk.prep == "because" and index and inside[1].lower != "of":
+                yield self._ask("Why", self._tail(index, index), chunk.begin, chunk.end, "why")
+            elif chunk.kind == "INF" and chunk.end - chunk.begin >= 3 and self._is_purpose(index):
+                yield self._ask("Why", self._tail(index, index), chunk.begin, chunk.end, "why")
+            elif chunk.kind == "INF" and clause.passive and self.main == "use" and index == 0:
+                yield self._ask("What", "for", chunk.begin, chunk.end, "used for")
+            elif chunk.kind == "PREPVG" and chunk.prep == "by" and chunk.end - chunk.begin >= 3:
+                yield self._ask("How", self._tail(index, index), chunk.begin, chunk.end, "how")
+            elif (
+                chunk.kind == "PREPVG"
+                and chunk.prep == "for"
+                and self.main in ("use", "know", "award", "arrest", "criticise", "criticize", "praise")
+            ):
+                yield self._ask("What", self._tail(index, index) + " for", chunk.begin + 1, chunk.end, "what for")
+        for chunk in clause.fronted:
+            inside = tokens[chunk.begin + 1 : chunk.end]
+            if chunk.prep in ("in", "on", "during") and is_date(inside):
+                tail = self._tail(-1, fronted=False)
+                if tail or not clause.copula:
+                    yield self._ask(self._when(inside, chunk), tail, chunk.begin + 1, chunk.end, "when")
+
+    def _when(self, inside: list[Token], chunk: Chunk) -> str:
+        year = len(inside) == 1 and _YEAR.fullmatch(inside[0].text) is not None
+        if year and inside[0].start % 3 == 0:
+            return "In what year" if inside[0].start % 2 else "What year"
+        return "When"
+
+    def _is_purpose(self, index: int) -> bool:
+        """`to` behind an object tells why, behind most verbs alone it tells what."""
+        if index == 0 or self.clause.copula:
+            return False
+        kinds = [chunk.kind for chunk in self.clause.chunks[:index]]
+        return "NP" in kinds and self.main in (
+            "use",
+            "build",
+            "create",
+            "establish",
+            "found",
+            "develop",
+            "introduce",
+            "leave",
+            "design",
+            "make",
+            "form",
+            "hold",
+            "take",
+            "add",
+            "launch",
+            "write",
+            "send",
+            "change",
+        )
+
+    def _of_prepositional(self, index: int, chunk: Chunk, inside: list[Token]) -> Iterator[Asked]:
+        clause, prep = self.clause, chunk.prep
+        tail = self._tail(index)
+        complete = tail or not clause.copula
+        if inside[0].tag in ("PR", "POS") or not complete:
+            return
+        answer = chunk.begin + 1, chunk.end
+        if prep in _TIME_PREPS and is_date(inside):
+            if prep in ("in", "on", "during", "around", "at"):
+                yield self._ask(self._when(inside, chunk), tail, *answer, "when")
+            elif prep in ("since", "until", "from") and not clause.copula:
+                yield self._ask(f"{prep.capitalize()} when" if prep != "from" else "From what year", tail, *answer, "when")
+            return
+        if is_place(
+            chunk, self.tokens, self.tokens[clause.main].lower if self.main not in ("go", "move", "travel", "return") else self.main
+        ):
+            yield self._ask("Where", self._tail(index, None if prep in ("in", "at") else index), *answer, "where")
+            return
+        if (
+            prep == "for"
+            and len(inside) >= 2
+            and inside[0].tag == "NUM"
+            and inside[-1].lower in ("years", "days", "months", "weeks", "hours", "minutes", "decades")
+        ):
+            yield self._ask("How long", tail, *answer, "how long")
+        elif prep == "by" and clause.passive:
+            yield from self._of_agent(index, inside, answer)
+        elif prep == "for" and clause.passive and self.main in ("use", "know", "note", "name"):
+            yield self._ask("What", self._tail(index, index) + " for", *answer, "what for")
+        elif prep == "as" and self.main in ("know", "serve", "work", "use", "describe", "regard") and len(inside) <= 8:
+            yield self._ask("What", self._tail(index, index) + " as", *answer, "what as")
+        elif (
+            prep in ("with", "from", "to", "about", "for", "into", "against", "on")
+            and index == len(clause.chunks) - 1
+            and not clause.copula
+        ):
+            asked = "Who" if is_person(inside, self.topic) else "What"
+            if len(inside) <= 8 and inside[-1].tag in ("N", "NP") and self.subject:
+                yield self._ask(asked, self._tail(index) + f" {prep}", *answer, "what prep")
+
+    def _of_agent(self, index: int, inside: list[Token], answer: tuple[int, int]) -> Iterator[Asked]:
+        """The passive turned round: "was founded by A" gives "Who founded"."""
+        who = (
+            "Who"
+            if is_person(inside, self.topic)
+            or self.main in ("write", "direct", "found", "compose", "design", "produce", "paint", "invent")
+            else "What"
+        )
+        if self.front in ("was", "were") and self.rest:
+            verb = self.rest.split()[-1]
+            base = words.base_of(verb.lower())
+            past = words.BASE_TO_PAST.get(base or "", verb)
+            yield Asked(tidy(f"{who} {past} {self.subject} {self._tail(index)}"), *self._answer(*answer), "by whom")
+        else:
+            yield self._ask(who, self._tail(index) + " by", *answer, "by whom")
+
+    def _of_object(self, index: int, chunk: Chunk, inside: list[Token]) -> Iterator[Asked]:
+        clause, tokens = self.clause, self.tokens
+        if inside[0].tag in ("PR",) or self.main in _SOFT or is_date(inside):
+            return
+        if (
+            any(c.kind == "NP" for i, c in enumerate(clause.chunks) if i != index)
+            or clause.passive
+            and self.main not in ("name", "call", "award", "give")
+        ):
+            return
+        tail = self._tail(index)
+        quantity = self._quantity(inside)
+        if quantity:
+            words_at, noun, asked = quantity
+            yield self._ask(f"{asked} {noun}", tail, chunk.begin, chunk.begin + words_at, "how many")
+            return
+        if chunk.head < 0 or tokens[chunk.head].tag not in ("N", "NP"):
+            return
+        end = chunk.end
+        if is_person(inside, self.topic):
+            yield self._ask("Who", tail, chunk.begin, end, "object")
+        elif (
+            inside[0].tag == "D"
+            and inside[0].lower == "the"
+            and tokens[chunk.head].tag == "N"
+            and chunk.head - chunk.begin >= 2
+            and chunk.head == end - 1
+        ):
+            yield self._ask(f"Which {tokens[chunk.head].text}", tail, chunk.begin, end, "object")
+        else:
+            yield self._ask("What", tail, chunk.begin, end, "object")
+
+    def _quantity(self, inside: list[Token]) -> tuple[int, str, str] | None:
+        """(tokens of the quantity, the counted noun, How many or How much)"""
+        at = 1 if inside[0].lower in ("about", "over", "approximately", "nearly", "around", "only") else 0
+        if at >= len(inside) or inside[at].text in ("$", "£", "€"):
+            return (len(inside), "money", "How much") if len(inside) > at + 1 and len(inside) <= 5 else None
+        if inside[at].tag != "NUM" or _YEAR.fullmatch(inside[at].text) and len(inside) == 1:
+            return None
+        stop = at
+        while stop < len(inside) and inside[stop].tag == "NUM":
+            stop += 1
+        if stop >= len(inside):
+            return None
+        if (
+            inside[stop].lower in ("mg", "ml", "kg", "g", "grams", "pounds")
+            and stop + 2 < len(inside)
+            and inside[stop + 1].lower == "of"
+        ):
+            return stop + 1, spell(inside[stop + 2 :]), "How much"
+        if inside[stop - 1].text.endswith("%"):
+            return (stop, spell(inside[stop:]), "What percentage") if inside[stop].lower == "of" else None
+        noun = spell(inside[stop:])
+        plural = inside[stop].lower == "people" or any(
+            t.lower.endswith("s") or t.lower in ("children", "people", "men", "women") for t in inside[stop:]
+        )
+        return (stop, noun, "How many") if plural else None
+
+
+_SOFT = words.TRANSITIVE_SOFT | frozenset("say state believe think argue claim note feel know report suggest hope conclude want try begin "
+                                          "continue seem appear remain become mean have".split())  # fmt: skip
+_SPACES = re.compile(r"\s+")
+
+
+def tidy(text: str) -> str:
+    text = _SPACES.sub(" ", text).strip(" ,;:-")
+    text = re.sub(r" ([,.;:)])", r"\1", text)
+    return text[0].upper() + text[1:] + "?"
