@@ -156,6 +156,7 @@ class TritonClient:
             tokenizer_sha256=told["tokenizer_sha256"],
             runtime=Runtime.Value(f"RUNTIME_{told['runtime']}"),
             precision=told["precision"],
+            engine_sha256=told.get("engine_sha256", ""),
         )
 
     _decoupled = frozenset({"answerer"})

@@ -78,6 +78,7 @@ class Answerer:
             "overlap": OverlapEngine(),
             "first": FirstEngine(),
         }
+        self.graphs = lexical.graphs
 
     @staticmethod
     def files(folder: Path) -> list[Path]:

@@ -31,6 +31,7 @@ class LexicalEngine:
     def __init__(self, folder: Path, idf: IdfTable, threads: int = 1) -> None:
         self._ranker = open_graph(folder / "ranker.onnx", threads)
         self._spans = open_graph(folder / "span.onnx", threads)
+        self.graphs = [self._ranker, self._spans]
         self._config = json.loads((folder / "answerer.json").read_text(encoding="utf-8"))
         self._idf = idf
 

@@ -1,18 +1,28 @@
-"""The one way a model opens its ONNX graph.
+"""The one way a model opens its ONNX graph: as a TensorRT engine where a GPU and an engine are there, in ONNX Runtime otherwise.
 
-ONNX Runtime on the CPU: one thread unless told otherwise, and none that spins while it waits, because every model has a process
-of its own and two cores are shared by the whole mesh. This module knows names and arrays; not what a graph computes.
+`RAGMESH_TRITON_RUNTIME` chooses: `auto` (the default), `onnxruntime`, or `tensorrt`, which fails where auto would fall back. The
+engines are looked for in the folder `RAGMESH_ENGINES` (what `make engines` writes; the launcher names it). ONNX Runtime works on
+the CPU: one thread unless told otherwise, and none that spins while it waits, because every model has a process of its own and two
+cores are shared by the whole mesh. This module knows names and arrays; not what a graph computes.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from ragmesh_models.engine_files import EngineUnavailableError
 from ragmesh_models.onnx_weights import weights_precision
+
+RUNTIME_SETTING = "RAGMESH_TRITON_RUNTIME"
+ENGINES_SETTING = "RAGMESH_ENGINES"
+RUNTIMES = ("auto", "onnxruntime", "tensorrt")
+_log = logging.getLogger(__name__)
 
 
 class Graph(Protocol):
@@ -54,5 +64,32 @@ class OnnxGraph:
 
 
 def open_graph(path: Path, threads: int = 1) -> Graph:
-    """Load the graph in `path` (an ONNX file)."""
+    """Load the graph in `path` (an ONNX file), in the runtime that the settings ask for. Why `auto` fell back is logged.
+
+    Raises:
+        EngineUnavailableError: the setting is `tensorrt`, and the engine cannot run here.
+        ValueError: the setting is none of the three.
+    """
+    wanted = os.environ.get(RUNTIME_SETTING, "auto")
+    if wanted not in RUNTIMES:
+        raise ValueError(f"{RUNTIME_SETTING} must be one of {', '.join(RUNTIMES)}, not {wanted!r}")
+    if wanted != "onnxruntime":
+        try:
+            return _open_engine(path)
+        except EngineUnavailableError as error:
+            if wanted == "tensorrt":
+                raise
+            # Without engines nobody asked for them; with engines their owner wants to know.
+            level = logging.INFO if error.reason == "NO_ENGINES" else logging.WARNING
+            _log.log(level, "%s runs in ONNX Runtime. %s", path.name, error)
     return OnnxGraph(path, threads)
+
+
+def _open_engine(path: Path) -> Graph:
+    folder = os.environ.get(ENGINES_SETTING, "")
+    if not folder:
+        raise EngineUnavailableError("NO_ENGINES", f"{ENGINES_SETTING} names no folder of engines")
+    # Here, so that a machine without engines does not read it.
+    from ragmesh_models.tensorrt_graph import open_engine
+
+    return open_engine(path, Path(folder))

@@ -89,7 +89,11 @@ class TritonPythonModel:
         folder = triton_io.model_folder(args)
         self._answerer = Answerer(folder)
         self._reference = identity.model_ref(
-            Path(args["model_repository"]).parent, "answerer", args["model_version"], Answerer.files(folder), "fp32"
+            Path(args["model_repository"]).parent,
+            "answerer",
+            args["model_version"],
+            Answerer.files(folder),
+            self._answerer.graphs,
         )
         self._tracer = Tracer("answerer")
         self._running = 0

@@ -19,7 +19,7 @@ class TritonPythonModel:
         weights = triton_io.model_folder(args) / "embedder.onnx"
         repository = Path(args["model_repository"]).parent
         self._embedder = Embedder(weights, TextTokenizer(repository / identity.TOKENIZER_FILE))
-        self._reference = identity.model_ref(repository, "embedder", args["model_version"], [weights], "int8")
+        self._reference = identity.model_ref(repository, "embedder", args["model_version"], [weights], [self._embedder.graph])
         self._tracer = Tracer("embedder")
 
     def _read(self, request: object) -> tuple[list[str], list[str]]:

@@ -21,9 +21,7 @@ class TritonPythonModel:
     def initialize(self, args: dict) -> None:
         weights = triton_io.model_folder(args) / "tokenizer.json"
         self._tokenizer = TextTokenizer(weights)
-        self._reference = identity.model_ref(
-            Path(args["model_repository"]).parent, "tokenizer", args["model_version"], [weights], "fp32"
-        )
+        self._reference = identity.model_ref(Path(args["model_repository"]).parent, "tokenizer", args["model_version"], [weights])
         self._tracer = Tracer("tokenizer")
 
     def _answer(self, request: object) -> tuple[list, int]:
