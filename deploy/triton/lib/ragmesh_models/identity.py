@@ -35,7 +35,7 @@ def model_ref(repository: Path, name: str, version: str, files: list[Path], grap
     """The JSON of a ModelRef. `repository` is the folder that holds every model, `graphs` what the model runs.
 
     One engine among several graphs sets the model apart, and so does the narrowest arithmetic. The digest of several engines is
-    that of their sorted digests, one a line. A model without a graph is ONNXRUNTIME and fp32: it is neither, and has nothing narrower.
+    that of their sorted digests, one a line. A model without a graph counts as ONNXRUNTIME and fp32.
     """
     engines = sorted(graph.engine_sha256 for graph in graphs if graph.engine_sha256)
     precisions = {graph.precision for graph in graphs}
