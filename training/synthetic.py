@@ -18,7 +18,7 @@ from ragmesh_models.sentences import SentenceKind
 
 from training import synthetic_noise, synthetic_patterns
 from training import synthetic_words as words
-from training.synthetic_grammar import Clause, read_clause, second_clause, spell, tokenise
+from training.synthetic_grammar import Clause, next_sentence, read_clause, second_clause, spell, tokenise
 from training.synthetic_rules import Asked, Questions, Topic, is_person, subject_text
 
 MAX_PASSAGE_CHARS = 1_400
@@ -72,16 +72,21 @@ class Reader(Protocol):
         ...
 
 
-def triples(documents: Iterable[Document], seed: int = 7, limit: int | None = None, styles: bool = True) -> Iterator[Triple]:
-    """Triples in the documents' order; `limit` bounds their number, `styles=False` leaves every question as written."""
+def triples(documents: Iterable[Document], seed: int = 7, limit: int | None = None, copies: int = 1) -> Iterator[Triple]:
+    """Triples in the documents' order; `limit` bounds their number.
+
+    `copies` says how often a question may come, each time in a style drawn anew (a repetition is left out); 0 leaves every question
+    as the rules wrote it, once.
+    """
     rng = random.Random(seed)
     made = 0
     for document in documents:
         for triple in _of_document(document, rng):
-            yield _restyled(triple, rng) if styles else triple
-            made += 1
-            if limit is not None and made >= limit:
-                return
+            for row in dict.fromkeys(_restyled(triple, rng) for _ in range(copies)) if copies else (triple,):
+                yield row
+                made += 1
+                if limit is not None and made >= limit:
+                    return
 
 
 def keep(rows: Iterable[Triple], reader: Reader, least: float = 0.0, overlap: float = 0.5) -> Iterator[Triple]:
@@ -156,7 +161,7 @@ def _of_sentence(text: str, start: int, end: int, topic: Topic, first: bool) -> 
         found += Questions(clause, topic).all()
         if not topic.name:
             topic = _topic_from(clause, topic)
-        clause = second_clause(clause)
+        clause = second_clause(clause) or next_sentence(clause)
     return found, topic
 
 
@@ -164,13 +169,15 @@ def _topic_from(clause: Clause, topic: Topic) -> Topic:
     """Without a title the first sentence's subject, when it is a name, is what `he` and `it` mean in the next."""
     tokens = clause.tokens[slice(*clause.subject)]
     if all(token.tag == "NP" for token in tokens) and subject_text(clause, topic):
-        return Topic(spell(tokens), is_person(tokens, topic), "", topic.lowered)
+        return Topic(spell(tokens), is_person(tokens, topic), "", topic.lowered, topic.people)
     return topic
 
 
 def _chosen(asked: list[Asked], rng: random.Random) -> list[Asked]:
     """A few of a sentence's questions, rarer kinds first, no answer twice by the same kind."""
     unique = list({(one.question, one.start): one for one in asked}.values())
+    if len(unique) > 1 and rng.random() < 0.35:
+        unique = [one for one in unique if one.kind != "subject"] or unique
     if len(unique) <= MAX_PER_SENTENCE:
         return unique
     rng.shuffle(unique)
@@ -184,6 +191,9 @@ _OWNED = frozenset("his her its their my our your".split())
 _QUESTION_WORDS = frozenset(
     "what who when where why how which in from since until many much is was were are did does do kind year percentage long".split()
 )
+_VAGUE = re.compile(r"(?:[Tt]he |[Aa]n? |[Ss]ome |[Oo]ther |[Mm]any )?[a-z]+(?: and the [a-z]+)?$|(?:[Tt]he|[Aa]n?) (?:first|second|same|new|other|two|following|latter|former|only|next) [a-z]+$")
+_VAGUE_QUESTION = re.compile(r"\bthe (?:film|movie|song|album|single|band|group|book|novel|series|show|episode|game|company|team|club|school|couple|city|town|village|area|"
+                             r"study|two|latter|former|team|man|woman|boy|girl|king|queen|album|character|station|event|match|season|tournament|building|church|ship|family)\b")
 _LIGHT = frozenset("thing things part parts lot number way ways one kind type some many something people time years".split())
 
 
@@ -192,7 +202,7 @@ def good(one: Asked, text: str) -> bool:
     answer = text[one.start : one.end]
     question = one.question[:-1]
     pieces = [word.lower() for word in _WORD.findall(question)]
-    if not 3 <= len(pieces) <= 22 or len(answer) < 2 or one.question.count('"') % 2 or answer.count('"') % 2 or "(" in question:
+    if not 3 <= len(pieces) <= 22 or "\0" in question or len(answer) < 2 or one.question.count('"') % 2 or answer.count('"') % 2 or "(" in question:
         return False
     if one.kind.startswith("heading") or one.kind in ("born", "died", "also known"):
         return True
@@ -214,7 +224,9 @@ def good(one: Asked, text: str) -> bool:
     length = len(answer.split())
     if length > (25 if one.kind in ("why", "how", "appositive", "define") else 14):
         return False
-    if one.kind in ("subject", "object", "define") and length == 1 and answer.lower() in _LIGHT:
+    if one.kind in ("subject", "object", "define", "what prep", "by whom") and _VAGUE.match(answer):
+        return False
+    if not named and _VAGUE_QUESTION.search(question):
         return False
     return _WELL_ENDED.search(question) is None
 

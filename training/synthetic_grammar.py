@@ -89,7 +89,7 @@ def _tag(text: str, lower: str, before: str, before_tag: str) -> str:
     if not (text[0].isalnum()):
         return text
     simple = _CLOSED.get(lower)
-    if text == "I" and before_tag == "NP":
+    if (text == "I" and before_tag == "NP") or text == "US":
         return "NP"
     if text[0].isupper() and before_tag == "NP" and simple == "ADJ":
         return "NP"
@@ -134,11 +134,7 @@ def _open_class(lower: str, before: str, before_tag: str) -> str:
     ):
         return "ADV"
     if lower in words.PAST_TO_BASE or lower in words.PARTICIPLES:
-        return (
-            "V"
-            if not nominal or lower not in ("set", "cut", "cost", "run", "found", "read", "put", "left", "spread", "felt", "saw")
-            else "N"
-        )
+        return "V" if not nominal or before == "of" else "N"
     if lower.endswith("ed") and len(lower) > 4 and not lower.endswith(("eed", "hundred")):
         return "ADJ" if nominal and before != "of" else "V"
     if lower.endswith("ing") and len(lower) > 5:
@@ -147,8 +143,11 @@ def _open_class(lower: str, before: str, before_tag: str) -> str:
         return "VB"
     if not nominal and lower in lexicon["presents"]:
         return "VZ"
-    if before_tag == "PR" and lower in lexicon["bases"]:
+    plural = before_tag == "PR" or (before_tag in ("N", "NP") and before.endswith("s") and not before.endswith(("'s", "ss", "us", "is")))
+    if (plural or before_tag == "ADV" or before in ("people", "children", "men", "women")) and lower in lexicon["bases"]:
         return "VB"
+    if before_tag == "ADV" and lower.endswith("s") and words.base_of(lower) is not None:
+        return "VZ"
     return "ADJ" if _ADJECTIVE.match(lower) else "N"
 
 
@@ -390,12 +389,19 @@ def _read_subject(tokens: list[Token], at: int) -> tuple[int, int, int, list[tup
 
 
 def _finite_later(tokens: list[Token], at: int) -> bool:
-    """Whether another finite verb comes before the clause can have ended: then an earlier participle only modifies."""
-    for token in tokens[at : at + 14]:
+    """Whether a verb that can only be finite comes before the clause can have ended: then an earlier participle only modifies.
+
+    Another -ed form is such a verb only behind `by` and before an object ("a team led by A published the study").
+    """
+    for index in range(at, min(len(tokens) - 1, at + 14)):
+        token = tokens[index]
         if token.text in (",", ";", ":", "(", "—", ".") or token.tag in ("C", "S", "W", "TO"):
             return False
-        if token.tag in ("B", "H", "M", "DO", "VZ", "V"):
+        if token.tag in ("B", "H", "M", "DO", "VZ"):
             return True
+        if token.tag == "V":
+            certain = token.lower in words.PAST_TO_BASE and token.lower not in words.PARTICIPLES
+            return certain or (tokens[at].lower == "by" and tokens[index + 1].tag in ("D", "NUM", "POS", "P", "NP"))
     return False
 
 
@@ -415,7 +421,9 @@ def _read_verbs(tokens: list[Token], at: int) -> tuple[list[int], int] | None:
             break
         index += 1
     if main >= 0:
-        finite = tokens[main].tag in ("V", "VZ") or (tokens[main].tag == "VB" and tokens[main - 1].tag == "PR")
+        follows = tokens[main + 1].tag if main + 1 < len(tokens) else ""
+        plural = tokens[main].tag == "VB" and main > 0 and follows in ("D", "POS", "NUM", "ADJ", "NP", "P", "TO", "N", "ADV", "PR", '"')
+        finite = tokens[main].tag in ("V", "VZ") or plural
         if not auxiliaries and not finite:
             return None
         if auxiliaries and tokens[main].tag == "VZ":
@@ -438,6 +446,11 @@ def read_clause(tokens: list[Token]) -> Clause | None:
         at += 1
         if at < len(tokens) and tokens[at].text == ",":
             at += 1
+    if tokens[at].tag in ("S", "VG", "V", "INF"):
+        comma = next((i for i in range(at + 2, min(len(tokens), at + 18)) if tokens[i].text == ","), None)
+        if comma is None or len(tokens) - comma < 5:
+            return None
+        at = comma + 1
     fronted: list[Chunk] = []
     while at < len(tokens) and tokens[at].tag in ("P", "TO"):
         chunk = read_chunk(tokens, at)
@@ -480,6 +493,17 @@ def _read_rest(clause: Clause, index: int) -> int:
         clause.chunks.append(chunk)
         index = chunk.end
     return index
+
+
+def next_sentence(first: Clause) -> Clause | None:
+    """The clause behind "..., and" or ";" that has a subject of its own."""
+    tokens, at = first.tokens, first.end
+    while at < len(tokens) - 5 and not (tokens[at].text == ";" or (tokens[at].text == "," and tokens[at + 1].lower in ("and", "but", "while"))):
+        at += 1
+    if at >= len(tokens) - 5:
+        return None
+    at += 1 if tokens[at].text == ";" else 2
+    return read_clause(tokens[at:]) if tokens[at].tag in ("D", "NP", "PR", "POS", "P", "N", "NUM", "ADJ") else None
 
 
 def second_clause(first: Clause) -> Clause | None:

@@ -91,8 +91,13 @@ def main() -> None:
         words = title.split()
         if 2 <= len(words) <= 4 and words[0].isalpha() and words[0].lower() not in _NOT_NAMES and _BORN.search(text[:160]):
             names[words[0]] += 1
+    for name in data.under("qa/text/gap_"):
+        for line in data.text(name).splitlines()[1:]:
+            cells = line.split("\t")
+            # The two persons that a pronoun may mean.
+            names.update(cell.split()[0] for cell in (cells[4], cells[7]) if len(cell.split()) >= 2 and cell.split()[0].isalpha())
     lexicon = _verbs(base, finite, noun)
-    lexicon["names"] = sorted(names)
+    lexicon["names"] = sorted(name for name in names if name[0].isupper() and len(name) > 1 and name.lower() not in _NOT_NAMES)
     rows = {
         "about": "Made by training/synthetic_lexicon.py: word lists counted in the open text.",
         **{k: " ".join(v) for k, v in lexicon.items()},

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from training import synthetic_words as words
-from training.synthetic_rules import Asked, Topic, tidy
+from training.synthetic_rules import Asked, Topic, people_of, tidy
 
 _MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _DATE = (
@@ -87,12 +87,15 @@ def of_glossary(term: str) -> str:
 _TITLE_TAIL = re.compile(r"\s*\([^)]*\)$")
 
 
+_DEFINED = re.compile(r"\b(?:is|was|are|were) (?:one of )?(?:an?|the|[A-Z]\w+'s) ([^.,;()]{3,90})")
+
+
 def topic_of(title: str, opening: str, passage: str) -> Topic:
     """What an article is about, from its title and its opening sentence ("X (1900-1950) was a Dutch painter")."""
     name = _TITLE_TAIL.sub("", title).strip()
     lowered = frozenset(re.findall(r"\b[a-z]{2,}\b", passage))
     # "X is a 2004 comedy film directed by": the noun before the first preposition or participle.
-    found = re.search(r"\b(?:is|was|are|were) (?:one of )?(?:an?|the|[A-Z]\w+'s) ([^.,;()]{3,90})", opening)
+    found = _DEFINED.search(opening)
     noun = ""
     if found:
         for word in found.group(1).split():
@@ -101,8 +104,10 @@ def topic_of(title: str, opening: str, passage: str) -> Topic:
                 break
             noun = lower
     first = name.split()[0] if name else ""
-    person = noun in words.PERSON_NOUNS or noun.removeprefix("former-") in words.PERSON_NOUNS
+    hint = _TITLE_TAIL.search(title)
+    nouns = {noun, noun.rsplit("-", 1)[-1]} | (set(hint.group().strip(" ()").split()) if hint else set())
+    person = bool(nouns & words.PERSON_NOUNS)
     person = person or (not noun and words.is_first_name(first) and len(name.split()) >= 2)
     if name and name.split()[0].lower() in lowered and not any(part[0].isupper() for part in name.split()[1:]):
         name = name[0].lower() + name[1:]
-    return Topic(name, person, noun, lowered)
+    return Topic(name, person, noun, lowered, people_of(passage))

@@ -22,6 +22,10 @@ _TIME_WORDS = (
 )
 _TIME_PREPS = frozenset("in on during since until by after before around from between at".split())
 _PLACE_PREPS = frozenset("in at near on from to into".split())
+# Reading a clause stops well at a mark, a conjunction or a relative; at these it lost its way.
+_BROKEN = frozenset({"N", "NP", "V", "VB", "VZ", "B", "H", "M", "DO", "NUM", "ADJ", "PR", "'", '"', "`", "-", "–"})
+# Stands in a question that lost an object on the way; `synthetic.good` refuses it.
+_CUT = "\0"
 _MAX_TAIL = 14  # tokens of a question behind its verb
 
 
@@ -35,6 +39,8 @@ class Topic:
     """The head of its definition: `film`, `village`."""
     lowered: frozenset[str] = field(default_factory=frozenset)
     """Words that the passage also writes in lower case."""
+    people: frozenset[str] = field(default_factory=frozenset)
+    """Names of persons in the passage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +63,50 @@ def is_date(tokens: list[Token]) -> bool:
     )
 
 
+_AGENT = re.compile(r"[a-z-]+(?:er|or|ist|ian|man|woman)$")
+_NOT_AGENTS = frozenset("number order other another chapter former after under over river paper water letter minor major quarter computer "
+                        "power center summer winter december october november september color motor sector factor error".split())  # fmt: skip
+
+
 def is_person(tokens: list[Token], topic: Topic) -> bool:
+    """Whether a noun phrase is one person's name, by first names, titles and what the passage says of the name."""
     bare = [t for t in tokens if t.text not in (".", ",")]
-    if not bare or bare[-1].lower in words.PLACE_NOUNS or bare[-1].lower in words.THING_NOUNS:
+    if not bare or bare[-1].lower in words.PLACE_NOUNS or bare[-1].lower in words.THING_NOUNS or bare[-1].tag != "NP":
         return False
     text = spell(tokens)
     if topic.person and topic.name and text.lower() in topic.name.lower():
         return True
+    if text in topic.people:
+        return True
     named = [t for t in bare if t.tag == "NP"]
-    if not named or bare[-1].tag != "NP" or any(t.lower in words.PLACES for t in named[1:]):
+    if any(t.lower in words.PLACES for t in named[1:]):
         return False
-    titled = bare[0].lower in words.PERSON_NOUNS | {"sir", "dr", "mr", "mrs", "saint", "st"} or (
-        bare[0].tag in ("D", "ADJ", "N") and any(t.lower in words.PERSON_NOUNS for t in bare)
+    titled = bare[0].lower in words.PERSON_NOUNS | _TITLES or (
+        bare[0].tag in ("D", "ADJ", "N", "NP")
+        and any(t.lower in words.PERSON_NOUNS or (_AGENT.match(t.lower) and t.lower not in _NOT_AGENTS) for t in bare[:-2])
     )
-    first = next((t for t in bare if t.tag == "NP"), bare[0])
-    return titled or (words.is_first_name(first.text) and len(named) >= 2 and bare[0].tag == "NP")
+    return titled or (words.is_first_name(named[0].text) and len(named) >= 2 and bare[0].tag == "NP")
+
+
+_TITLES = frozenset("sir dr mr mrs ms saint st senator captain colonel major lieutenant governor pope justice representative".split())
+_FULL_NAME = re.compile(r"\b([A-Z][a-zà-ÿ]+)(?: [A-Z]\.)? ((?:(?:van|de|von|der|di|da|la|le) )*[A-Z][\w’'-]+)\b")
+_LINKED = re.compile(r"\b([A-Z][a-zà-ÿ]+),? (?:said|says|who|himself|herself|and h(?:is|er) (?:wife|husband|brother|sister|son|family|father|mother))\b")
+
+
+def people_of(passage: str) -> frozenset[str]:
+    """Names by which a passage calls persons: first and last names of full names, and whoever says something."""
+    found: set[str] = set()
+    for match in _FULL_NAME.finditer(passage):
+        if words.is_first_name(match.group(1)) and match.group(2).lower() not in words.PLACES | words.PLACE_NOUNS | words.THING_NOUNS:
+            found.update((match.group(2), match.group(1), match.group()))
+    found.update(match.group(1) for match in _LINKED.finditer(passage))
+    return frozenset(found)
 
 
 def is_people(clause_tokens: list[Token], head: int) -> bool:
-    return clause_tokens[head].lower in words.PERSON_NOUNS
+    """Whether the head noun names persons: `researchers`, `the king`."""
+    lower = clause_tokens[head].lower
+    return clause_tokens[head].tag == "N" and (lower in words.PERSON_NOUNS or lower.removesuffix("s") in words.PERSON_NOUNS)
 
 
 def is_place(chunk: Chunk, tokens: list[Token], main: str) -> bool:
@@ -85,7 +116,7 @@ def is_place(chunk: Chunk, tokens: list[Token], main: str) -> bool:
     if is_date(inside) or any(t.tag == "NUM" for t in inside):
         return False
     proper = [t for t in inside if t.tag == "NP"]
-    if not proper:
+    if not proper or inside[-1].tag != "NP":
         return False
     known = inside[-1].lower in words.PLACES or proper[-1].lower in words.PLACE_NOUNS or proper[0].lower in words.PLACES
     if chunk.prep in ("to", "from", "into"):
@@ -112,7 +143,7 @@ def subject_text(clause: Clause, topic: Topic) -> str:
     tokens = clause.tokens[slice(*clause.subject)]
     first, lower = tokens[0], tokens[0].lower
     text = spell(tokens)
-    if first.tag == "PR" or lower in ("this", "that", "these", "those", "another", "such"):
+    if first.tag == "PR" or lower in ("this", "that", "these", "those", "another", "such", "no", "neither", "both", "each", "other", "some"):
         if topic.name and len(tokens) == 1 and (lower in ("he", "she") and topic.person or lower == "it" and not topic.person):
             return topic.name
         if topic.name and lower == "this" and len(tokens) == 2 and tokens[1].lower == topic.noun:
@@ -128,9 +159,16 @@ def subject_text(clause: Clause, topic: Topic) -> str:
         return topic.name
     if topic.person and topic.name and len(tokens) == 1 and text in topic.name.split():
         return topic.name
-    if first.tag != "NP" or lower in topic.lowered:
+    if (first.tag != "NP" or lower in topic.lowered) and not _is_name(tokens, topic):
         text = lower + text[len(first.text) :]
     return text
+
+
+def _is_name(tokens: list[Token], topic: Topic) -> bool:
+    """Whether the capital of the first word belongs to it: "Old Kent Road"."""
+    if len(tokens) < 2:
+        return False
+    return topic.name.startswith(spell(tokens[:2])) or (tokens[0].tag == "ADJ" and tokens[1].tag == "NP" and tokens[-1].tag == "NP")
 
 
 def _possessive(name: str) -> str:
@@ -187,7 +225,11 @@ class Questions:
         )
 
     def all(self) -> Iterator[Asked]:
-        if self.subject and self.front:
+        stopped = self.tokens[self.clause.end].lower if self.clause.end < len(self.tokens) else ""
+        expletive = self.tokens[self.clause.subject[0]].lower == "it" and (
+            stopped in ("that", "whether", "how", "who") or any(c.kind == "INF" for c in self.clause.chunks) or self.main in ("rain", "take")
+        )
+        if self.subject and self.front and not expletive:
             yield from self._of_chunks()
             yield from self._of_complement()
             yield from self._of_asides()
@@ -198,14 +240,24 @@ class Questions:
     def _answer(self, begin: int, end: int) -> tuple[int, int]:
         return self.tokens[begin].start, self.tokens[end - 1].end
 
-    def _tail(self, without: int, up_to: int | None = None, fronted: bool = True) -> str:
-        """The chunks behind the verb but one, and what stood before the subject."""
+    def _tail(self, without: int, up_to: int | None = None, fronted: bool = True, but: tuple[str, ...] = ()) -> str:
+        """The chunks behind the verb but one, and what stood before the subject; `but` names prepositions whose phrases stay out."""
         kept: list[str] = []
         count = 0
         for index, chunk in enumerate(self.clause.chunks):
             if index == without or (up_to is not None and index >= up_to):
                 continue
-            if chunk.kind == "SUB" or count + chunk.end - chunk.begin > _MAX_TAIL:
+            if chunk.prep in but and index > without:
+                continue
+            if chunk.kind in ("PREPVG", "VG", "INF", "PART") and chunk.end == self.clause.end and not self._whole(chunk):
+                continue
+            if chunk.kind == "PART" and index == without + 1:
+                break
+            if chunk.kind == "SUB":
+                break
+            if count + chunk.end - chunk.begin > _MAX_TAIL:
+                if chunk.kind == "NP":
+                    kept.append(_CUT)
                 break
             if chunk.kind == "ADV" and self.tokens[chunk.begin].lower in (
                 "also",
@@ -222,8 +274,14 @@ class Questions:
         if fronted:
             for chunk in self.clause.fronted:
                 text = self.clause.text(chunk.begin, chunk.end)
-                kept.append(text[0].lower() + text[1:])
+                if chunk.prep not in but and not _EMPTY_FRONT.match(text):
+                    kept.append(text[0].lower() + text[1:])
         return " ".join(kept)
+
+    def _whole(self, chunk: Chunk) -> bool:
+        """Whether the last chunk was read to its end: "by questioning [whether ...]" was not."""
+        stopped = self.tokens[chunk.end].tag if chunk.end < len(self.tokens) else "."
+        return chunk.end - chunk.begin > 1 and stopped not in _BROKEN and stopped not in ("W", "S")
 
     def _ask(self, head: str, tail: str, begin: int, end: int, kind: str) -> Asked:
         body = f"{head} {self.front} {self.subject} {self.rest} {tail}"
@@ -242,8 +300,9 @@ class Questions:
             return
         if any(t.tag == "POS" for t in inside):
             return
+        stopped = tokens[clause.end].tag if clause.end < len(tokens) else "."
         tail = self._tail(-1)
-        if not tail or self.main in ("say", "be") and not clause.copula:
+        if stopped in _BROKEN or not tail or self.main in ("say", "be") and not clause.copula:
             return
         head = tokens[clause.subject_head]
         if inside[0].tag == "NUM" or (
@@ -251,13 +310,29 @@ class Questions:
         ):
             yield from self._counted_subject(inside, tail)
             return
-        if is_person(inside, self.topic) or is_people(tokens, clause.subject_head):
+        if clause.copula and not self._specific_complement():
+            return
+        acts = self.main in _PERSONAL and not clause.passive and head.tag == "NP" and inside[-1].tag == "NP" and inside[0].tag == "NP"
+        if acts or is_person(inside, self.topic) or is_people(tokens, clause.subject_head):
             asked = "Who"
-        elif head.tag == "N" and len(inside) > 2 and inside[-1] is head and inside[0].tag == "D" and inside[1].tag in ("NP", "ADJ"):
+        elif len(inside) == 1 and head.tag == "NP" and head.text not in self.topic.name:
+            # One capitalised word that nothing is known of may be a person, a place or a firm.
+            return
+        elif head.tag == "N" and len(inside) > 2 and inside[-1] is head and inside[0].tag == "D" and inside[1].tag == "NP":
             asked = f"Which {head.text}"
+        elif tokens[clause.main].tag == "VB" and not clause.auxiliaries:
+            return
         else:
             asked = "What"
         yield Asked(tidy(f"{asked} {self.verbs} {tail}"), *self._answer(*clause.subject), "subject")
+
+    def _specific_complement(self) -> bool:
+        """ "Who is a Dutch director?" has many answers, "Who was the first king of Spain?" one."""
+        first = self.clause.chunks[0]
+        if first.kind != "NP":
+            return len(self.clause.chunks) > 1
+        opening = self.tokens[first.begin].lower
+        return opening == "the" or (self.clause.chunks[-1].end - first.begin >= 8 and len(self.clause.chunks) > 1)
 
     def _counted_subject(self, inside: list[Token], tail: str) -> Iterator[Asked]:
         at = 0 if inside[0].tag == "NUM" else 1
@@ -284,7 +359,7 @@ class Questions:
         first = clause.chunks[0]
         end = first.end
         tokens = self.tokens
-        if tokens[first.begin].tag == "PR":
+        if tokens[first.begin].tag in ("PR", "N"):
             return
         for chunk in clause.chunks[1:]:
             if (
@@ -301,7 +376,8 @@ class Questions:
         if len(clause.auxiliaries) == 0:
             who = "Who" if person or (not about and is_person(tokens[first.begin : first.end], self.topic)) else "What"
             yield Asked(tidy(f"{who} {self.front} {self.subject}"), *self._answer(first.begin, end), "define")
-            if about and not person and tokens[first.head].tag == "N" and first.head - first.begin >= 2:
+            kind = tokens[first.begin].lower in ("a", "an") and all(t.tag in ("D", "ADJ", "NP", "N") for t in tokens[first.begin : first.head])
+            if about and kind and not person and tokens[first.head].tag == "N" and first.head - first.begin >= 2:
                 yield Asked(
                     tidy(f"What kind of {tokens[first.head].text} {self.front} {self.subject}"),
                     *self._answer(first.begin, first.head + 1),
@@ -339,6 +415,8 @@ class Questions:
         clause, tokens = self.clause, self.tokens
         for begin, end in clause.asides:
             inside = tokens[begin + 1 : end - 1]
+            if clause.tokens[clause.subject_head].tag != "NP":
+                return
             if inside and tokens[begin].text == "," and inside[0].lower in ("a", "an", "the") and len(inside) <= 14:
                 who = "Who" if is_person(tokens[slice(*clause.subject)], self.topic) else "What"
                 tense = "is" if clause.tokens[clause.main].tag in ("VZ", "M") or self.front in ("is", "does", "has") else "was"
@@ -409,19 +487,19 @@ class Questions:
         clause, prep = self.clause, chunk.prep
         tail = self._tail(index)
         complete = tail or not clause.copula
-        if inside[0].tag in ("PR", "POS") or not complete:
+        if inside[0].tag in ("PR", "POS") or not complete or (clause.copula and index > 1):
             return
         answer = chunk.begin + 1, chunk.end
         if prep in _TIME_PREPS and is_date(inside):
             if prep in ("in", "on", "during", "around", "at"):
                 yield self._ask(self._when(inside, chunk), tail, *answer, "when")
             elif prep in ("since", "until", "from") and not clause.copula:
-                yield self._ask(f"{prep.capitalize()} when" if prep != "from" else "From what year", tail, *answer, "when")
+                yield self._ask(f"{prep.capitalize()} when", tail, *answer, "when")
             return
         if is_place(
             chunk, self.tokens, self.tokens[clause.main].lower if self.main not in ("go", "move", "travel", "return") else self.main
         ):
-            yield self._ask("Where", self._tail(index, None if prep in ("in", "at") else index), *answer, "where")
+            yield self._ask("Where", self._tail(index, None if prep in ("in", "at") else index, but=("in", "at", "near")), *answer, "where")
             return
         if (
             prep == "for"
@@ -442,7 +520,7 @@ class Questions:
             and not clause.copula
         ):
             asked = "Who" if is_person(inside, self.topic) else "What"
-            if len(inside) <= 8 and inside[-1].tag in ("N", "NP") and self.subject:
+            if len(inside) <= 8 and inside[-1].tag in ("N", "NP") and len(tail.split()) <= 6:
                 yield self._ask(asked, self._tail(index) + f" {prep}", *answer, "what prep")
 
     def _of_agent(self, index: int, inside: list[Token], answer: tuple[int, int]) -> Iterator[Asked]:
@@ -471,6 +549,9 @@ class Questions:
             and self.main not in ("name", "call", "award", "give")
         ):
             return
+        after = tokens[clause.end].lower if clause.end < len(tokens) else "."
+        if after in ("that", "how", "whether", "what", "why") or (clause.chunks[-1].end >= clause.end and tokens[min(clause.end, len(tokens) - 1)].tag in _BROKEN):
+            return
         tail = self._tail(index)
         quantity = self._quantity(inside)
         if quantity:
@@ -483,8 +564,8 @@ class Questions:
         if is_person(inside, self.topic):
             yield self._ask("Who", tail, chunk.begin, end, "object")
         elif (
-            inside[0].tag == "D"
-            and inside[0].lower == "the"
+            inside[0].lower == "the"
+            and inside[1].tag == "NP"
             and tokens[chunk.head].tag == "N"
             and chunk.head - chunk.begin >= 2
             and chunk.head == end - 1
@@ -520,6 +601,11 @@ class Questions:
         return (stop, noun, "How many") if plural else None
 
 
+_EMPTY_FRONT = re.compile(r"(?:for (?:example|instance)|in (?:addition|fact|general|particular|contrast|this|that|these|those|its|his|her|their|short|other)|as (?:a|an) |at (?:first|"
+                          r"the same|this|that)|on the other|within a short|by (?:then|this|that)|after (?:this|that)|during (?:this|that|his|her)|from there|of (?:the|these|those) |with (?:the|this|his|her))", re.IGNORECASE)
+# What only persons do.
+_PERSONAL = frozenset("marry divorce direct write compose paint invent coach sing portray graduate study teach retire die resign wed emigrate co-write".split())
+_CAUSATIVE = frozenset("allow enable persuade cause force ask order help lead urge permit encourage require invite tell teach want see let make".split())
 _SOFT = words.TRANSITIVE_SOFT | frozenset("say state believe think argue claim note feel know report suggest hope conclude want try begin "
                                           "continue seem appear remain become mean have".split())  # fmt: skip
 _SPACES = re.compile(r"\s+")

@@ -25,7 +25,7 @@ _SPLIT_MARK = "<::::>"
 
 def respace(text: str) -> str:
     """Undoes the spacing of tokenised text: "Teutberga( died 875 )", "children 's", `" What ? "`."""
-    text = reading_sets.detokenise(text)
+    text = reading_sets.detokenise(text.replace("``", '"').replace("''", '"').replace("--", "–"))
     text = re.sub(r"(\w)\(\s*", r"\1 (", text)
     text = re.sub(r"\(\s+", "(", text)
     text = re.sub(r" ([’']s\b|[.,;:!?)])", r"\1", text)
@@ -53,8 +53,9 @@ def _requote(text: str) -> str:
 
 def wiki_documents(data: DataFolder) -> Iterator[Text]:
     """Articles, sections and single sentences of Wikipedia that may be trained on."""
+    evaluated = splits.evaluation_titles(data)
     for document in _all_wiki(data):
-        if not splits.held_out(document.title):
+        if splits.trainable(document.title, evaluated):
             yield document
 
 
@@ -92,8 +93,9 @@ def _grouped(source: str, rows: list[tuple[str, str]]) -> Iterator[Text]:
 
 def open_documents(data: DataFolder) -> Iterator[Text]:
     """The open text (books, handbooks, documentation), whole documents, none held out."""
+    evaluated = splits.evaluation_titles(data)
     for document in documents(data):
-        if not splits.held_out(document.title):
+        if splits.trainable(document.title, evaluated):
             yield Text(document.source, document.title, document.sections, document.glossary)
 
 
@@ -110,6 +112,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--limit", type=int, default=100_000)
+    arguments.add_argument("--copies", type=int, default=3, help="how often a question may come, each time in another style")
     arguments.add_argument("--seed", type=int, default=7)
     arguments.add_argument("--text", choices=("wiki", "open"), default="wiki")
     arguments.add_argument("--out", type=Path, default=ROOT / "build" / "synthetic" / "wiki.jsonl")
@@ -119,17 +122,12 @@ def main() -> None:
     found = list((wiki_documents if parsed.text == "wiki" else open_documents)(data))
     random.Random(parsed.seed).shuffle(found)
     read = time.monotonic()
-    rows = list(triples(found, parsed.seed))
+    rows = list(triples(found, parsed.seed, copies=parsed.copies))
     made = time.monotonic()
     print(
         f"{len(found)} documents read in {read - began:.0f} s; {len(rows)} triples at {len(rows) / (made - read):.0f}/s", flush=True
     )
-    known = splits.evaluation_grams(data, ROOT) if hasattr(splits, "evaluation_grams") else splits.golden_grams(ROOT / "goldens")
-    clean: dict[str, bool] = {}
-    for row in rows:
-        if row.passage not in clean:
-            clean[row.passage] = not splits.shares(row.passage, known)
-    rows = [row for row in rows if clean[row.passage]]
+    rows = splits.clean(rows, lambda row: (row.passage, row.question), splits.evaluation_grams(data, ROOT))
     random.Random(parsed.seed).shuffle(rows)
     write(rows[: parsed.limit], parsed.out)
     print(f"{len(rows)} share no 13-gram with what is evaluated on; {min(len(rows), parsed.limit)} written to {parsed.out}")

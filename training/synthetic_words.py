@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from training.synthetic_lexicon import read_lexicon
@@ -99,7 +100,8 @@ strike struck struck|swear swore sworn|swim swam swum|take took taken|teach taug
 think thought thought|throw threw thrown|understand understood understood|undergo underwent undergone|wake woke woken|wear wore worn|
 win won won|withdraw withdrew withdrawn|write wrote written|overcome overcame overcome|undertake undertook undertaken|bear bore born|
 forgive forgave forgiven|oversee oversaw overseen|overthrow overthrew overthrown|rebuild rebuilt rebuilt|retake retook retaken|
-weave wove woven|bind bound bound|breed bred bred|cast cast cast|cost cost cost|shed shed shed|bet bet bet|burst burst burst"""
+weave wove woven|bind bound bound|breed bred bred|cast cast cast|cost cost cost|shed shed shed|bet bet bet|burst burst burst|broadcast broadcast broadcast|
+forecast forecast forecast|quit quit quit|rid rid rid|thrust thrust thrust|upset upset upset|spin spun spun|swing swung swung|sting stung stung"""
 PAST_TO_BASE: dict[str, str] = {}
 PARTICIPLES: dict[str, str] = {}
 for _entry in _IRREGULAR.replace("\n", "").split("|"):
@@ -161,12 +163,15 @@ def _from_ed(verb: str, bases: frozenset[str]) -> str | None:
         if stem in bases or stem in _HIDDEN_BASES:
             return stem
     stem = verb[:-2]
+    # One syllable that ends in a single vowel and a consonant would have doubled it: "scored" is of "score".
+    if re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", stem) or re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", stem.removeprefix("re")):
+        return verb[:-1]
     if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "sl":
         return stem[:-1]
-    if stem.endswith(("at", "iz", "is", "uc", "id", "ur", "in", "ag", "rg", "v", "c", "s", "u", "g")) and not stem.endswith("ss"):
+    if stem.endswith(("at", "iz", "is", "uc", "id", "ur", "mir", "plor", "quir", "spir", "pir", "clar", "par", "mier", "nor", "fin", "bin", "min", "ag", "rg", "v", "c", "s", "u", "g")) and not stem.endswith("ss"):
         return verb[:-1]
     return stem if len(stem) > 2 else None
 
 
 def is_first_name(word: str) -> bool:
-    return word in read_lexicon()["names"]
+    return word in read_lexicon()["names"] and word.lower() not in ADJECTIVES
