@@ -112,7 +112,8 @@ class Pool:
         self.titles.append(title)
         return len(self.texts) - 1
 
-    def listing(self, asked: Asked, case: str, rng: random.Random) -> Listing | None:
+    def choose(self, asked: Asked, case: str, rng: random.Random) -> tuple[list[int], bool]:
+        """The chunks that a search would have handed over, best first, and whether their titles come with them."""
         row = asked.row
         found = self.index.top(row.question, 40)
         own = title_key(row.title)
@@ -134,9 +135,15 @@ class Pool:
             order = {i: rank for rank, i in enumerate(found)}
             chosen = sorted([*others, asked.chunk], key=lambda i: order.get(i, 40))
         if not chosen:
-            return None
+            return [], False
         # MedQuAD's answers often do not name what they are about: without its title such a list teaches to answer anything.
-        use_titles = row.source == "medquad" or rng.random() < 0.7
+        return chosen, row.source == "medquad" or rng.random() < 0.7
+
+    def listing(self, asked: Asked, case: str, rng: random.Random) -> Listing | None:
+        row = asked.row
+        chosen, use_titles = self.choose(asked, case, rng)
+        if not chosen:
+            return None
         passages = [read_passage(self.texts[i], self.titles[i] if use_titles else "", n) for n, i in enumerate(chosen)]
         question = read_question(row.question, self.idf)
         reader = FeatureReader(question, passages, self.idf)
@@ -145,14 +152,15 @@ class Pool:
         gold = np.zeros(len(reader.candidates), dtype=bool)
         ignored = np.zeros(len(reader.candidates), dtype=bool)
         if case == "answerable":
-            self._mark(asked, chosen, reader, gold, ignored)
+            self.mark(asked, chosen, reader, gold, ignored)
             if not gold.any():
                 return None
         return Listing(row.source, case, question.kind, reader.matrix().astype(np.float16), gold, ignored)
 
-    def _mark(
+    def mark(
         self, asked: Asked, chosen: list[int], reader: FeatureReader, gold: NDArray[np.bool_], ignored: NDArray[np.bool_]
     ) -> None:
+        """Which sentences hold the answer, and which only its words."""
         words = [self.texts[asked.chunk][a:b] for a, b in asked.answers] if asked.row.spans else []
         patterns = [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in words]
         for n, candidate in enumerate(reader.candidates):
