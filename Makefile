@@ -27,6 +27,8 @@ TOOLS := .tools
 DONE := $(VENV)/.done-$(firstword $(shell pwd -P | cksum))
 TRAIN_VENV := .venv-train
 TRAIN_DONE := $(TRAIN_VENV)/.done-$(firstword $(shell pwd -P | cksum))
+ENGINES_VENV := .venv-engines
+ENGINES_DONE := $(ENGINES_VENV)/.done-$(firstword $(shell pwd -P | cksum))
 
 # Programs that are built here, with the version that tools.toml names.
 GRPCURL_VERSION := $(shell sed -n '/^\[.*grpcurl\]/,/^\[/s/^version *= *"v\{0,1\}\(.*\)"/\1/p' tools.toml 2>/dev/null)
@@ -40,7 +42,7 @@ IMAGE := $(BIN)/buf build --exclude-source-info -o -
 COMPARE := $(BIN)/buf breaking - --against $(BASELINE) --exclude-imports
 WIRE := --limit-to-input-files --config '{"version": "v2", "breaking": {"use": ["WIRE"]}}'
 
-TYPED := services cli training deploy/triton/lib
+TYPED := services cli training deploy/triton/lib deploy/triton/engines
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 # Node.js and the environment first; a program of another environment on PATH is not ours.
@@ -108,7 +110,7 @@ test: setup-dev setup-web ## All tests that need no compiler: real Envoy, Triton
 	@$(BIN)/python -m pytest $(or $(ONLY),tests --ignore=tests/real)
 	@$(if $(ONLY),:,cd web && npm test --silent)
 
-test-real: setup-dev setup-web $(GRPCURL) ## Tests against programs that are compiled first: grpcurl.
+test-real: setup-dev setup-web $(GRPCURL) $(ENGINES_DONE)/engines ## Tests of what is compiled first: grpcurl, TensorRT engines.
 	@PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(BIN)/python -m pytest $(or $(ONLY),tests/real)
 
 # --- Look for mistakes ----------------------------------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ checkbundle: setup-web ## Type check the browser client, and prove that the comm
 
 # --- Make again -----------------------------------------------------------------------------------------------------------------
 
-.PHONY: generate bundle lock release-baseline train bench clean
+.PHONY: generate bundle lock release-baseline train engines bench clean
 generate: setup-web ## Everything that is made from the protos: Python, TypeScript, the descriptor as text.
 	@proto/generate .
 
@@ -160,6 +162,7 @@ lock: setup ## Lock all requirements after a change of pyproject.toml; LOCK=--up
 	$(COMPILE) $(LOCK) pyproject.toml -o requirements/run.txt
 	$(COMPILE) $(LOCK) pyproject.toml --extra dev -c requirements/run.txt -o requirements/dev.txt
 	$(COMPILE) $(LOCK) pyproject.toml --extra train --extra dev -c requirements/dev.txt -o requirements/train.txt
+	$(COMPILE) $(LOCK) requirements/engines.in -c requirements/run.txt -o requirements/engines.txt
 
 release-baseline: setup-dev ## Only at a release: from now on the contract is compared with what it is now.
 	@if [[ -f $(BASELINE) ]]; then \
@@ -181,10 +184,22 @@ $(TRAIN_DONE)/train: requirements/make-venv requirements/train.txt pyproject.tom
 	@$(TRAIN_VENV)/bin/uv pip install --quiet --python $(TRAIN_VENV)/bin/python --no-deps --no-build-isolation -e .
 	@mkdir -p $(@D) && touch $@
 
+engines: $(ENGINES_DONE)/engines ## Compile every ONNX graph into a TensorRT engine, in build/engines. Needs no GPU; NVIDIA's licence.
+	@echo '==> build/engines'
+	@PYTHONPATH=deploy/triton/lib:deploy/triton/engines $(ENGINES_VENV)/bin/python -m ragmesh_engines \
+	  deploy/triton/model_repository build/engines deploy/triton/gpu
+
+$(ENGINES_DONE)/engines: requirements/make-venv requirements/engines.txt
+	$(call fits,$(ENGINES_VENV))
+	@requirements/make-venv $(ENGINES_VENV)
+	@echo '==> $(ENGINES_VENV): TensorRT-RTX (requirements/engines.txt; proprietary, see NOTICE)'
+	@$(ENGINES_VENV)/bin/uv pip install --python $(ENGINES_VENV)/bin/python --require-hashes -r requirements/engines.txt
+	@mkdir -p $(@D) && touch $@
+
 bench: setup ## Measure, and write bench/RESULTS.md.
 	@$(BIN)/python -m bench.run
 
 clean: ## Delete what setting up and building made. What was stored (var/) stays.
-	rm -rf $(VENV) $(TRAIN_VENV) $(TOOLS) web/node_modules build ragmesh.egg-info tests/out
+	rm -rf $(VENV) $(TRAIN_VENV) $(ENGINES_VENV) $(TOOLS) web/node_modules build ragmesh.egg-info tests/out
 	rm -rf .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +

@@ -33,13 +33,13 @@ MAY_IMPORT = {
     "services": {"services", "ragmesh"},
     "cli": {"cli", "services", "ragmesh"},
     "training": {"training", "ragmesh_models"},
-    "deploy": {"ragmesh_models"},
+    "deploy": {"ragmesh_models", "ragmesh_engines"},
     "bench": {"bench", "cli", "services", "ragmesh", "ragmesh_models"},
-    "tests": {"tests", "bench", "cli", "services", "training", "ragmesh", "ragmesh_models", "buf"},
+    "tests": {"tests", "bench", "cli", "services", "training", "ragmesh", "ragmesh_models", "ragmesh_engines", "buf"},
 }
-OURS = {"services", "cli", "training", "bench", "tests", "ragmesh", "ragmesh_models", "buf"}
+OURS = {"services", "cli", "training", "bench", "tests", "ragmesh", "ragmesh_models", "ragmesh_engines", "buf"}
 # Libraries that are dear to load, or that only some environments have.
-LIBRARIES_OF_ONE_ROOM = {"torch": {"training", "tests"}, "typer": {"cli", "tests"}, "pytest": {"tests"}}
+LIBRARIES_OF_ONE_ROOM = {"torch": {"training", "tests"}, "tensorrt_rtx": {"deploy"}, "typer": {"cli", "tests"}, "pytest": {"tests"}}
 
 
 def _sources(folder: str) -> list[Path]:

@@ -2,7 +2,7 @@
 
     build/engines/manifest.json
     build/engines/<model>/<version>/<graph>.engine      run by the models through the TensorRT Python API
-    build/engines/<model>/<version>/<graph>.fp16.onnx   what it was compiled from, for trtexec
+    build/engines/<model>/<version>/<graph>.compiled.onnx   what it was compiled from, for trtexec
 
 An engine belongs to the bytes of one graph: a graph that was trained again has no engine until it is compiled again. This module
 reads and writes files; it knows neither TensorRT nor a GPU.

@@ -1,0 +1,96 @@
+"""All graphs of a repository to engines and a manifest. What is already compiled from the same bytes is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import onnx
+from ragmesh_models.engine_files import EngineEntry, Manifest
+from ragmesh_models.identity import file_sha256
+
+from ragmesh_engines import compiling
+from ragmesh_engines.configs import check_config
+from ragmesh_engines.dequantise import dequantised
+from ragmesh_engines.difference import largest_differences
+from ragmesh_engines.half import in_half
+from ragmesh_engines.profiles import EngineError, Graph
+
+EXACT = 1e-4
+"""Largest relative difference of a graph whose arithmetic stays what it was: the order of sums only."""
+
+
+def rewritten(graph: Graph) -> tuple[bytes, dict[str, float]]:
+    """The ONNX bytes that are compiled, and by output how far they are from the graph that is served.
+
+    Raises:
+        EngineError: the graph cannot be rewritten, or the result is too far from it.
+    """
+    served = graph.path.read_bytes()
+    try:
+        model = dequantised(onnx.load_from_string(served))
+        if graph.declared.precision == "fp16":
+            model = in_half(model)
+    except EngineError as error:
+        raise EngineError(f"{graph.title}: {error}") from None
+    made = model.SerializeToString()
+    differences = largest_differences(graph, served, made)
+    for name, difference in differences.items():
+        if not difference <= graph.declared.tolerance:
+            text = f"{name} differs by {difference:.2g} of its largest value, {graph.declared.tolerance:.2g} is allowed"
+            raise EngineError(f"{graph.title}: in {graph.declared.precision}, {text}")
+    return made, differences
+
+
+def build_one(graph: Graph, target: Path) -> EngineEntry:
+    """Compile one graph into `target`. Raises EngineError."""
+    check_config(graph)
+    made, differences = rewritten(graph)
+    folder = target / graph.model / graph.version
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{graph.path.stem}.compiled.onnx").write_bytes(made)
+    engine = compiling.compiled(graph, made)
+    path = folder / f"{graph.path.stem}.engine"
+    path.write_bytes(engine)
+    return EngineEntry(
+        model=graph.model,
+        version=graph.version,
+        graph=graph.path.name,
+        graph_sha256=file_sha256(graph.path),
+        engine=str(path.relative_to(target)),
+        engine_sha256=hashlib.sha256(engine).hexdigest(),
+        precision=graph.declared.precision,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        profiles=graph.declared.profiles,
+        largest_difference=differences,
+    )
+
+
+def build_all(graphs: Sequence[Graph], target: Path, say: Callable[[str], None]) -> Manifest:
+    """Compile every graph into `target`, which is emptied first: the manifest is written last and speaks of all that is there.
+
+    Raises:
+        EngineError: one graph fails; nothing that was made remains.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    entries = []
+    try:
+        for graph in graphs:
+            began = time.monotonic()
+            entry = build_one(graph, target)
+            entries.append(entry)
+            size = (target / entry.engine).stat().st_size
+            worst = max(entry.largest_difference.values())
+            seconds = time.monotonic() - began
+            say(f"{graph.title}: {entry.precision}, {size / 1e6:.1f} MB, {worst:.1e} from the served graph, {seconds:.1f} s")
+    except EngineError:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    manifest = Manifest(compiling.VERSION, compiling.COMPUTE_CAPABILITIES, tuple(entries))
+    manifest.write(target)
+    return manifest

@@ -1,0 +1,65 @@
+"""How far the graph that is compiled is from the graph that is served: both on a CPU, in ONNX Runtime, on the same random feeds.
+
+This finds a wrong rewriting and an fp16 overflow before any GPU sees the engine. What a GPU adds is measured where there is one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ragmesh_engines.profiles import Graph
+
+_SEED = 20_261
+_MOST_NUMBERS = 4_000_000  # of one input; the largest shape of a profile may be far larger than memory likes
+
+
+def feeds_of(graph: Graph, which: str) -> dict[str, NDArray[Any]]:
+    """Random inputs of the shape `which` (least, usual, most): integers below their bound, floats from the unit normal."""
+    rng = np.random.default_rng(_SEED)
+    feeds: dict[str, NDArray[Any]] = {}
+    for tensor in graph.inputs:
+        profile = graph.declared.profiles.get(tensor.name)
+        shape = tensor.shape if profile is None else getattr(profile, which)
+        if tensor.dtype.startswith("int"):
+            feeds[tensor.name] = rng.integers(0, graph.declared.below[tensor.name], shape).astype(tensor.dtype)
+        elif tensor.dtype == "bool":
+            feeds[tensor.name] = rng.random(shape) < 0.5
+        else:
+            feeds[tensor.name] = rng.standard_normal(shape).astype(tensor.dtype)
+    return feeds
+
+
+def session_of(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def relative_difference(got: NDArray[Any], wanted: NDArray[Any]) -> float:
+    """Largest difference, in units of the largest value; infinite where one is not a number and the other is."""
+    a, b = got.astype(np.float64), wanted.astype(np.float64)
+    if a.shape != b.shape or not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return float("inf")
+    finite = np.isfinite(a)
+    if not finite.any():
+        return 0.0
+    return float(np.max(np.abs(a[finite] - b[finite])) / max(1e-6, float(np.max(np.abs(b[finite])))))
+
+
+def largest_differences(graph: Graph, served: bytes, compiled: bytes) -> dict[str, float]:
+    """By output: the largest relative difference over the least and the usual shape of the profile."""
+    names = [output.name for output in graph.outputs]
+    found = dict.fromkeys(names, 0.0)
+    here, there = session_of(served), session_of(compiled)
+    for which in ("least", "usual"):
+        feeds = feeds_of(graph, which)
+        if sum(array.size for array in feeds.values()) > _MOST_NUMBERS:
+            continue
+        for name, wanted, got in zip(names, here.run(names, feeds), there.run(names, feeds), strict=True):
+            found[name] = max(found[name], relative_difference(got, wanted))
+    return found
