@@ -56,19 +56,19 @@ class Asked:
     right: NDArray[np.bool_]  # (n,)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.casefold()).split())
 
 
 def _asked(row: Reading, question: Question) -> Asked | None:
-    answers = {_plain(row.passage[a:b]) for a, b in row.answers}
+    answers = {plain(row.passage[a:b]) for a, b in row.answers}
     place = row.answers[0][0]
     cut = next((s for s in sentences.split(row.passage) if s.start <= place < s.end), None)
     if cut is None:
         return None
     body = row.passage[cut.start : cut.end]
     spans = propose(body, question)
-    right = np.array([_plain(body[span.start : span.end]) in answers for span in spans], dtype=bool)
+    right = np.array([plain(body[span.start : span.end]) in answers for span in spans], dtype=bool)
     return Asked(question.kind, describe(body, spans, question), right)
 
 

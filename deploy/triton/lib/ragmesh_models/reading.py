@@ -1,0 +1,190 @@
+"""The joint reader at work: a question and passages through the exported graph, in batches of like length.
+
+Passages are analysed once and kept (bounded), since a reranker and an answerer see the same ones again and again. All ranges are in
+characters. What the numbers are used for, `reader_engine` and the reranker know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragmesh_models.lexical import IdfTable
+from ragmesh_models.reading_features import (
+    POSITION_FEATURES,
+    SENTENCE_FEATURES,
+    AskedQuestion,
+    Pair,
+    PairReader,
+    ReadPassage,
+    ask,
+    read_passage,
+)
+from ragmesh_models.reading_text import MAX_PASSAGE, PIECES, Vocabulary
+from ragmesh_models.runtime import open_graph
+from ragmesh_models.tokens import TextTokenizer
+
+FILES = ("reader.onnx", "reader.json", "stems.txt", "idf.bin")
+NONE = -1e4
+LONGEST_SPAN = 16  # positions
+MAX_WINDOWS = 8  # of one passage; what follows is not read
+_BATCH_POSITIONS = 2_048
+_KEPT_PASSAGES = 2_048
+_KEPT_CHARS = 4_000  # a longer passage is not kept
+
+
+@dataclass(frozen=True)
+class PassageReading:
+    """What the network says about one passage, all in nats before normalisation."""
+
+    passage: ReadPassage
+    start: NDArray[np.float32]  # (n,) of each position; NONE where it was not read
+    end: NDArray[np.float32]
+    sentences: NDArray[np.float32]  # (sentences,)
+    score: float
+    """How likely the passage holds an answer, as a logit: the best of its windows."""
+    said: NDArray[np.float32]  # (3,) neither, yes, no
+
+    def best_span(self, low: int, high: int) -> tuple[float, int, int] | None:
+        """The best span among positions [low, high): its logit and its characters; None where nothing was read there."""
+        start, end = self.start[low:high], self.end[low:high]
+        found: tuple[float, int, int] | None = None
+        for apart in range(min(LONGEST_SPAN, high - low)):
+            total = start[: len(start) - apart] + end[apart:]
+            at = int(total.argmax())
+            if float(total[at]) > (found[0] if found else NONE):
+                found = float(total[at]), low + at, low + at + apart
+        if found is None:
+            return None
+        reading = self.passage.reading
+        return found[0], int(reading.starts[found[1]]), int(reading.ends[found[2]])
+
+    def spans(self) -> dict[int, tuple[float, int, int]]:
+        """Index of a sentence -> its best span."""
+        membership = self.passage.reading.sentence
+        edges = [0, *(np.nonzero(np.diff(membership))[0] + 1).tolist(), len(membership)]
+        found: dict[int, tuple[float, int, int]] = {}
+        for low, high in pairwise(edges):
+            if high > low and membership[low] >= 0 and (best := self.best_span(low, high)) is not None:
+                found[int(membership[low])] = best
+        return found
+
+
+class Reader:
+    """The exported network with its vocabulary. Not safe for use by several threads at once."""
+
+    def __init__(self, folder: Path, tokenizer: Path, threads: int = 1) -> None:
+        self.graph = open_graph(folder / "reader.onnx", threads)
+        self.config: dict[str, Any] = json.loads((folder / "reader.json").read_text(encoding="utf-8"))
+        self.vocabulary = Vocabulary.load(folder / "stems.txt", TextTokenizer(tokenizer))
+        self.idf = IdfTable.load(folder / "idf.bin")
+        self._pairs = PairReader(self.idf)
+        self._known: OrderedDict[tuple[str, str], ReadPassage] = OrderedDict()
+
+    @classmethod
+    def open(cls, folder: Path, tokenizer: Path, threads: int = 1) -> Reader | None:
+        """The reader of a model folder; None where none is installed."""
+        return cls(folder, tokenizer, threads) if (folder / "reader.onnx").is_file() else None
+
+    def passage(self, text: str, title: str) -> ReadPassage:
+        key = title, text
+        found = self._known.get(key)
+        if found is None:
+            found = read_passage(text, title, self.vocabulary, MAX_WINDOWS * MAX_PASSAGE)
+            if len(text) <= _KEPT_CHARS:
+                self._known[key] = found
+                if len(self._known) > _KEPT_PASSAGES:
+                    self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(key)
+        return found
+
+    def read(self, question: str, passages: Sequence[str], titles: Sequence[str]) -> list[PassageReading]:
+        """What the network says about each passage, in order."""
+        asked = ask(question, self.vocabulary, self.idf)
+        known = [self.passage(text, title) for text, title in zip(passages, titles, strict=True)]
+        pairs = [(n, pair) for n, passage in enumerate(known) for pair in self._pairs.pairs(asked, passage)]
+        outputs = self._run(asked, [pair for _, pair in pairs])
+        found = [
+            PassageReading(
+                passage,
+                np.full(len(passage.reading), NONE, dtype=np.float32),
+                np.full(len(passage.reading), NONE, dtype=np.float32),
+                np.full(len(passage.reading.sentences), NONE, dtype=np.float32),
+                max((outputs[i][3] for i, (m, _) in enumerate(pairs) if m == n), default=NONE),
+                next((outputs[i][4] for i, (m, _) in enumerate(pairs) if m == n), np.array([0, NONE, NONE], dtype=np.float32)),
+            )
+            for n, passage in enumerate(known)
+        ]
+        for (n, pair), (start, end, sentence, score, _) in zip(pairs, outputs, strict=True):
+            into, first = found[n], pair.first_position
+            # Windows of one passage are levelled by their own passage scores.
+            into.start[first : first + len(start)] = start + score - into.score
+            into.end[first : first + len(end)] = end + score - into.score
+            into.sentences[pair.first_sentence : pair.first_sentence + len(sentence)] = sentence + score - into.score
+        return found
+
+    def passage_scores(
+        self, question: str, passages: Sequence[str], titles: Sequence[str], lexical: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(passages,) logits that a passage holds an answer; `lexical` is not looked at (the caller blends)."""
+        del lexical
+        return np.array([reading.score for reading in self.read(question, passages, titles)], dtype=np.float32)
+
+    def _run(self, asked: AskedQuestion, pairs: list[Pair]) -> list[tuple[Any, ...]]:
+        """Start, end (window's positions), sentence logits, passage logit and yes/no logits of each pair."""
+        order = sorted(range(len(pairs)), key=lambda i: len(pairs[i].rows))
+        found: list[tuple[Any, ...]] = [()] * len(pairs)
+        batch: list[int] = []
+        for i in order:
+            if batch and (len(batch) + 1) * len(pairs[i].rows) > _BATCH_POSITIONS:
+                self._run_batch(asked, pairs, batch, found)
+                batch = []
+            batch.append(i)
+        if batch:
+            self._run_batch(asked, pairs, batch, found)
+        return found
+
+    def _run_batch(self, asked: AskedQuestion, pairs: list[Pair], batch: list[int], found: list[tuple[Any, ...]]) -> None:
+        outputs = self.graph.run(feeds([pairs[i] for i in batch], asked.lexical.kind))
+        for n, i in enumerate(batch):
+            pair = pairs[i]
+            begin, end = pair.offset, len(pair.rows)
+            found[i] = (
+                outputs["start"][n, begin:end],
+                outputs["end"][n, begin:end],
+                outputs["sentence_score"][n, : len(pair.sentence_features)],
+                float(outputs["passage"][n]),
+                outputs["said"][n],
+            )
+
+
+def feeds(pairs: Sequence[Pair], kind: int) -> dict[str, NDArray[Any]]:
+    """Pairs of one question as the graph's padded inputs."""
+    length = max(len(pair.rows) for pair in pairs)
+    most = max(1, max(len(pair.sentence_features) for pair in pairs))
+    rows = np.zeros((len(pairs), length), dtype=np.int32)
+    pieces = np.zeros((len(pairs), length, PIECES), dtype=np.int32)
+    features = np.zeros((len(pairs), length, POSITION_FEATURES), dtype=np.float32)
+    sentence = np.full((len(pairs), length), -1, dtype=np.int32)
+    described = np.zeros((len(pairs), most, len(SENTENCE_FEATURES)), dtype=np.float32)
+    for n, pair in enumerate(pairs):
+        t = len(pair.rows)
+        rows[n, :t], pieces[n, :t], features[n, :t], sentence[n, :t] = pair.rows, pair.pieces, pair.features, pair.sentence
+        described[n, : len(pair.sentence_features)] = pair.sentence_features
+    return {
+        "rows": rows,
+        "pieces": pieces,
+        "features": features,
+        "sentence": sentence,
+        "sentence_features": described,
+        "kind": np.full(len(pairs), kind, dtype=np.int32),
+    }
