@@ -15,8 +15,12 @@ from ragmesh_models.baseline_engines import FirstEngine, OverlapEngine
 from ragmesh_models.engine import Engine, Ranking, Reading, Scored, ShortAnswer, is_real_sentence
 from ragmesh_models.feature_engine import LexicalEngine
 from ragmesh_models.features import Candidate
+from ragmesh_models.identity import TOKENIZER_FILE
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.questions import read_question
+from ragmesh_models.reader_engine import ReaderEngine
+from ragmesh_models.reading import FILES as READER_FILES
+from ragmesh_models.reading import Reader
 from ragmesh_models.tokens import byte_positions
 
 MAX_PASSAGES = 64
@@ -72,18 +76,21 @@ class Answerer:
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self._idf = IdfTable.load(folder / "idf.bin")
         lexical = LexicalEngine(folder, self._idf, threads)
+        reader = Reader.open(folder, folder.parent.parent / TOKENIZER_FILE, threads)
         self._engines: dict[str, Engine] = {
-            "reader": lexical,
+            "reader": ReaderEngine(reader, lexical) if reader else lexical,
             "lexical": lexical,
             "overlap": OverlapEngine(),
             "first": FirstEngine(),
         }
-        self.graphs = lexical.graphs
+        self.graphs = [*lexical.graphs, *([reader.graph] if reader else [])]
 
     @staticmethod
     def files(folder: Path) -> list[Path]:
         """What the model loads, for its digest."""
-        return [folder / name for name in feature_engine.FILES]
+        installed = (folder / "reader.onnx").is_file()
+        names = sorted({*feature_engine.FILES, *(READER_FILES if installed else ())})
+        return [folder / name for name in names]
 
     def start(self, question: str) -> Reading:
         return Reading(read_question(question, self._idf))
