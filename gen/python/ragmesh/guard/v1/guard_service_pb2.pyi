@@ -151,6 +151,26 @@ SEVERITY_HIGH: Severity.ValueType  # 3
 """Almost surely hostile."""
 Global___Severity: _TypeAlias = Severity  # noqa: Y015
 
+class _CheckPart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CheckPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CheckPart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHECK_PART_UNSPECIFIED: _CheckPart.ValueType  # 0
+    """Not known to this reader."""
+    CHECK_PART_INTENT: _CheckPart.ValueType  # 1
+    """The trained model that tells small talk from questions; phrases stand in for it."""
+
+class CheckPart(_CheckPart, metaclass=_CheckPartEnumTypeWrapper):
+    """CheckPart is a part of the check of a question that it can do without."""
+
+CHECK_PART_UNSPECIFIED: CheckPart.ValueType  # 0
+"""Not known to this reader."""
+CHECK_PART_INTENT: CheckPart.ValueType  # 1
+"""The trained model that tells small talk from questions; phrases stand in for it."""
+Global___CheckPart: _TypeAlias = CheckPart  # noqa: Y015
+
 @_typing.final
 class Finding(_message.Message):
     """Finding is one thing that a rule or a model saw."""
@@ -286,6 +306,8 @@ class CheckInputResponse(_message.Message):
     NORMALISED_FIELD_NUMBER: _builtins.int
     INTENT_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
     normalised: _builtins.str
     """The question as the other services should see it: NFC, without control characters, trimmed."""
     intent: _text_pb2.Intent.ValueType
@@ -296,6 +318,14 @@ class CheckInputResponse(_message.Message):
     def verdict(self) -> Global___Verdict:
         """May the question be asked?"""
 
+    @_builtins.property
+    def degraded(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckDegradation]:
+        """What the check had to do without, and why. The verdict does not depend on it."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.ModelRef]:
+        """The models that took part."""
+
     def __init__(
         self,
         *,
@@ -303,14 +333,42 @@ class CheckInputResponse(_message.Message):
         normalised: _builtins.str = ...,
         intent: _text_pb2.Intent.ValueType = ...,
         language: _builtins.str = ...,
+        degraded: _abc.Iterable[Global___CheckDegradation] | None = ...,
+        models: _abc.Iterable[_model_pb2.ModelRef] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent", "language", b"language", "normalised", b"normalised", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "intent", b"intent", "language", b"language", "models", b"models", "normalised", b"normalised", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckInputResponse: _TypeAlias = CheckInputResponse  # noqa: Y015
+
+@_typing.final
+class CheckDegradation(_message.Message):
+    """CheckDegradation is a part of a check that was left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    part: Global___CheckPart.ValueType
+    """Which part."""
+    reason: _builtins.str
+    """The ErrorReason without its prefix, for example `MODEL_UNAVAILABLE`."""
+    def __init__(
+        self,
+        *,
+        part: Global___CheckPart.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckDegradation: _TypeAlias = CheckDegradation  # noqa: Y015
 
 @_typing.final
 class CheckDocumentRequest(_message.Message):
