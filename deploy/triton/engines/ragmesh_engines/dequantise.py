@@ -119,45 +119,46 @@ def _dequantised_here(state: _Rewriting, node: Any) -> None:
     node.CopyFrom(helper.make_node("Identity", [name], [node.output[0]], name=node.name))
 
 
-def _ends_in_float(state: _Rewriting, node: Any) -> None:
-    """A node that takes moved int8 numbers, which are fp32 from now on."""
-    if node.op_type == "Cast":
-        if node.attribute[0].i != TensorProto.FLOAT:
-            return  # a Cast from fp32 is the same as from int8
-        node.CopyFrom(helper.make_node("Identity", [node.input[0]], [node.output[0]], name=node.name))
-        return
-    if node.op_type != "DequantizeLinear":
-        raise _refuse(node, "takes an int8 weight, and is none of Cast, DequantizeLinear, MatMulInteger, ConvInteger")
-    scale = state.constants.get(node.input[1])
-    zero = state.constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(1, np.int8)
-    if scale is None or zero is None or scale.size != 1 or zero.size != 1:
-        raise _refuse(node, "moved int8 numbers must have one constant scale")
-    output = node.output[0]
-    shift = state.constant(f"{output}_zero", zero.reshape(()).astype(np.float32))
-    factor = state.constant(f"{output}_scale", scale.reshape(()).astype(np.float32))
-    moved = f"{output}_shifted"
-    at = list(state.graph.node).index(node)
-    state.graph.node.insert(at, helper.make_node("Sub", [node.input[0], shift], [moved]))
-    node.CopyFrom(helper.make_node("Mul", [moved, factor], [output], name=node.name))
+def _readers(state: _Rewriting, name: str) -> list[Any]:
+    """The nodes that compute with the int8 constant `name`, through whatever only moves it."""
+    found: list[Any] = []
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current in state.results:
+            raise EngineError(f"{name}: an output of the graph would change from int8 to fp32")
+        for node in state.users[current]:
+            if node.op_type in _MOVES:
+                waiting.append(node.output[0])
+            else:
+                found.append(node)
+    return found
 
 
 def _move_as_float(state: _Rewriting, name: str) -> None:
-    """The int8 constant `name`, and everything that only moves it, becomes fp32."""
-    users = [node for node in state.users[name] if node.op_type in _MOVES or node.op_type in ("Cast", "DequantizeLinear")]
-    if not users:
-        return
-    held = state.constant(f"{name}_fp32", state.constants[name].astype(np.float32))
-    for node in users:
+    """The int8 constant `name` becomes fp32, and what moves it moves fp32."""
+    readers = _readers(state, name)
+    strange = [node for node in readers if node.op_type not in ("Cast", "DequantizeLinear")]
+    if strange:
+        raise _refuse(strange[0], "takes an int8 weight, and is none of Cast, DequantizeLinear, MatMulInteger, ConvInteger")
+    scales = {tuple(node.input[1:]) for node in readers if node.op_type == "DequantizeLinear"}
+    if len(scales) > 1 or (scales and any(node.op_type == "Cast" for node in readers)):
+        raise _refuse(readers[0], f"{name} is read with more than one scale")
+    numbers = state.constants[name].astype(np.float32)
+    if scales:
+        parts = [state.constants.get(part) for part in scales.pop() if part]
+        if any(part is None or part.size != 1 for part in parts):
+            raise _refuse(readers[0], "moved int8 numbers must have one constant scale")
+        scale, zero = parts[0], parts[1] if len(parts) > 1 else np.zeros(1)
+        assert scale is not None and zero is not None  # said above
+        numbers = (numbers - zero.astype(np.float32).reshape(())) * scale.astype(np.float32).reshape(())
+    held = state.constant(f"{name}_fp32", numbers)
+    for node in state.users[name]:
         node.input[0] = held
-    waiting = users
-    while waiting:
-        node = waiting.pop()
-        if node.op_type not in _MOVES:
-            _ends_in_float(state, node)
-            continue
-        if node.output[0] in state.results:
-            raise _refuse(node, "an output of the graph would change from int8 to fp32")
-        waiting += state.users[node.output[0]]
+    for node in readers:
+        # A Cast to another type than fp32 is the same from fp32 as it was from int8.
+        if node.op_type == "DequantizeLinear" or node.attribute[0].i == TensorProto.FLOAT:
+            node.CopyFrom(helper.make_node("Identity", [node.input[0]], [node.output[0]], name=node.name))
 
 
 def _sweep(graph: Any) -> None:
@@ -189,8 +190,12 @@ def dequantised(model: Any) -> Any:
     for node in list(copied.graph.node):
         if node.op_type == "DequantizeLinear" and node.input[0] in state.constants:
             _dequantised_here(state, node)
+    _sweep(copied.graph)
+    state = _Rewriting(copied.graph)
+    zeros = {node.input[2] for node in copied.graph.node if node.op_type == "DequantizeLinear" and len(node.input) > 2}
     for name in [one.name for one in copied.graph.initializer if one.data_type in _INT8]:
-        _move_as_float(state, name)
+        if name not in zeros:
+            _move_as_float(state, name)
     _sweep(copied.graph)
     onnx.checker.check_model(copied)
     return copied

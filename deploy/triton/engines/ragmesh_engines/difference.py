@@ -1,4 +1,4 @@
-"""How far the graph that is compiled is from the graph that is served: both on a CPU, in ONNX Runtime, on the same random feeds.
+"""How far two forms of a graph are apart: both on a CPU, in ONNX Runtime, on the same random feeds.
 
 This finds a wrong rewriting and an fp16 overflow before any GPU sees the engine. What a GPU adds is measured where there is one.
 """
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ragmesh_engines.profiles import Graph
 
 _SEED = 20_261
+_MASKED = 1e3  # a logit as large as this says "not here"; how large is of no interest
 _MOST_NUMBERS = 4_000_000  # of one input; the largest shape of a profile may be far larger than memory likes
 
 
@@ -41,25 +42,29 @@ def session_of(model: bytes) -> onnxruntime.InferenceSession:
 
 
 def relative_difference(got: NDArray[Any], wanted: NDArray[Any]) -> float:
-    """Largest difference, in units of the largest value; infinite where one is not a number and the other is."""
+    """Largest difference, in units of the largest value that is no mask.
+
+    Infinite where the shapes differ, where a mask stands in one only, or where one is not a number.
+    """
     a, b = got.astype(np.float64), wanted.astype(np.float64)
-    if a.shape != b.shape or not np.array_equal(np.isfinite(a), np.isfinite(b)):
+    if a.shape != b.shape or np.isnan(a).any() or np.isnan(b).any():
         return float("inf")
-    finite = np.isfinite(a)
-    if not finite.any():
-        return 0.0
-    return float(np.max(np.abs(a[finite] - b[finite])) / max(1e-6, float(np.max(np.abs(b[finite])))))
+    masked = np.abs(b) >= _MASKED
+    if not np.array_equal(masked, np.abs(a) >= _MASKED) or not np.array_equal(np.sign(a[masked]), np.sign(b[masked])):
+        return float("inf")
+    a, b = a[~masked], b[~masked]
+    return float(np.max(np.abs(a - b)) / max(1e-6, float(np.max(np.abs(b))))) if a.size else 0.0
 
 
-def largest_differences(graph: Graph, served: bytes, compiled: bytes) -> dict[str, float]:
+def largest_differences(graph: Graph, wanted: bytes, got: bytes) -> dict[str, float]:
     """By output: the largest relative difference over the least and the usual shape of the profile."""
     names = [output.name for output in graph.outputs]
     found = dict.fromkeys(names, 0.0)
-    here, there = session_of(served), session_of(compiled)
+    here, there = session_of(wanted), session_of(got)
     for which in ("least", "usual"):
         feeds = feeds_of(graph, which)
         if sum(array.size for array in feeds.values()) > _MOST_NUMBERS:
             continue
-        for name, wanted, got in zip(names, here.run(names, feeds), there.run(names, feeds), strict=True):
-            found[name] = max(found[name], relative_difference(got, wanted))
+        for name, one, other in zip(names, here.run(names, feeds), there.run(names, feeds), strict=True):
+            found[name] = max(found[name], relative_difference(other, one))
     return found

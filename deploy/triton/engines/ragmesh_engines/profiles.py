@@ -5,7 +5,9 @@
                                 "kind": {"below": 11}}}}
 
 least, usual and most are given for every input of varying shape; `below` for every integer input (its values are 0 to below - 1).
-`tolerance` bounds the difference that fp16 makes, relative to the largest value of an output. This module knows no operator.
+`tolerance` bounds the difference that fp16 makes, relative to the largest value of an output. A graph of dynamic quantisation says
+`rounding` as well: what the rounding of activations, which an engine does not do, adds to that on random inputs. This module knows
+no operator.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _DTYPES = {
     "tensor(int32)": "int32",
     "tensor(bool)": "bool",
 }
-_FIELDS = {"precision", "tolerance", "inputs"}
+_FIELDS = {"precision", "tolerance", "rounding", "inputs"}
 _INPUT_FIELDS = {"least", "usual", "most", "below"}
 
 
@@ -42,6 +44,7 @@ class Declared:
 
     precision: str
     tolerance: float
+    rounding: float
     profiles: dict[str, Profile]
     below: dict[str, int]
 
@@ -102,7 +105,7 @@ def _declared(path: Path, told: dict[str, Any], inputs: tuple[Tensor, ...]) -> D
             if not isinstance(one.get("below"), int) or one["below"] < 1:
                 raise EngineError(f"{where}, {tensor.name}: an integer input must say `below`")
             below[tensor.name] = one["below"]
-    return Declared(precision, float(told.get("tolerance", 0.01)), profiles, below)
+    return Declared(precision, float(told.get("tolerance", 0.01)), float(told.get("rounding", 0)), profiles, below)
 
 
 def _profile(where: str, told: dict[str, Any], tensor: Tensor) -> Profile:
