@@ -102,10 +102,13 @@ def open_documents(data: DataFolder) -> Iterator[Text]:
 def write(rows: list[Triple], out: Path) -> None:
     """JSON lines {question, title, passage, answers, source, kind}."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf-8") as file:
+    draft = out.with_name(out.name + ".part")
+    with draft.open("w", encoding="utf-8") as file:
         for row in rows:
             line = {"question": row.question, "title": row.title, "passage": row.passage, "answers": [list(a) for a in row.answers]}
             file.write(json.dumps({**line, "source": row.source, "kind": row.kind}, ensure_ascii=False) + "\n")
+    # Whoever reads meanwhile has the former file whole.
+    draft.replace(out)
 
 
 def main() -> None:
