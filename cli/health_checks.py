@@ -5,6 +5,7 @@ Changes nothing but the folders that `ragmesh up` would make too.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -58,6 +59,7 @@ def all_findings(folders: VarLayout, settings: UpSettings) -> Iterator[Finding]:
         yield _tool(name, tool)
     yield _triton(triton_tool, folders)
     yield _models()
+    yield _engines()
     yield _client()
     yield _folders(folders)
     yield _sockets(folders)
@@ -133,6 +135,17 @@ def _models() -> Finding:
     if missing:
         return Finding("models", Verdict.BAD, f"{', '.join(missing)} not in {MODEL_REPOSITORY}", "git checkout deploy/triton")
     return Finding("models", Verdict.GOOD, ", ".join(wanted))
+
+
+def _engines() -> Finding:
+    try:
+        manifest = json.loads((triton.ENGINES / "manifest.json").read_text(encoding="utf-8"))
+        made = f"{len(manifest['engines'])} by TensorRT-RTX {manifest['tensorrt_rtx']}, run where an NVIDIA GPU is"
+    except FileNotFoundError:
+        return Finding("engines", Verdict.ABSENT, "models run in ONNX Runtime", "make engines, where an NVIDIA GPU is")
+    except (ValueError, KeyError, TypeError):
+        return Finding("engines", Verdict.BAD, f"{triton.ENGINES / 'manifest.json'} cannot be read", "make engines")
+    return Finding("engines", Verdict.GOOD, made)
 
 
 def _client() -> Finding:

@@ -7,7 +7,7 @@ their own settings from the same places; see `services/*/settings.py`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
@@ -45,6 +45,9 @@ class UpSettings(BaseSettings):
     """Share of the turns that are traced where there is a receiver."""
     tls_dir: Path | None = None
     """Folder that `ragmesh certs` filled. Set: the services speak mTLS with each other."""
+    triton_runtime: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
+    """What runs the models. `auto`: TensorRT engines where `make engines` made them and a GPU is there, else ONNX Runtime.
+    `tensorrt` fails at start where an engine cannot run, and says why."""
     start_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
     """How long everything may take to become ready."""
     sample_corpus: bool = True

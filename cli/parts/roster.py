@@ -105,6 +105,7 @@ def triton_part(folders: VarLayout, settings: UpSettings, ports: Ports) -> Part:
                 ports.triton_grpc,
                 ports.triton_http,
                 otlp_endpoint=f"http://{settings.viewer_endpoint}",
+                runtime=settings.triton_runtime,
             )
         except triton.TritonUnavailableError as error:
             raise CliError(f"Triton cannot start: {error}.", "`ragmesh doctor` checks every part.") from error

@@ -20,6 +20,10 @@ from cli.parts.launch import LaunchSpec
 _LIBPYTHON_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib")
 # Beside the model repository.
 _LIBRARY = Path("lib") / "ragmesh_models"
+_REPOSITORY = Path(__file__).resolve().parents[2]
+# What `make engines` makes: the engines, and the environment that can run them on a GPU.
+ENGINES = _REPOSITORY / "build" / "engines"
+ENGINES_VENV = _REPOSITORY / ".venv-engines"
 
 
 class TritonUnavailableError(RuntimeError):
@@ -63,10 +67,22 @@ def _backends(work_dir: Path, wheel: Path, version: str, library: Path) -> Path:
     return target
 
 
-def launch_spec(work_dir: Path, model_repository: Path, grpc_port: int, http_port: int, *, otlp_endpoint: str | None) -> LaunchSpec:
+def launch_spec(
+    work_dir: Path,
+    model_repository: Path,
+    grpc_port: int,
+    http_port: int,
+    *,
+    otlp_endpoint: str | None,
+    runtime: str = "auto",
+    engines: Path = ENGINES,
+) -> LaunchSpec:
     """What to run for a Triton on 127.0.0.1 that serves every model of `model_repository`.
 
-    `otlp_endpoint` is where the models send their spans (OTLP over gRPC, as `http://host:port`); None sends none.
+    Args:
+        otlp_endpoint: where the models send their spans (OTLP over gRPC, as `http://host:port`); None sends none.
+        runtime: what runs the graphs: `auto`, `onnxruntime` or `tensorrt`, see `ragmesh_models.runtime`.
+        engines: what `make engines` wrote; it need not be there.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     wheel = _wheel()
@@ -94,6 +110,9 @@ def launch_spec(work_dir: Path, model_repository: Path, grpc_port: int, http_por
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "RAGMESH_TRITON_RUNTIME": runtime,
+        "RAGMESH_ENGINES": str(engines.resolve()),
+        "RAGMESH_TENSORRT_PATH": str(ENGINES_VENV / "lib" / f"python{version}" / "site-packages"),
     }
     if otlp_endpoint is not None:
         env["RAGMESH_OTLP_ENDPOINT"] = otlp_endpoint

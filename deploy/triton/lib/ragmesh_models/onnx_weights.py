@@ -39,6 +39,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             yield key >> 3, number
         elif kind == _BYTES:
             size, at = _varint(data, at)
+            if at + size > len(data):
+                raise IndexError
             yield key >> 3, data[at : at + size]
             at += size
         elif kind in (_FIXED32, _FIXED64):

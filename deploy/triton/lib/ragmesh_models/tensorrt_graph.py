@@ -31,7 +31,7 @@ def import_tensorrt() -> Any:
         EngineUnavailableError: NO_TENSORRT.
     """
     folder = os.environ.get(PATH_SETTING, "")
-    if folder and folder not in sys.path:
+    if folder and Path(folder).is_dir() and folder not in sys.path:
         sys.path.append(folder)
     try:
         return importlib.import_module("tensorrt_rtx")
