@@ -18,7 +18,7 @@ from ragmesh_models.lexical import STOP_WORDS
 
 from training.reading_sets import detokenise
 from training.sources import DataFolder
-from training.splits import held_out
+from training.splits import held_out, title_key
 
 Row = dict[str, Any]
 _NAME = re.compile(r"(?<![.!?] )(?<!^)\b[A-ZÀ-Þ][\w'’-]+(?: [A-ZÀ-Þ][\w'’-]+)*")
@@ -36,18 +36,50 @@ def _pair(claim: str, evidence: str, label: str, kind: str) -> Row:
     return {"id": _id(evidence, claim, kind), "claim": claim, "evidence": evidence, "label": label, "kind": kind}
 
 
-def fever_pairs(data: DataFolder) -> list[Row]:
-    """Two-way pairs of held-out claims. `not_entailment` is labelled `contradicted`: the data does not tell it from unknown."""
+def _sentence_keys(evidence: str) -> list[str]:
+    return [title_key(part) for part in evidence.split(" . ") if len(part.split()) > 3]
+
+
+def groups(texts: list[tuple[str, str]]) -> list[str]:
+    """Of each (evidence, claim) the key of its group: rows that share a sentence of evidence or a claim, and so on, are one group."""
+    parents: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parents.setdefault(key, key) != key:
+            parents[key] = parents[parents[key]]
+            key = parents[key]
+        return key
+
+    keys = [[f"claim {title_key(claim)}", *_sentence_keys(evidence)] for evidence, claim in texts]
+    for own in keys:
+        for key in own[1:]:
+            # The smaller key leads, so that the order of the rows does not matter.
+            low, high = sorted((root(own[0]), root(key)))
+            parents[high] = low
+    return [root(own[0]) for own in keys]
+
+
+def fever_rows(data: DataFolder) -> tuple[list[Row], list[Row]]:
+    """All two-way pairs of FEVER: those to train on, and those held out, group by group (1,454 of them: about one a page).
+
+    `not_entailment` is labelled `contradicted`: what was left of FEVER here is supported or refuted.
+    """
     folder = "qa/nli_verify/fever_rte_dev"
     evidence = data.text(f"{folder}.raw.input0").split("\n")
     claims = data.text(f"{folder}.raw.input1").split("\n")
     labels = data.text(f"{folder}.label").split("\n")
-    rows = []
-    for said, claim, label in zip(evidence, claims, labels, strict=False):
-        if claim.strip() and said.strip() and held_out(claim):
-            verdict = "supported" if label == "entailment" else "contradicted"
-            rows.append({"id": _id(said, claim), "claim": claim.strip(), "evidence": detokenise(said), "label": verdict})
-    return list({row["id"]: row for row in rows}.values())
+    given = [row for row in zip(evidence, claims, labels, strict=False) if row[0].strip() and row[1].strip()]
+    sides: tuple[dict[str, Row], dict[str, Row]] = ({}, {})
+    for (said, claim, label), group in zip(given, groups([(said, claim) for said, claim, _ in given]), strict=True):
+        verdict = "supported" if label == "entailment" else "contradicted"
+        row = {"id": _id(said, claim), "claim": claim.strip(), "evidence": detokenise(said), "label": verdict}
+        sides[held_out(group)][row["id"]] = row
+    return list(sides[0].values()), list(sides[1].values())
+
+
+def fever_pairs(data: DataFolder) -> list[Row]:
+    """Two-way pairs of held-out groups."""
+    return fever_rows(data)[1]
 
 
 def fool_me_twice(data: DataFolder) -> list[Row]:
