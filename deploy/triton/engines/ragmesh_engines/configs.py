@@ -1,7 +1,8 @@
 """Graphs against `config.pbtxt`, and the model repository for a full Triton image.
 
-The Python models take text, so most of their tensors are not those of a graph. Where a name is the same, type and shape must be;
-and where Triton may batch, an engine must take the largest batch. For a full Triton image each graph is a model of its own, of
+The Python models take text, so most of their tensors are not those of a graph. What engines.json names as `served` leaves the model
+as it leaves the graph: name, type and shape must be those of config.pbtxt. Where Triton may batch, an engine must take the largest
+batch. For a full Triton image each graph is a model of its own, of
 platform tensorrt_plan, with the graph's tensors as they are. This module does not know TensorRT.
 """
 
@@ -18,6 +19,7 @@ from ragmesh_engines.profiles import EngineError, Graph
 
 _TYPES = {"float32": "TYPE_FP32", "float16": "TYPE_FP16", "int32": "TYPE_INT32", "int64": "TYPE_INT64", "bool": "TYPE_BOOL"}
 _TENSOR = re.compile(r'\{\s*name:\s*"([^"]+)"\s*data_type:\s*(\w+)\s*dims:\s*\[([^\]]*)\][^}]*\}')
+_OUTPUTS = re.compile(r"^output\s*\[(.*?)^\]", re.MULTILINE | re.DOTALL)
 _BATCH = re.compile(r"^max_batch_size:\s*(\d+)", re.MULTILINE)
 
 
@@ -26,31 +28,30 @@ class Config:
     """What this module needs of a config.pbtxt; shapes without the batch."""
 
     largest_batch: int
-    tensors: dict[str, tuple[str, Shape]]
+    outputs: dict[str, tuple[str, Shape]]
 
 
 def read_config(path: Path) -> Config:
     text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
     batch = _BATCH.search(text)
-    tensors = {name: (kind, tuple(int(n) for n in dims.split(","))) for name, kind, dims in _TENSOR.findall(text)}
-    if batch is None or not tensors:
-        raise EngineError(f"{path}: no max_batch_size or no tensors")
-    return Config(int(batch.group(1)), tensors)
+    outputs = _OUTPUTS.search(text)
+    if batch is None or outputs is None:
+        raise EngineError(f"{path}: no max_batch_size or no output")
+    found = {name: (kind, tuple(int(n) for n in dims.split(","))) for name, kind, dims in _TENSOR.findall(outputs.group(1))}
+    return Config(int(batch.group(1)), found)
 
 
 def check_config(graph: Graph) -> None:
     """Raises EngineError: the graph and the config.pbtxt of its model do not fit."""
     config = read_config(graph.path.parent.parent / "config.pbtxt")
-    for tensor in (*graph.inputs, *graph.outputs):
-        if tensor.name not in config.tensors:
-            continue
-        kind, dims = config.tensors[tensor.name]
-        if kind == "TYPE_STRING":
-            continue  # text before the model read it
+    by_name = {tensor.name: tensor for tensor in graph.outputs}
+    for name in graph.declared.served:
+        if name not in config.outputs:
+            raise EngineError(f"{graph.title}: {name} is no output of config.pbtxt")
+        tensor, (kind, dims) = by_name[name], config.outputs[name]
         own = tensor.shape[1:] if config.largest_batch else tensor.shape
-        fits = len(own) == len(dims) and all(a == b or -1 in (a, b) for a, b in zip(own, dims, strict=True))
-        if kind != _TYPES[tensor.dtype] or not fits:
-            raise EngineError(f"{graph.title}: {tensor.name} is {tensor.dtype} {own}, config.pbtxt has {kind} {dims}")
+        if kind != _TYPES[tensor.dtype] or own != dims:
+            raise EngineError(f"{graph.title}: {name} is {tensor.dtype} {list(own)}, config.pbtxt has {kind} {list(dims)}")
     if config.largest_batch:
         for name, profile in graph.declared.profiles.items():
             if profile.most[0] < config.largest_batch:

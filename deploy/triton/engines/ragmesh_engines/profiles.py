@@ -6,8 +6,8 @@
 
 least, usual and most are given for every input of varying shape; `below` for every integer input (its values are 0 to below - 1).
 `tolerance` bounds the difference that fp16 makes, relative to the largest value of an output. A graph of dynamic quantisation says
-`rounding` as well: what the rounding of activations, which an engine does not do, adds to that on random inputs. This module knows
-no operator.
+`rounding` as well: what the rounding of activations, which an engine does not do, adds to that on random inputs.
+`served` names the outputs that the model gives as they are, under the same name in config.pbtxt. This module knows no operator.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DTYPES = {
     "tensor(int32)": "int32",
     "tensor(bool)": "bool",
 }
-_FIELDS = {"precision", "tolerance", "rounding", "inputs"}
+_FIELDS = {"precision", "tolerance", "rounding", "served", "inputs"}
 _INPUT_FIELDS = {"least", "usual", "most", "below"}
 
 
@@ -45,6 +45,7 @@ class Declared:
     precision: str
     tolerance: float
     rounding: float
+    served: tuple[str, ...]
     profiles: dict[str, Profile]
     below: dict[str, int]
 
@@ -81,7 +82,7 @@ def _tensors(path: Path, nodes: Any) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
-def _declared(path: Path, told: dict[str, Any], inputs: tuple[Tensor, ...]) -> Declared:
+def _declared(path: Path, told: dict[str, Any], inputs: tuple[Tensor, ...], outputs: set[str]) -> Declared:
     """Raises EngineError: something is missing, unknown, or does not fit the graph."""
     where = f"{path.parent.parent.name}/{path.parent.name}/{FILE}, {path.name}"
     if unknown := set(told) - _FIELDS:
@@ -105,7 +106,10 @@ def _declared(path: Path, told: dict[str, Any], inputs: tuple[Tensor, ...]) -> D
             if not isinstance(one.get("below"), int) or one["below"] < 1:
                 raise EngineError(f"{where}, {tensor.name}: an integer input must say `below`")
             below[tensor.name] = one["below"]
-    return Declared(precision, float(told.get("tolerance", 0.01)), float(told.get("rounding", 0)), profiles, below)
+    served = tuple(told.get("served", ()))
+    if unknown := set(served) - outputs:
+        raise EngineError(f"{where}: the graph has no output {', '.join(sorted(unknown))}")
+    return Declared(precision, float(told.get("tolerance", 0.01)), float(told.get("rounding", 0)), served, profiles, below)
 
 
 def _profile(where: str, told: dict[str, Any], tensor: Tensor) -> Profile:
@@ -134,19 +138,15 @@ def read_graph(path: Path) -> Graph:
     if path.name not in told:
         shapes = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" for tensor in inputs)
         raise EngineError(f"{path} has no entry in {FILE} beside it: say which shapes it must take ({shapes})")
-    return Graph(path, inputs, outputs, _declared(path, told[path.name], inputs))
+    return Graph(path, inputs, outputs, _declared(path, told[path.name], inputs, {tensor.name for tensor in outputs}))
 
 
 def graphs_of(repository: Path) -> Iterator[Graph]:
-    """Every ONNX file of the repository, in order of names.
+    """Every ONNX file of the repository, in order of names. A graph that is described but not installed is none.
 
     Raises:
-        EngineError: one is not described; or engines.json describes one that is not there.
+        EngineError: one is not described, or not rightly.
     """
-    for file in sorted(repository.glob(f"*/*/{FILE}")):
-        for name in json.loads(file.read_text(encoding="utf-8")):
-            if not (file.parent / name).is_file():
-                raise EngineError(f"{file} describes {name}, which is not there")
     paths = sorted(repository.glob("*/*/*.onnx"))
     if not paths:
         raise EngineError(f"there is no ONNX file in {repository}")
