@@ -6,12 +6,10 @@ once and kept as bytes, so that an epoch costs no text analysis. Sources differ 
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +23,12 @@ from training.progress import Run
 from training.reading_sets import Reading
 from training.sources import DataFolder
 from training.splits import clean, evaluation_grams, evaluation_titles, held_out, title_key, trainable
+from training.synthetic import triples
+from training.synthetic_sources import wiki_documents
 
 SEED = 20260721
 YES, NO = 1, 2
+ASKED_BY_RULE = 52_000
 _NEGATIVES = 12  # of BM25's best, the first that lacks the answer
 
 
@@ -187,7 +188,7 @@ def _with_negatives(rows: list[Reading], rng: random.Random, run: Run) -> list[E
     return found
 
 
-def examples(data: DataFolder, run: Run, synthetic: Path | None = None) -> list[Example]:
+def examples(data: DataFolder, run: Run) -> list[Example]:
     """Everything the reader may learn from; held-out articles and what shares text with evaluation files apart."""
     rng = random.Random(SEED)
     evaluated = evaluation_titles(data)
@@ -202,18 +203,22 @@ def examples(data: DataFolder, run: Run, synthetic: Path | None = None) -> list[
     for title, question, passage, yes in reading_sets.bool_answers(data):
         if trainable(title, evaluated):
             found.append(Example("boolq", title, question, passage, (), False, said=YES if yes else NO))
-    if synthetic is not None:
-        with synthetic.open(encoding="utf-8") as lines:
-            for line in lines:
-                row = json.loads(line)
-                if trainable(row["title"], evaluated):
-                    spans = tuple((a, b) for a, b in row["answers"])
-                    found.append(Example("synthetic", row["title"], row["question"], row["passage"], spans, True))
+    found.extend(asked_by_rule(data))
     kept = clean(found, _trained_texts, evaluation_grams(data, ROOT))
     print(
         f"[reader] {len(found) - len(kept)} of {len(found)} examples share text with evaluation files and are dropped", flush=True
     )
     return kept
+
+
+def asked_by_rule(data: DataFolder) -> list[Example]:
+    """Questions that rules made of Wikipedia's text (`synthetic`), evaluation text and held-out articles apart."""
+    rng = random.Random(SEED)
+    texts = list(wiki_documents(data))
+    rng.shuffle(texts)
+    rows = clean(triples(texts, SEED, copies=3), lambda row: (row.passage, row.question), evaluation_grams(data, ROOT))
+    rng.shuffle(rows)
+    return [Example("synthetic", row.title, row.question, row.passage, row.answers, True) for row in rows[:ASKED_BY_RULE]]
 
 
 def _trained_texts(example: Example) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class ExportedReader(nn.Module):
     def forward(
         self, rows: Tensor, pieces: Tensor, features: Tensor, sentence: Tensor, sentence_features: Tensor, kind: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """rows (B, T); pieces (B, T, P); features (B, T, F); sentence (B, T), -1 outside; sentence_features (B, S, G); kind (B,)"""
+        """As JointReader, but with sentence (B, T), MAX_SENTENCES outside of all, in place of the membership."""
         count = torch.arange(sentence_features.shape[1], device=rows.device)
         member = (sentence[:, None, :] == count[None, :, None]).float()
         found: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = self.trained(

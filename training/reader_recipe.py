@@ -1,11 +1,14 @@
 """Trains the joint reader: batches of like length, one loss for all heads, an average of the weights, checkpoints that resume.
 
-python -m training.reader_recipe --data DIR [--preset cpu|gpu] [--steps N]
+python -m training.reader_recipe --data DIR [--preset cpu|gpu] [--experiment NAME --steps N]
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import json
+import pickle
 import random
 import time
 from dataclasses import dataclass, replace
@@ -22,8 +25,9 @@ from ragmesh_models.tokens import TextTokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from training import MODEL_REPOSITORY, word_vectors
+from training import RUNS, cards, reader_calibrate, reader_export, word_vectors
 from training.progress import Run
+from training.reader_calibrate import FOLDER, TOKENIZER
 from training.reader_data import Group, GroupReader, Window, examples, half_of, held_examples
 from training.reader_model import NONE, JointReader, Sizes
 from training.sources import DataFolder
@@ -55,7 +59,7 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(Sizes(), 6_000, "cpu", POSITIONS),
+    "cpu": Preset(Sizes(), 5_400, "cpu", POSITIONS),
     "gpu": Preset(Sizes(width=384, blocks=8, heads=6, inner=1_536), 30_000, "cuda", 8 * POSITIONS),
 }
 
@@ -243,7 +247,8 @@ def fit(
         saved = torch.load(path, map_location=device, weights_only=True)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
-        average.state, step, epoch, run.curves = saved["average"], saved["step"], saved["epoch"], saved["curves"]
+        # The pass that was cut short is not repeated: another begins.
+        average.state, step, epoch, run.curves = saved["average"], saved["step"], saved["epoch"] + 1, saved["curves"]
         print(f"[{run.name}] resumed at step {step}", flush=True)
     first, saved_at = step, time.monotonic()
     while step < preset.steps:
@@ -290,16 +295,24 @@ def _save(
     path.with_suffix(".tmp").replace(path)
 
 
-def read_groups(data: DataFolder, vocabulary: Vocabulary, run: Run, synthetic: Path | None) -> dict[str, list[Group]]:
-    idf = IdfTable.load(MODEL_REPOSITORY / "answerer" / "1" / "idf.bin")
+def read_groups(data: DataFolder, vocabulary: Vocabulary, run: Run) -> dict[str, list[Group]]:
+    """Source -> its groups; kept in the run's folder beside the checkpoint, since reading them takes minutes."""
+    kept = run.folder / "groups.pickle"
+    if kept.is_file():
+        with kept.open("rb") as file:
+            known_groups: dict[str, list[Group]] = pickle.load(file)  # noqa: S301 - our own file
+        return known_groups
+    idf = IdfTable.load(FOLDER / "idf.bin")
     reader = GroupReader(vocabulary, idf)
     found: dict[str, list[Group]] = {}
-    known = examples(data, run, synthetic)
+    known = examples(data, run)
     for number, example in enumerate(known):
         group = reader.group(example)
         if group is not None:
             found.setdefault(group.source, []).append(group)
         run.say(number + 1, len(known), "questions read")
+    with kept.open("wb") as file:
+        pickle.dump(found, file, protocol=5)
     return found
 
 
@@ -317,24 +330,19 @@ def start_model(sizes: Sizes, vectors: NDArray[np.float32], groups: dict[str, li
     return model
 
 
-def train(
-    data: DataFolder,
-    preset: str = "cpu",
-    name: str = "reader",
-    steps: int | None = None,
-    synthetic: Path | None = None,
-    seed: int = SEED,
-) -> dict[str, Any]:
+def learn(
+    data: DataFolder, preset: str = "cpu", name: str = "reader", steps: int | None = None, seed: int = SEED
+) -> tuple[JointReader, list[str], dict[str, Any]]:
+    """The trained model, its stems, and how it does on the tuning articles. Resumes the run of that name where there is one."""
     torch.manual_seed(seed)
     torch.set_num_threads(1 if preset == "cpu" else 8)
     chosen = PRESETS[preset] if steps is None else replace(PRESETS[preset], steps=steps)
     run = Run(name)
     stems, vectors = word_vectors.train(data, preset)
-    vocabulary = Vocabulary(stems, TextTokenizer(MODEL_REPOSITORY / "tokenizer" / "1" / "tokenizer.json"))
-    groups = read_groups(data, vocabulary, run, synthetic)
+    vocabulary = Vocabulary(stems, TextTokenizer(TOKENIZER))
+    groups = read_groups(data, vocabulary, run)
     print(f"[{name}] " + ", ".join(f"{source} {len(known)}" for source, known in groups.items()), flush=True)
-    idf = IdfTable.load(MODEL_REPOSITORY / "answerer" / "1" / "idf.bin")
-    reader = GroupReader(vocabulary, idf)
+    reader = GroupReader(vocabulary, IdfTable.load(FOLDER / "idf.bin"))
     tune: dict[str, list[Group]] = {"squad": [], "selqa": []}
     for example in held_examples(data):
         group = reader.group(example)
@@ -342,9 +350,26 @@ def train(
             tune["selqa" if example.source == "selqa" else "squad"].append(group)
     model = fit(start_model(chosen.sizes, vectors, groups), groups, tune, chosen, run, seed)
     torch.save(model.state_dict(), run.folder / "reader.pt")
-    metrics = {source: grade(model, known, chosen.device) for source, known in tune.items()}
+    metrics: dict[str, Any] = {source: grade(model, known, chosen.device) for source, known in tune.items()}
     run.finish(metrics)
     print(f"[{name}] {metrics}", flush=True)
+    return model.to("cpu"), stems, metrics
+
+
+def train(data: DataFolder, preset: str = "cpu") -> dict[str, Any]:
+    """Learns, exports, calibrates, and writes the card of the answerer with both its engines."""
+    model, stems, _ = learn(data, preset)
+    (FOLDER / "stems.txt").write_text("\n".join(stems), encoding="utf-8")
+    reader_export.export(copy.deepcopy(model), FOLDER / "reader.onnx")
+    run = Run("reader_calibrate")
+    metrics = reader_calibrate.calibrate(data, run)
+    reader_export.write_parity(model, FOLDER)
+    # The feature scorer's own figures stand beside the reader's.
+    scorer = RUNS / "answerer" / "metrics.json"
+    if scorer.is_file():
+        metrics["feature_scorer"] = json.loads(scorer.read_text(encoding="utf-8"))
+    cards.write("answerer", metrics, data.used)
+    run.finish(metrics)
     return metrics
 
 
@@ -352,9 +377,11 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--preset", choices=tuple(PRESETS), default="cpu")
-    arguments.add_argument("--steps", type=int)
-    arguments.add_argument("--name", default="reader")
-    arguments.add_argument("--synthetic", type=Path)
-    arguments.add_argument("--seed", type=int, default=SEED)
+    arguments.add_argument("--experiment", help="learn under this name and grade, and ship nothing")
+    arguments.add_argument("--steps", type=int, help="of an experiment")
+    arguments.add_argument("--seed", type=int, default=SEED, help="of an experiment")
     parsed = arguments.parse_args()
-    train(DataFolder(parsed.data), parsed.preset, parsed.name, parsed.steps, parsed.synthetic, parsed.seed)
+    if parsed.experiment:
+        learn(DataFolder(parsed.data), parsed.preset, parsed.experiment, parsed.steps, parsed.seed)
+    else:
+        train(DataFolder(parsed.data), parsed.preset)

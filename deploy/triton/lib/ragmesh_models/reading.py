@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.reading_features import (
+    MAX_SENTENCES,
     POSITION_FEATURES,
     SENTENCE_FEATURES,
     AskedQuestion,
@@ -174,11 +175,13 @@ def feeds(pairs: Sequence[Pair], kind: int) -> dict[str, NDArray[Any]]:
     rows = np.zeros((len(pairs), length), dtype=np.int32)
     pieces = np.zeros((len(pairs), length, PIECES), dtype=np.int32)
     features = np.zeros((len(pairs), length, POSITION_FEATURES), dtype=np.float32)
-    sentence = np.full((len(pairs), length), -1, dtype=np.int32)
+    sentence = np.full((len(pairs), length), MAX_SENTENCES, dtype=np.int32)
     described = np.zeros((len(pairs), most, len(SENTENCE_FEATURES)), dtype=np.float32)
     for n, pair in enumerate(pairs):
         t = len(pair.rows)
-        rows[n, :t], pieces[n, :t], features[n, :t], sentence[n, :t] = pair.rows, pair.pieces, pair.features, pair.sentence
+        rows[n, :t], pieces[n, :t], features[n, :t] = pair.rows, pair.pieces, pair.features
+        # A position outside of all sentences belongs to one that does not exist.
+        sentence[n, :t] = np.where(pair.sentence < 0, MAX_SENTENCES, pair.sentence)
         described[n, : len(pair.sentence_features)] = pair.sentence_features
     return {
         "rows": rows,
