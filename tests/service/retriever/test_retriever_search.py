@@ -134,7 +134,7 @@ async def test_collections_that_are_not_there(filled: RetrieverClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"query": ""}, {"query": "x" * 8193}, {"collection": "default"}, {"limit": 0}, {"limit": 65}, {"dense_weight": 1.5}]
+    "fields", [{"query": ""}, {"query": "x" * 8193}, {"collection": "default"}, {"limit": 0}, {"limit": 201}, {"dense_weight": 1.5}]
 )
 async def test_requests_are_validated(filled: RetrieverClient, fields: dict[str, Any]) -> None:
     assert await reason(filled.search(**{"query": "liver", **fields})) == "INVALID_REQUEST"

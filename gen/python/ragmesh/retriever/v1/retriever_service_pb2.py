@@ -28,7 +28,7 @@ from ragmesh.evidence.v1 import evidence_pb2 as ragmesh_dot_evidence_dot_v1_dot_
 from ragmesh.evidence.v1 import text_pb2 as ragmesh_dot_evidence_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ragmesh/retriever/v1/retriever_service.proto\x12\x14ragmesh.retriever.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\"ragmesh/evidence/v1/evidence.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\xa0\x03\n\rSearchRequest\x12@\n\ncollection\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^collections/[^/]{1,128}$R\ncollection\x12 \n\x05query\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80@R\x05query\x12\x42\n\x07history\x18\x03 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.UtteranceB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12#\n\x08language\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x08language\x12$\n\x05limit\x18\x05 \x01(\rB\t\xbaH\x06*\x04\x18@(\x01H\x00R\x05limit\x88\x01\x01\x12?\n\x0c\x64\x65nse_weight\x18\x06 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x01R\x0b\x64\x65nseWeight\x88\x01\x01\x12/\n\x0crerank_depth\x18\x07 \x01(\rB\x07\xbaH\x04*\x02\x18\x64H\x02R\x0brerankDepth\x88\x01\x01\x42\x08\n\x06_limitB\x0f\n\r_dense_weightB\x0f\n\r_rerank_depth\"\xb9\x02\n\x0eSearchResponse\x12\x43\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceB\x08\xbaH\x05\x92\x01\x02\x10@R\x08\x65vidence\x12-\n\x12\x64ocuments_searched\x18\x02 \x01(\rR\x11\x64ocumentsSearched\x12\x1f\n\x0bindex_epoch\x18\x03 \x01(\rR\nindexEpoch\x12M\n\x08\x64\x65graded\x18\x04 \x03(\x0b\x32\'.ragmesh.retriever.v1.SearchDegradationB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x08\x64\x65graded\x12\x43\n\x07timings\x18\x05 \x03(\x0b\x32\x1f.ragmesh.retriever.v1.LegTimingB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07timings\"s\n\x11SearchDegradation\x12=\n\x03leg\x18\x01 \x01(\x0e\x32\x1f.ragmesh.retriever.v1.SearchLegB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x03leg\x12\x1f\n\x06reason\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06reason\"s\n\tLegTiming\x12\x31\n\x03leg\x18\x01 \x01(\x0e\x32\x1f.ragmesh.retriever.v1.SearchLegR\x03leg\x12\x33\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\"\xc6\x01\n\x11GetPassageRequest\x12t\n\x05\x63hunk\x18\x01 \x01(\tB^\xbaH[rY2W^collections/[^/]{1,128}/documents/[^/]{1,128}/versions/[^/]{1,128}/chunks/[^/]{1,128}$R\x05\x63hunk\x12,\n\nneighbours\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18\x08H\x00R\nneighbours\x88\x01\x01\x42\r\n\x0b_neighbours\"U\n\x12GetPassageResponse\x12?\n\x07passage\x18\x01 \x01(\x0b\x32\x1d.ragmesh.retriever.v1.PassageB\x06\xbaH\x03\xc8\x01\x01R\x07passage\"\xc3\x02\n\x07Passage\x12)\n\x10\x64ocument_version\x18\x01 \x01(\tR\x0f\x64ocumentVersion\x12\x1d\n\ntitle_path\x18\x02 \x03(\tR\ttitlePath\x12\x34\n\x05range\x18\x03 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\x05range\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text\x12?\n\x0b\x63hunk_range\x18\x05 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\nchunkRange\x12%\n\x0eprevious_chunk\x18\x06 \x01(\tR\rpreviousChunk\x12\x1d\n\nnext_chunk\x18\x07 \x01(\tR\tnextChunk\x12\x1d\n\nsource_uri\x18\x08 \x01(\tR\tsourceUri\"L\n\x14GetCollectionRequest\x12\x34\n\x04name\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^collections/[^/]{1,128}$R\x04name\"a\n\x15GetCollectionResponse\x12H\n\ncollection\x18\x01 \x01(\x0b\x32 .ragmesh.retriever.v1.CollectionB\x06\xbaH\x03\xc8\x01\x01R\ncollection\"\x89\x01\n\nCollection\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12%\n\x0e\x64ocument_count\x18\x02 \x01(\rR\rdocumentCount\x12\x1f\n\x0b\x63hunk_count\x18\x03 \x01(\rR\nchunkCount\x12\x1f\n\x0bindex_epoch\x18\x04 \x01(\rR\nindexEpoch*\x81\x01\n\tSearchLeg\x12\x1a\n\x16SEARCH_LEG_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_LEG_DENSE\x10\x01\x12\x15\n\x11SEARCH_LEG_SPARSE\x10\x02\x12\x14\n\x10SEARCH_LEG_INDEX\x10\x03\x12\x15\n\x11SEARCH_LEG_RERANK\x10\x04\x32\xc1\x02\n\x10RetrieverService\x12X\n\x06Search\x12#.ragmesh.retriever.v1.SearchRequest\x1a$.ragmesh.retriever.v1.SearchResponse\"\x03\x90\x02\x01\x12\x64\n\nGetPassage\x12\'.ragmesh.retriever.v1.GetPassageRequest\x1a(.ragmesh.retriever.v1.GetPassageResponse\"\x03\x90\x02\x01\x12m\n\rGetCollection\x12*.ragmesh.retriever.v1.GetCollectionRequest\x1a+.ragmesh.retriever.v1.GetCollectionResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ragmesh/retriever/v1/retriever_service.proto\x12\x14ragmesh.retriever.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\"ragmesh/evidence/v1/evidence.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\xa1\x03\n\rSearchRequest\x12@\n\ncollection\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^collections/[^/]{1,128}$R\ncollection\x12 \n\x05query\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80@R\x05query\x12\x42\n\x07history\x18\x03 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.UtteranceB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12#\n\x08language\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x08language\x12%\n\x05limit\x18\x05 \x01(\rB\n\xbaH\x07*\x05\x18\xc8\x01(\x01H\x00R\x05limit\x88\x01\x01\x12?\n\x0c\x64\x65nse_weight\x18\x06 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x01R\x0b\x64\x65nseWeight\x88\x01\x01\x12/\n\x0crerank_depth\x18\x07 \x01(\rB\x07\xbaH\x04*\x02\x18\x64H\x02R\x0brerankDepth\x88\x01\x01\x42\x08\n\x06_limitB\x0f\n\r_dense_weightB\x0f\n\r_rerank_depth\"\xba\x02\n\x0eSearchResponse\x12\x44\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x08\x65vidence\x12-\n\x12\x64ocuments_searched\x18\x02 \x01(\rR\x11\x64ocumentsSearched\x12\x1f\n\x0bindex_epoch\x18\x03 \x01(\rR\nindexEpoch\x12M\n\x08\x64\x65graded\x18\x04 \x03(\x0b\x32\'.ragmesh.retriever.v1.SearchDegradationB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x08\x64\x65graded\x12\x43\n\x07timings\x18\x05 \x03(\x0b\x32\x1f.ragmesh.retriever.v1.LegTimingB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07timings\"s\n\x11SearchDegradation\x12=\n\x03leg\x18\x01 \x01(\x0e\x32\x1f.ragmesh.retriever.v1.SearchLegB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x03leg\x12\x1f\n\x06reason\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06reason\"s\n\tLegTiming\x12\x31\n\x03leg\x18\x01 \x01(\x0e\x32\x1f.ragmesh.retriever.v1.SearchLegR\x03leg\x12\x33\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\"\xc6\x01\n\x11GetPassageRequest\x12t\n\x05\x63hunk\x18\x01 \x01(\tB^\xbaH[rY2W^collections/[^/]{1,128}/documents/[^/]{1,128}/versions/[^/]{1,128}/chunks/[^/]{1,128}$R\x05\x63hunk\x12,\n\nneighbours\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18\x08H\x00R\nneighbours\x88\x01\x01\x42\r\n\x0b_neighbours\"U\n\x12GetPassageResponse\x12?\n\x07passage\x18\x01 \x01(\x0b\x32\x1d.ragmesh.retriever.v1.PassageB\x06\xbaH\x03\xc8\x01\x01R\x07passage\"\xc3\x02\n\x07Passage\x12)\n\x10\x64ocument_version\x18\x01 \x01(\tR\x0f\x64ocumentVersion\x12\x1d\n\ntitle_path\x18\x02 \x03(\tR\ttitlePath\x12\x34\n\x05range\x18\x03 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\x05range\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text\x12?\n\x0b\x63hunk_range\x18\x05 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\nchunkRange\x12%\n\x0eprevious_chunk\x18\x06 \x01(\tR\rpreviousChunk\x12\x1d\n\nnext_chunk\x18\x07 \x01(\tR\tnextChunk\x12\x1d\n\nsource_uri\x18\x08 \x01(\tR\tsourceUri\"L\n\x14GetCollectionRequest\x12\x34\n\x04name\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^collections/[^/]{1,128}$R\x04name\"a\n\x15GetCollectionResponse\x12H\n\ncollection\x18\x01 \x01(\x0b\x32 .ragmesh.retriever.v1.CollectionB\x06\xbaH\x03\xc8\x01\x01R\ncollection\"\x89\x01\n\nCollection\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12%\n\x0e\x64ocument_count\x18\x02 \x01(\rR\rdocumentCount\x12\x1f\n\x0b\x63hunk_count\x18\x03 \x01(\rR\nchunkCount\x12\x1f\n\x0bindex_epoch\x18\x04 \x01(\rR\nindexEpoch*\x81\x01\n\tSearchLeg\x12\x1a\n\x16SEARCH_LEG_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_LEG_DENSE\x10\x01\x12\x15\n\x11SEARCH_LEG_SPARSE\x10\x02\x12\x14\n\x10SEARCH_LEG_INDEX\x10\x03\x12\x15\n\x11SEARCH_LEG_RERANK\x10\x04\x32\xc1\x02\n\x10RetrieverService\x12X\n\x06Search\x12#.ragmesh.retriever.v1.SearchRequest\x1a$.ragmesh.retriever.v1.SearchResponse\"\x03\x90\x02\x01\x12\x64\n\nGetPassage\x12\'.ragmesh.retriever.v1.GetPassageRequest\x1a(.ragmesh.retriever.v1.GetPassageResponse\"\x03\x90\x02\x01\x12m\n\rGetCollection\x12*.ragmesh.retriever.v1.GetCollectionRequest\x1a+.ragmesh.retriever.v1.GetCollectionResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,13 +44,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHREQUEST'].fields_by_name['language']._loaded_options = None
   _globals['_SEARCHREQUEST'].fields_by_name['language']._serialized_options = b'\272H\004r\002\030#'
   _globals['_SEARCHREQUEST'].fields_by_name['limit']._loaded_options = None
-  _globals['_SEARCHREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\006*\004\030@(\001'
+  _globals['_SEARCHREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\007*\005\030\310\001(\001'
   _globals['_SEARCHREQUEST'].fields_by_name['dense_weight']._loaded_options = None
   _globals['_SEARCHREQUEST'].fields_by_name['dense_weight']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000\360?)\000\000\000\000\000\000\000\000'
   _globals['_SEARCHREQUEST'].fields_by_name['rerank_depth']._loaded_options = None
   _globals['_SEARCHREQUEST'].fields_by_name['rerank_depth']._serialized_options = b'\272H\004*\002\030d'
   _globals['_SEARCHRESPONSE'].fields_by_name['evidence']._loaded_options = None
-  _globals['_SEARCHRESPONSE'].fields_by_name['evidence']._serialized_options = b'\272H\005\222\001\002\020@'
+  _globals['_SEARCHRESPONSE'].fields_by_name['evidence']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_SEARCHRESPONSE'].fields_by_name['degraded']._loaded_options = None
   _globals['_SEARCHRESPONSE'].fields_by_name['degraded']._serialized_options = b'\272H\005\222\001\002\020\010'
   _globals['_SEARCHRESPONSE'].fields_by_name['timings']._loaded_options = None
@@ -75,28 +75,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETRIEVERSERVICE'].methods_by_name['GetPassage']._serialized_options = b'\220\002\001'
   _globals['_RETRIEVERSERVICE'].methods_by_name['GetCollection']._loaded_options = None
   _globals['_RETRIEVERSERVICE'].methods_by_name['GetCollection']._serialized_options = b'\220\002\001'
-  _globals['_SEARCHLEG']._serialized_start=2100
-  _globals['_SEARCHLEG']._serialized_end=2229
+  _globals['_SEARCHLEG']._serialized_start=2102
+  _globals['_SEARCHLEG']._serialized_end=2231
   _globals['_SEARCHREQUEST']._serialized_start=200
-  _globals['_SEARCHREQUEST']._serialized_end=616
-  _globals['_SEARCHRESPONSE']._serialized_start=619
-  _globals['_SEARCHRESPONSE']._serialized_end=932
-  _globals['_SEARCHDEGRADATION']._serialized_start=934
-  _globals['_SEARCHDEGRADATION']._serialized_end=1049
-  _globals['_LEGTIMING']._serialized_start=1051
-  _globals['_LEGTIMING']._serialized_end=1166
-  _globals['_GETPASSAGEREQUEST']._serialized_start=1169
-  _globals['_GETPASSAGEREQUEST']._serialized_end=1367
-  _globals['_GETPASSAGERESPONSE']._serialized_start=1369
-  _globals['_GETPASSAGERESPONSE']._serialized_end=1454
-  _globals['_PASSAGE']._serialized_start=1457
-  _globals['_PASSAGE']._serialized_end=1780
-  _globals['_GETCOLLECTIONREQUEST']._serialized_start=1782
-  _globals['_GETCOLLECTIONREQUEST']._serialized_end=1858
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=1860
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=1957
-  _globals['_COLLECTION']._serialized_start=1960
-  _globals['_COLLECTION']._serialized_end=2097
-  _globals['_RETRIEVERSERVICE']._serialized_start=2232
-  _globals['_RETRIEVERSERVICE']._serialized_end=2553
+  _globals['_SEARCHREQUEST']._serialized_end=617
+  _globals['_SEARCHRESPONSE']._serialized_start=620
+  _globals['_SEARCHRESPONSE']._serialized_end=934
+  _globals['_SEARCHDEGRADATION']._serialized_start=936
+  _globals['_SEARCHDEGRADATION']._serialized_end=1051
+  _globals['_LEGTIMING']._serialized_start=1053
+  _globals['_LEGTIMING']._serialized_end=1168
+  _globals['_GETPASSAGEREQUEST']._serialized_start=1171
+  _globals['_GETPASSAGEREQUEST']._serialized_end=1369
+  _globals['_GETPASSAGERESPONSE']._serialized_start=1371
+  _globals['_GETPASSAGERESPONSE']._serialized_end=1456
+  _globals['_PASSAGE']._serialized_start=1459
+  _globals['_PASSAGE']._serialized_end=1782
+  _globals['_GETCOLLECTIONREQUEST']._serialized_start=1784
+  _globals['_GETCOLLECTIONREQUEST']._serialized_end=1860
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=1862
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=1959
+  _globals['_COLLECTION']._serialized_start=1962
+  _globals['_COLLECTION']._serialized_end=2099
+  _globals['_RETRIEVERSERVICE']._serialized_start=2234
+  _globals['_RETRIEVERSERVICE']._serialized_end=2555
 # @@protoc_insertion_point(module_scope)

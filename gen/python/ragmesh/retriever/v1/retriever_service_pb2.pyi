@@ -74,7 +74,7 @@ class SearchRequest(_message.Message):
     language: _builtins.str
     """Language of the query as a BCP-47 tag; `und` where it is not known."""
     limit: _builtins.int
-    """Most passages to answer with. Unset: 8."""
+    """Most passages to answer with. Unset: 8. A turn reads at most 64 of them; more are for evaluations."""
     dense_weight: _builtins.float
     """Weight of the dense leg in the fusion; the BM25 leg has 1 minus it. Unset: the collection's tuned weight. 0 is BM25 alone."""
     rerank_depth: _builtins.int
