@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import tritonclient.grpc as triton
 
-from cli.parts.triton import launch_spec
+from cli.parts.triton import ENGINES, launch_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = ROOT / "deploy" / "triton" / "model_repository"
@@ -52,9 +52,15 @@ def _wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path)
 
 
 @contextlib.contextmanager
-def running_triton(work_dir: Path, repository: Path = REPOSITORY, otlp_endpoint: str | None = None) -> Iterator[RunningTriton]:
+def running_triton(
+    work_dir: Path,
+    repository: Path = REPOSITORY,
+    otlp_endpoint: str | None = None,
+    engines: Path = ENGINES,
+    runtime: str = "auto",
+) -> Iterator[RunningTriton]:
     grpc_port, http_port = free_ports(2)
-    spec = launch_spec(work_dir, repository, grpc_port, http_port, otlp_endpoint=otlp_endpoint)
+    spec = launch_spec(work_dir, repository, grpc_port, http_port, otlp_endpoint=otlp_endpoint, engines=engines, runtime=runtime)
     log = work_dir / "triton.log"
     began = time.monotonic()
     with log.open("wb") as output:

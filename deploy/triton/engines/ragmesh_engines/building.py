@@ -16,7 +16,7 @@ from ragmesh_engines import compiling
 from ragmesh_engines.configs import check_config
 from ragmesh_engines.dequantise import dequantised
 from ragmesh_engines.difference import largest_differences
-from ragmesh_engines.half import in_half
+from ragmesh_engines.half import held_in_half, in_half
 from ragmesh_engines.profiles import EngineError, Graph
 
 
@@ -31,9 +31,10 @@ def rewritten(graph: Graph) -> tuple[bytes, dict[str, float], dict[str, float]]:
         exact = dequantised(onnx.load_from_string(served))
     except EngineError as error:
         raise EngineError(f"{graph.title}: {error}") from None
-    full = exact.SerializeToString()
-    made = in_half(exact).SerializeToString() if graph.declared.precision == "fp16" else full
-    from_fp32, from_served = largest_differences(graph, full, made), largest_differences(graph, served, made)
+    made = in_half(exact) if graph.declared.precision == "fp16" else exact
+    measured = held_in_half(made).SerializeToString()
+    from_fp32 = largest_differences(graph, exact.SerializeToString(), measured)
+    from_served = largest_differences(graph, served, measured)
     allowed = graph.declared.tolerance
     for what, found, most in (
         ("itself in fp32", from_fp32, allowed),
@@ -43,7 +44,7 @@ def rewritten(graph: Graph) -> tuple[bytes, dict[str, float], dict[str, float]]:
             if not difference <= most:
                 text = f"differs from {what} by {difference:.2g} of the largest value of {name}, {most:.2g} is allowed"
                 raise EngineError(f"{graph.title}: what is compiled ({graph.declared.precision}) {text}")
-    return made, from_served, from_fp32
+    return made.SerializeToString(), from_served, from_fp32
 
 
 def build_one(graph: Graph, target: Path) -> EngineEntry:

@@ -36,6 +36,7 @@ def feeds_of(graph: Graph, which: str) -> dict[str, NDArray[Any]]:
 
 def session_of(model: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
