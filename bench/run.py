@@ -77,7 +77,7 @@ Envoy included.
 
 ## How good the answers are
 
-The golden questions (`goldens/`), judged as `ragmesh eval` judges them. They were never trained on; the weight of the
+The golden questions (`goldens/`), judged as `ragmesh eval goldens` judges them. They were never trained on; the weight of the
 dense leg in the fusion and the phrases of small talk were chosen with them in sight, so that these figures flatter.
 
 | kind | questions | right outcome | shows the answer | shows the very sentence | cites the document |

@@ -132,7 +132,7 @@ async def trace_from_now_on(mesh: Mesh, endpoint: str) -> None:
 
 
 async def quality(stub: GatewayServiceStub) -> dict[str, Any]:
-    """All golden questions, judged as `ragmesh eval` judges them: shares by kind of question."""
+    """All golden questions, judged as `ragmesh eval goldens` judges them: shares by kind of question."""
     judged = []
     for golden in goldens():
         answer = await stub.Answer(g.AnswerRequest(question=golden.question), timeout=_TURN_SECONDS)

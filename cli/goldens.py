@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ragmesh.evidence.v1 import text_pb2
 from ragmesh.gateway.v1 import turn_pb2 as pb
 
 from cli.errors import EXIT_USAGE, CliError
+from cli.evaluation.run import SYSTEM, EvalRun, Item
 
 _INTENTS = {
     "greeting": text_pb2.INTENT_GREETING,
@@ -146,7 +146,35 @@ def summary(judgements: Sequence[Judgement]) -> dict[str, dict[str, float | int 
     return table
 
 
-def to_json(judgements: Sequence[Judgement]) -> str:
+def golden_files(folder: Path) -> list[Path]:
+    """The files of golden questions in a folder."""
+    return sorted(folder.glob("*.jsonl"))
+
+
+_FIGURES = {
+    "answerable": {
+        "answered": "right_outcome",
+        "shows_answer": "shows_answer",
+        "shows_quote": "shows_quote",
+        "cites_document": "cites_document",
+    },
+    "unanswerable": {"abstained": "right_outcome"},
+    "small_talk": {"small_talk": "right_outcome"},
+}
+"""Kind of question -> figure -> mark."""
+
+
+def golden_run(judgements: Sequence[Judgement], config: dict[str, Any], models: list[dict[str, Any]], seconds: float) -> EvalRun:
+    """A run that can be kept and compared."""
+    items = []
+    for row in judgements:
+        marks = {figure: getattr(row, name) for figure, name in _FIGURES[row.golden.kind].items()}
+        numbers = {figure: None if value is None else float(value) for figure, value in marks.items()}
+        items.append(Item(row.golden.id, {SYSTEM: numbers}, {"kind": row.golden.kind, "outcome": row.outcome}))
+    return EvalRun("goldens", (SYSTEM,), config, models, items, seconds, extra=_extra(judgements))
+
+
+def _extra(judgements: Sequence[Judgement]) -> dict[str, Any]:
     """Summary and every judgement, for a file."""
     rows = [
         {
@@ -162,4 +190,4 @@ def to_json(judgements: Sequence[Judgement]) -> str:
         }
         for row in judgements
     ]
-    return json.dumps({"summary": summary(judgements), "questions": rows}, indent=1, ensure_ascii=False) + "\n"
+    return {"summary": summary(judgements), "questions": rows}

@@ -23,7 +23,7 @@ app.command("ask")(ask.ask)
 app.command("traces")(traces.traces)
 app.command("doctor")(doctor.doctor)
 app.command("certs")(certs.certs)
-app.command("eval")(eval.evaluate)
+app.add_typer(eval.app, name="eval")
 
 
 def main() -> None:

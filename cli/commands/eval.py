@@ -1,111 +1,127 @@
-"""`ragmesh eval`: asks the golden questions and says how many were answered rightly, and how fast."""
+"""`ragmesh eval`: how good the models are, on files of questions; and whether one run is better than another.
+
+Each command prints a table and keeps the run (figures, configuration, model digests, a row for each item): in the file that
+`--json` names, else in a new one below `var/evals`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, Literal
 
-import grpc
 import typer
-from ragmesh.gateway.v1 import gateway_service_pb2 as gateway
-from ragmesh.gateway.v1 import turn_pb2 as turn
-from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from rich.table import Table
 
-from cli.commands.options import VAR, Target, Var
-from cli.connection import find_target, in_words, open_channel
-from cli.console import document_progress, out
-from cli.errors import EXIT_USAGE, CliError
-from cli.goldens import Golden, Judgement, judge, read_goldens, summary, to_json
-from cli.settings import REPOSITORY
-from services.mesh.errors import from_rpc_error
+from cli.commands.eval_goldens import goldens
+from cli.commands.options import VAR, Var
+from cli.console import err, out
+from cli.errors import EXIT_FAILED
+from cli.evaluation.answers import run_answers
+from cli.evaluation.compare import differences, unpaired
+from cli.evaluation.reader import run_reader
+from cli.evaluation.retrieval import run_retrieval
+from cli.evaluation.run import EvalRun, keep, read_run, show
+from cli.evaluation.verifier import run_verifier
 
-if TYPE_CHECKING:
-    from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceAsyncStub
+app = typer.Typer(help="Measure the models, each as it is served.", no_args_is_help=True, rich_markup_mode=None)
+app.command("goldens")(goldens)
 
-_SECONDS = 60.0
-_COLUMNS = ("right_outcome", "shows_answer", "shows_quote", "cites_document")
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, each item beside it.")]
+Engine = Annotated[Literal["reader", "lexical", "overlap", "first"], typer.Option(help="Engine of the answerer that is evaluated.")]
+Corpus = Annotated[Path, typer.Option(help="JSON lines {id, title, text}.")]
 
 
-def evaluate(
-    files: Annotated[list[Path] | None, typer.Argument(help="Files of golden questions.", show_default="goldens/*.jsonl")] = None,
-    parallel: Annotated[int, typer.Option(min=1, max=64, help="Questions asked at a time; latency is honest with 1.")] = 1,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write every judgement to this file.")] = None,
-    target: Target = None,
+def _run(work: Coroutine[Any, Any, EvalRun], json_file: Path | None, var: Path) -> None:
+    run = asyncio.run(work)
+    show(run, keep(run, json_file, var))
+
+
+@app.command()
+def reader(
+    data: Annotated[Path, typer.Option(help="SQuAD 1.1 or 2.0 file; the passage is the question's own paragraph.")],
+    engine: Engine = "reader",
+    json_file: Json = None,
     var: Var = VAR,
 ) -> None:
-    """Ask the golden questions, and count right answers, right citations and seconds."""
-    goldens = read_goldens(files or sorted((REPOSITORY / "goldens").glob("*.jsonl")))
-    judgements = asyncio.run(_ask_all(goldens, find_target(target, var), parallel))
-    _print(judgements)
-    if json_file is not None:
-        try:
-            json_file.write_text(to_json(judgements), encoding="utf8")
-        except OSError as error:
-            raise CliError(
-                f"{json_file} cannot be written: {error.strerror}.", "Name another file.", exit_code=EXIT_USAGE
-            ) from error
+    """Short answers and shown sentences, given the right paragraph.
 
-
-async def _ask_all(goldens: list[Golden], target: str, parallel: int) -> list[Judgement]:
-    room = asyncio.Semaphore(parallel)
-    with document_progress() as progress:
-        task = progress.add_task("Asking", total=len(goldens), rate="")
-        async with open_channel(target) as channel:
-            stub = GatewayServiceStub(channel)
-
-            async def one(golden: Golden) -> Judgement:
-                async with room:
-                    judgement = await ask_golden(stub, golden)
-                    progress.advance(task)
-                    return judgement
-
-            failed: BaseException | None = None
-            try:
-                async with asyncio.TaskGroup() as group:
-                    asked = [group.create_task(one(golden)) for golden in goldens]
-            except* grpc.aio.AioRpcError as errors:
-                failed = errors.exceptions[0]
-            if isinstance(failed, grpc.aio.AioRpcError):
-                # Out here: before Python 3.11.4 what is raised in there is wrapped in a group.
-                raise in_words(from_rpc_error(failed, service="gateway"), target) from failed
-    return [task.result() for task in asked]
-
-
-async def ask_golden(stub: GatewayServiceAsyncStub, golden: Golden) -> Judgement:
-    """Asks one question in a conversation of its own, which is deleted afterwards, and judges the turn.
-
-    Raises:
-        grpc.aio.AioRpcError: the gateway did not take the question.
+    em, f1: the best short answer of the paragraph (without one: the best sentence), graded as the official script does. A 1.1
+    file is answered throughout; in a 2.0 file a question below the shipped threshold is left unanswered. has_ans_f1, no_ans_f1
+    and abstain_auroc (over the probability that there is an answer) are of 2.0 files. shown_sentence: an answer string stands in
+    the one best sentence; _strict: a labelled place does; shown_2: in one of the best two. Questions without an answer do not
+    count in shown_*, and whether a question would be answered at all does not matter there.
     """
-    begun = time.perf_counter()
-    first: float | None = None
-    name = ""
-    async for response in stub.StreamAnswer(gateway.StreamAnswerRequest(question=golden.question), timeout=_SECONDS):
-        name = response.event.turn
-        if first is None and response.event.WhichOneof("event") == "delta":
-            first = time.perf_counter() - begun
-    total = time.perf_counter() - begun
-    answer = await stub.GetTurn(gateway.GetTurnRequest(name=name), timeout=_SECONDS)
-    conversation = name.partition("/turns/")[0]
-    await stub.DeleteConversation(gateway.DeleteConversationRequest(name=conversation), timeout=_SECONDS)
-    found: turn.Turn = answer.turn
-    return judge(golden, found, first, total)
+    _run(run_reader(data, engine), json_file, var)
 
 
-def _print(judgements: list[Judgement]) -> None:
-    table = Table("Questions", "Count", "Right outcome", "Shows the answer", "Shows the sentence", "Cites the document", box=None)
-    found = summary(judgements)
-    for kind, marks in found.items():
-        if kind != "latency":
-            shares = (marks[column] for column in _COLUMNS)
-            cells = ["" if share is None else f"{share:.1%}" for share in shares]
-            table.add_row(kind.replace("_", " "), str(marks["count"]), *cells)
+@app.command()
+def retrieval(
+    corpus: Corpus,
+    queries: Annotated[Path, typer.Option(help="JSON lines {id, text, relevant: [corpus ids]}.")],
+    json_file: Json = None,
+    var: Var = VAR,
+) -> None:
+    """Search over a corpus that is imported for it: BM25, dense, both, and reranked.
+
+    r1 to r50: share of queries with a relevant document among the first; chunks of a document count once. The baselines order the
+    passages of the hybrid search again.
+    """
+    _run(run_retrieval(corpus, queries), json_file, var)
+
+
+@app.command()
+def verifier(
+    pairs: Annotated[Path, typer.Option(help="JSON lines {claim, evidence, label}: supported, contradicted or unknown.")],
+    json_file: Json = None,
+    var: Var = VAR,
+) -> None:
+    """Claims beside evidence.
+
+    Two labels make it two-way: supported against the rest. auroc is that of the first label that occurs. claim_only_accuracy is
+    what a bag of words of the claim alone gets right on claims that it was not fitted on.
+    """
+    _run(run_verifier(pairs), json_file, var)
+
+
+@app.command()
+def answers(
+    corpus: Corpus,
+    questions: Annotated[Path, typer.Option(help="JSON lines {id, question, answers, relevant, answerable}.")],
+    engine: Engine = "reader",
+    json_file: Json = None,
+    var: Var = VAR,
+) -> None:
+    """Whole answers as a visitor sees them, from a mesh that is started for it.
+
+    shown_sentence: an answer string stands in the best shown sentence; _strict: of a relevant document; shown_2: in one of the
+    best two. em, f1: the first highlight, where none is shown the best shown sentence, nothing where nothing was answered. A
+    citation is right when its document is relevant; recall is the share of the relevant documents that are cited. coverage_at_95:
+    the share of all questions that could be answered with 95 % right sentences. Beside the figures lies the risk-coverage curve
+    as PNG.
+    """
+    _run(run_answers(corpus, questions, engine), json_file, var)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Run before.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Run after.")],
+    fail_on_drop: Annotated[
+        bool, typer.Option("--fail-on-drop", help="End with 1 where a figure of B is significantly worse.")
+    ] = False,
+) -> None:
+    """Paired differences between two runs over the same items: 10,000 bootstrap samples, 95 % intervals."""
+    before, after = read_run(a), read_run(b)
+    found = differences(before, after)
+    table = Table("", "figure", "A", "B", "B - A", "95 % interval", "", box=None)
+    for one in found:
+        verdict = "worse" if one.is_drop else "" if one.low <= 0 <= one.high else "differs"
+        cells = (f"{value:.4g}" for value in (one.a, one.b, one.b - one.a))
+        table.add_row(one.row, one.figure, *cells, f"{one.low:+.3g} to {one.high:+.3g}", verdict)
     out.print(table)
-    times = {name: f"{(seconds or 0.0) * 1000:.0f} ms" for name, seconds in found["latency"].items()}
-    out.print(
-        f"First text p50 {times['first_text_p50']}, p95 {times['first_text_p95']}; "
-        f"whole turn p50 {times['total_p50']}, p95 {times['total_p95']}."
-    )
+    if lacking := unpaired(before, after):
+        err.print(f"{lacking} items stand in one of the runs only and were left out.")
+    if fail_on_drop and any(one.is_drop for one in found):
+        raise typer.Exit(EXIT_FAILED)

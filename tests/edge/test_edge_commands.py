@@ -79,7 +79,7 @@ async def test_a_folder_of_ones_own_is_stored_asked_about_and_its_bad_files_name
 async def test_eval_counts_right_answers(mesh: Mesh, tmp_path: Path) -> None:
     lines = (REPOSITORY / "goldens" / "chatcbd-a.jsonl").read_text().splitlines()[:6]
     (tmp_path / "some.jsonl").write_text("\n".join(lines))
-    done = await ragmesh("eval", str(tmp_path / "some.jsonl"), "--json", str(tmp_path / "out.json"), mesh=mesh)
+    done = await ragmesh("eval", "goldens", str(tmp_path / "some.jsonl"), "--json", str(tmp_path / "out.json"), mesh=mesh)
     assert done.code == 0, done.err
     found = json.loads((tmp_path / "out.json").read_text())
     assert len(found["questions"]) == 6
@@ -106,7 +106,7 @@ async def test_doctor_finds_the_mesh_and_every_part(mesh: Mesh) -> None:
         (("ask", "hello", "--target", "127.0.0.1:1"), 3, "[SERVICE_UNAVAILABLE]"),
         (("ingest", "/no/such/folder"), 2, "cannot be read"),
         (("ingest", ".", "--collection", "Notes"), 2, "is no collection"),
-        (("eval", "/no/such/file"), 2, "cannot be read"),
+        (("eval", "goldens", "/no/such/file"), 2, "cannot be read"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
 )

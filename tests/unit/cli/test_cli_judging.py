@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from ragmesh.gateway.v1 import turn_pb2 as pb
 
 from cli.answers import AnswerPrinter, quote_of, stage_words
 from cli.errors import CliError
-from cli.goldens import Golden, judge, percentile, read_goldens, summary, to_json
+from cli.evaluation.run import as_json
+from cli.goldens import Golden, golden_run, judge, percentile, read_goldens, summary
 from cli.settings import REPOSITORY
 from cli.tools import find_program, fits, read_tools
 
@@ -115,7 +115,9 @@ def test_the_summary_counts_and_orders() -> None:
     assert found["answerable"]["shows_answer"] == 0.5
     assert found["latency"]["total_p50"] == 0.1
     assert found["latency"]["total_p95"] == 0.3
-    assert len(json.loads(to_json(rows))["questions"]) == 2
+    kept = as_json(golden_run(rows, {}, [], 1.0), "x.items.jsonl")
+    assert len(kept["questions"]) == 2
+    assert (kept["answered"], kept["shows_answer"], kept["abstained"]) == (100, 50, None)
     assert math.isnan(percentile([], 0.5))
 
 
