@@ -1,8 +1,8 @@
 """Adapts the shipped models to an owner's documents, and promotes only what is better on documents that it never saw.
 
-Synthetic questions about whole held-out documents are asked before and after; a model is promoted when its own measure rises in 95 %
-of the draws of a paired bootstrap, and when questions that people wrote (where there are any) do not get worse. Writes a folder of
-weights that lie over the release's (`ragmesh up` uses it), and `adapted.json` beside them. `ragmesh train` starts this module.
+Synthetic questions about whole held-out documents are asked before and after; a model is promoted when its own measure rises in
+95 % of the draws of a paired bootstrap, and when questions that people wrote (where there are any) do not get worse. Writes a
+folder of weights that lie over the release's (`ragmesh up` uses it), and `adapted.json` beside them. `ragmesh train` starts this module.
 
 python -m training.adapt --documents DIR --out DIR [--questions FILE ...]
 """
@@ -43,8 +43,8 @@ class Adapter:
     field: str
     """Of `Graphs`: which graph it makes anew."""
     measure: str
-    adapt: Callable[[Material, Graphs, Path], float]
-    """Writes the candidate's graph; returns how far it went from the shipped weights (0 to 1)."""
+    adapt: Callable[[Material, Graphs, Path, Path], float]
+    """Writes the candidate's graph to the first path, its curves under the second; returns how far it went (0 to 1)."""
 
 
 ADAPTERS = [
@@ -81,7 +81,7 @@ def run(folder: Path, out: Path, question_files: list[Path]) -> dict[str, Any]:
         draft = out / adapter.model / "1" / adapter.file
         draft.parent.mkdir(parents=True, exist_ok=True)
         try:
-            share = adapter.adapt(material, graphs, draft)
+            share = adapter.adapt(material, graphs, draft, out / "runs")
         except WeightsError as error:
             say(f"{adapter.model}: left as it is, {error}")
             shutil.rmtree(out / adapter.model)
@@ -95,7 +95,8 @@ def run(folder: Path, out: Path, question_files: list[Path]) -> dict[str, Any]:
             row["written_questions"] = dataclasses.asdict(people)
             row["promoted"] = row["promoted"] and people.after >= people.before - WORSE
         rows.append(row)
-        say(f"{adapter.model}: {adapter.measure} {row['before']:.3f} -> {row['after']:.3f}, {'promoted' if row['promoted'] else 'not promoted'}")
+        verdict = "promoted" if row["promoted"] else "not promoted"
+        say(f"{adapter.model}: {adapter.measure} {row['before']:.3f} -> {row['after']:.3f}, {verdict}")
         if row["promoted"]:
             graphs, marks, own = changed, after, after_own
         else:

@@ -33,14 +33,14 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 SEED = 7
 
 
-def adapt(material: Material, graphs: Graphs, target: Path) -> float:
+def adapt(material: Material, graphs: Graphs, target: Path, runs: Path) -> float:
     """Trains on, chooses how far to go, writes the graph; returns the share of the way."""
     model = ListwiseAnswerer()
     load_network(model, graphs.ranker)
     before = copied(model)
     rows = [question.reading for question in material.questions["train"][:MAX_QUESTIONS]]
     pool = Pool(rows, [(section.title, section.text) for section in material.of("train")], idf_table())
-    fit(model, listings(pool, ELSEWHERE_SHARE, Run("adapt-answerer")))
+    fit(model, listings(pool, ELSEWHERE_SHARE, Run("adapt-answerer", runs)), runs)
     after = copied(model)
 
     def write(share: float, path: Path) -> None:
@@ -52,9 +52,9 @@ def adapt(material: Material, graphs: Graphs, target: Path) -> float:
     return share
 
 
-def fit(model: ListwiseAnswerer, lists: list[Listing]) -> None:
+def fit(model: ListwiseAnswerer, lists: list[Listing], runs: Path) -> None:
     """AdamW with a falling rate over lists of like length."""
-    run = Run("adapt-answerer")
+    run = Run("adapt-answerer", runs)
     teacher = ListwiseAnswerer()
     teacher.load_state_dict(model.state_dict())
     teacher.eval()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import frontmatter
@@ -35,8 +35,8 @@ class OwnDocument:
     sections: list[tuple[str, str]]
     """(heading or empty, running text under it)"""
 
-    source = "own"
-    glossary: tuple[tuple[str, str], ...] = ()
+    source: str = "own"
+    glossary: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_folder(folder: Path) -> tuple[list[OwnDocument], list[str]]:
@@ -148,4 +148,4 @@ def _html_blocks(root: LexborNode) -> Iterator[tuple[str, str]]:
     for node in root.css("h1, h2, h3, h4, h5, h6, p, li, dd, blockquote"):
         if node.tag in ("li", "dd", "blockquote") and node.css_first("p") is not None:
             continue
-        yield ("heading" if node.tag[0] == "h" else "text"), " ".join(node.text().split())
+        yield ("heading" if (node.tag or "").startswith("h") else "text"), " ".join(node.text().split())

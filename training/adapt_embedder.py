@@ -59,11 +59,11 @@ def pairs_of(material: Material) -> list[tuple[str, str]]:
     return pairs
 
 
-def adapt(material: Material, graphs: Graphs, target: Path) -> float:
+def adapt(material: Material, graphs: Graphs, target: Path, runs: Path) -> float:
     """Trains on, chooses how far to go, writes the graph; returns the share of the way."""
     model = load_embedder(graphs.embedder)
     before = copied(model)
-    fit(model, pairs_of(material))
+    fit(model, pairs_of(material), runs)
     after = copied(model)
 
     def write(share: float, path: Path) -> None:
@@ -76,7 +76,11 @@ def adapt(material: Material, graphs: Graphs, target: Path) -> float:
 
 
 def choose(
-    material: Material, changed: Callable[[Path], Graphs], write: Callable[[float, Path], None], shares: tuple[float, ...], measure: str
+    material: Material,
+    changed: Callable[[Path], Graphs],
+    write: Callable[[float, Path], None],
+    shares: tuple[float, ...],
+    measure: str,
 ) -> float:
     """The share of the way with the best mean of a measure on the tuning documents, the shorter way where two are as good."""
     tune = material.questions["tune"]
@@ -93,11 +97,14 @@ def choose(
     return chosen
 
 
-def fit(model: SumEmbedder, pairs: list[tuple[str, str]]) -> None:
+def fit(model: SumEmbedder, pairs: list[tuple[str, str]], runs: Path) -> None:
     """Adam with a cosine to zero over shuffled batches; pairs that share a side are no negatives of each other."""
-    run = Run("adapt-embedder")
+    run = Run("adapt-embedder", runs)
     rows = TextRows(tokenizer())
-    sides: tuple[Side, Side] = tensorise([query for query, _ in pairs], rows, run), tensorise([text for _, text in pairs], rows, run)
+    sides: tuple[Side, Side] = (
+        tensorise([query for query, _ in pairs], rows, run),
+        tensorise([text for _, text in pairs], rows, run),
+    )
     keys = np.array([hash(text[-200:]) for _, text in pairs]), np.array([hash(query) for query, _ in pairs])
     with torch.no_grad():
         model.log_scale.fill_(LOG_SCALE)

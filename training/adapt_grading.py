@@ -1,7 +1,7 @@
 """Grades a set of model graphs on an owner's questions, each question by itself, and compares two gradings pair by pair.
 
-The order of work is that of the mesh: both legs of the search, their fusion, the passage scorer where there is one, and the sentence
-that the answerer would show. This module does not train.
+The order of work is that of the mesh: both legs of the search, their fusion, the passage scorer where there is one, and the
+sentence that the answerer would show. This module does not train.
 """
 
 from __future__ import annotations
@@ -119,8 +119,9 @@ class _Scorer:
         listing = self._reader.listing(asked_of(question), question.reading.question, vector, True, self._candidates)
         if not listing.candidates:
             return []
-        feeds = {"features": listing.features.astype(np.float32), "kind": np.array([listing.kind], dtype=np.int64)}
-        scores = self._with_dense(np.asarray(self._graph.run(feeds)["scores"]), listing.dense, self._weight)
+        features, kind = listing.features.astype(np.float32), np.array([listing.kind], dtype=np.int64)
+        found = self._graph.run({"features": features, "kind": kind})
+        scores = self._with_dense(np.asarray(found["scores"]), listing.dense, self._weight)
         return [listing.candidates[n] for n in np.argsort(-scores, kind="stable")]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from training.adapt_documents import OwnDocument
 from training.reading_sets import Reading
-from training.synthetic import triples
+from training.synthetic import searches, triples
 
 TEST_PERCENT = 25
 TUNE_PERCENT = 15
@@ -22,6 +22,7 @@ MIN_DOCUMENTS = 4
 MIN_TO_TUNE = 12  # documents; with fewer a tuning part would say nothing
 MAX_QUESTIONS = {"train": 12_000, "tune": 600, "test": 1_500}
 STYLES = 2  # how many ways of writing a training question may come in
+SEARCH_SHARE = 0.5  # of the sentences that are also searched for by a few of their words
 SEED = 7
 
 
@@ -106,18 +107,25 @@ def gather(documents: list[OwnDocument]) -> Material:
 
 def _questions(document: OwnDocument, sections: list[Section], copies: int) -> list[Question]:
     found: list[Question] = []
-    for triple in triples([document], seed=SEED, copies=copies):
+    asked = [*triples([document], seed=SEED, copies=copies), *searches([document], seed=SEED, share=SEARCH_SHARE)]
+    for triple in asked:
         for section in sections:
             at = section.text.find(triple.passage)
             if at >= 0:
                 answers = tuple((start + at, end + at) for start, end in triple.answers)
-                found.append(Question(Reading("own", section.title, triple.question, section.text, answers, True), section.key, document.path))
+                found.append(
+                    Question(
+                        Reading("own", section.title, triple.question, section.text, answers, triple.kind != "search"),
+                        section.key,
+                        document.path,
+                    )
+                )
                 break
     return found
 
 
 def goldens(files: Iterable[Path], material: Material) -> list[Question]:
-    """Questions that people wrote, from files like goldens/*.jsonl, about documents of the test part: the others' text was trained on.
+    """Questions that people wrote, from files like goldens/*.jsonl, about documents of the test part.
 
     Raises:
         MaterialError: a file is no such file.

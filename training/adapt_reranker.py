@@ -32,7 +32,7 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 SEED = 7
 
 
-def adapt(material: Material, graphs: Graphs, target: Path) -> float:
+def adapt(material: Material, graphs: Graphs, target: Path, runs: Path) -> float:
     """Trains on, chooses how far to go, writes the graph; returns the share of the way."""
     if graphs.scorer is None:
         raise WeightsError("this installation has no reranker")
@@ -44,7 +44,7 @@ def adapt(material: Material, graphs: Graphs, target: Path) -> float:
     corpus = corpus_of(material.of("train"), embedder)
     reader = ListReader(corpus, IdfTable.load(folder / "idf.bin"), (AspectTable.load(folder / "aspects.bin"),))
     asked = [asked_of(question) for question in material.questions["train"][:MAX_QUESTIONS]]
-    fit(model, training_lists(reader, asked, embedder, Run("adapt-reranker")))
+    fit(model, training_lists(reader, asked, embedder, Run("adapt-reranker", runs)), runs)
     after = copied(model)
 
     def write(share: float, path: Path) -> None:
@@ -56,9 +56,9 @@ def adapt(material: Material, graphs: Graphs, target: Path) -> float:
     return share
 
 
-def fit(model: ListwiseScorer, lists: list[Listing]) -> None:
+def fit(model: ListwiseScorer, lists: list[Listing], runs: Path) -> None:
     """AdamW with a falling rate."""
-    run = Run("adapt-reranker")
+    run = Run("adapt-reranker", runs)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
     rng = random.Random(SEED)
     steps, step = max(1, EPOCHS * -(-len(lists) // BATCH)), 0

@@ -64,7 +64,9 @@ def load_embedder(graph: Path) -> SumEmbedder:
     stored = onnx.load(str(graph)).graph
     values = {item.name: numpy_helper.to_array(item) for item in stored.initializer}
     table = values.get("table")
-    weights = [values[node.input[0]] for node in stored.node if node.op_type == "Gather" and values.get(node.input[0], _NONE).ndim == 1]
+    weights = [
+        values[node.input[0]] for node in stored.node if node.op_type == "Gather" and values.get(node.input[0], _NONE).ndim == 1
+    ]
     model = SumEmbedder()
     if table is None or table.shape != tuple(model.table.weight.shape) or len(weights) != 2:
         raise WeightsError(f"{graph.name} is not an embedder of this release")

@@ -17,9 +17,11 @@ from ragmesh_models import sentences
 from ragmesh_models.sentences import SentenceKind
 
 from training import synthetic_noise, synthetic_patterns
-from training import synthetic_words as words
-from training.synthetic_grammar import Clause, next_sentence, read_clause, second_clause, spell, tokenise
-from training.synthetic_rules import Asked, Questions, Topic, is_person, subject_text
+from training.synthetic_filter import good
+from training.synthetic_grammar import Clause, next_sentence, read_clause, second_clause
+from training.synthetic_phrases import Topic, is_person, subject_text
+from training.synthetic_rules import Asked, Questions
+from training.synthetic_tags import spell, tokenise
 
 MAX_PASSAGE_CHARS = 1_400
 MAX_SENTENCE_CHARS = 320
@@ -89,8 +91,33 @@ def triples(documents: Iterable[Document], seed: int = 7, limit: int | None = No
                     return
 
 
+def searches(documents: Iterable[Document], seed: int = 7, share: float = 1.0) -> Iterator[Triple]:
+    """A few words of a sentence as people search by them; the answer is the sentence. For a `share` of the sentences.
+
+    They need no grammar, so that every sentence can be asked for, and they lack many of its words, as real questions do.
+    """
+    rng = random.Random(seed)
+    for document in documents:
+        for _, text in document.sections:
+            for cut in sentences.split(text):
+                if cut.kind is SentenceKind.PROSE and rng.random() < share:
+                    query = synthetic_noise.key_words(text[cut.start : cut.end], rng)
+                    if query:
+                        passage, at = _around(text, cut)
+                        yield Triple(query, passage, ((at, at + cut.end - cut.start),), document.title, "search", document.source)
+
+
+def _around(text: str, cut: sentences.Sentence) -> tuple[str, int]:
+    """The paragraph that a sentence stands in, or where that is long the stretch around it."""
+    if len(text) <= MAX_PASSAGE_CHARS:
+        return text, cut.start
+    start = max(0, min(cut.start - MAX_PASSAGE_CHARS // 2, len(text) - MAX_PASSAGE_CHARS))
+    start = cut.start if start == 0 else text.rfind(" ", 0, start + 1) + 1
+    return text[start : max(cut.end, start + MAX_PASSAGE_CHARS)], cut.start - start
+
+
 def keep(rows: Iterable[Triple], reader: Reader, least: float = 0.0, overlap: float = 0.5) -> Iterator[Triple]:
-    """Round trip: only triples whose answer a reader finds again, by word F1 of at least `overlap` at probability `least` or more."""
+    """Round trip: only triples whose answer a reader finds again: word F1 at least `overlap`, probability at least `least`."""
     for row in rows:
         found, probability = reader.answers(row.question, row.passage, row.title)
         if probability >= least and max(word_f1(found, row.passage[a:b]) for a, b in row.answers) >= overlap:
@@ -182,61 +209,6 @@ def _chosen(asked: list[Asked], rng: random.Random) -> list[Asked]:
         return unique
     rng.shuffle(unique)
     return sorted(unique, key=lambda one: one.kind in ("subject", "object", "what prep"))[:MAX_PER_SENTENCE]
-
-
-_BAD_WORDS = frozenset(
-    "he she it they we i him them us me this these those there himself herself itself themselves here another such".split()
-)
-_OWNED = frozenset("his her its their my our your".split())
-_QUESTION_WORDS = frozenset(
-    "what who when where why how which in from since until many much is was were are did does do kind year percentage long".split()
-)
-_VAGUE = re.compile(r"(?:[Tt]he |[Aa]n? |[Ss]ome |[Oo]ther |[Mm]any )?[a-z]+(?: and the [a-z]+)?$|(?:[Tt]he|[Aa]n?) (?:first|second|same|new|other|two|following|latter|former|only|next) [a-z]+$")
-_VAGUE_QUESTION = re.compile(r"\bthe (?:film|movie|song|album|single|band|group|book|novel|series|show|episode|game|company|team|club|school|couple|city|town|village|area|"
-                             r"study|two|latter|former|team|man|woman|boy|girl|king|queen|album|character|station|event|match|season|tournament|building|church|ship|family)\b")
-_LIGHT = frozenset("thing things part parts lot number way ways one kind type some many something people time years".split())
-
-
-def good(one: Asked, text: str) -> bool:
-    """Whether a question reads whole, stands alone, and is not answered by itself."""
-    answer = text[one.start : one.end]
-    question = one.question[:-1]
-    pieces = [word.lower() for word in _WORD.findall(question)]
-    if not 3 <= len(pieces) <= 22 or "\0" in question or len(answer) < 2 or one.question.count('"') % 2 or answer.count('"') % 2 or "(" in question:
-        return False
-    if one.kind.startswith("heading") or one.kind in ("born", "died", "also known"):
-        return True
-    if any(word in _BAD_WORDS for word in pieces[1:]) or (
-        answer.split()[0].lower() in _BAD_WORDS | _OWNED and one.kind not in ("why", "how")
-    ):
-        return False
-    owned = [index for index, word in enumerate(pieces) if word in _OWNED]
-    if owned and (not any(word[0].isupper() for word in question.split()[2:]) or owned[0] <= 2):
-        return False
-    answered = {word.lower() for word in _WORD.findall(answer)} - _STOPS
-    asked = set(pieces)
-    if not answered and one.kind not in ("how many", "percentage") or (answered and len(answered & asked) > len(answered) / 2):
-        return False
-    content = [word for word in pieces if word not in _QUESTION_WORDS and word not in _STOPS]
-    named = any(word[0].isupper() or word[0].isdigit() for word in question.split()[1:])
-    if len(content) < (2 if named else 3):
-        return False
-    length = len(answer.split())
-    if length > (25 if one.kind in ("why", "how", "appositive", "define") else 14):
-        return False
-    if one.kind in ("subject", "object", "define", "what prep", "by whom") and _VAGUE.match(answer):
-        return False
-    if not named and _VAGUE_QUESTION.search(question):
-        return False
-    return _WELL_ENDED.search(question) is None
-
-
-_STOPS = frozenset(
-    "the a an of in on at by for to and or with from as is was are were be been that which who his her its their not".split()
-)
-_WELL_ENDED = re.compile(
-    r"(?:\b(?:the|a|an|and|or|of|that|which|is|was|were|are|be|been|very|most|more|than|such|its|his|her|their|not)|[,;:(–—-])$"
-)
 
 
 def _window(text: str, cuts: list[sentences.Sentence], one: Asked, rng: random.Random) -> tuple[int, int]:

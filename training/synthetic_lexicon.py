@@ -32,8 +32,17 @@ _NOUN = re.compile(
     r"The|A|An|This|These|Its|His|Their) ([a-z]{2,})\b"
 )
 _BORN = re.compile(r"\b(?:born|died|\d{4}\s*[–-]\s*\d{4})\b")
-_NOT_NAMES = frozenset(
-    "the a an king queen prince princess lord lady saint st sir pope emperor duke count list house battle".split()
+
+
+def listed(text: str) -> frozenset[str]:
+    """The words of a text; a list reads better as prose."""
+    return frozenset(text.split())
+
+
+_NOT_NAMES = listed(
+    """
+    the a an king queen prince princess lord lady saint st sir pope emperor duke count list house battle
+    """
 )
 
 
@@ -48,7 +57,11 @@ def _verbs(base: Counter[str], finite: Counter[str], noun: Counter[str]) -> dict
     def share(word: str, seen: int) -> float:
         return seen / (seen + 0.15 * noun[word])
 
-    closed = frozenset("and be have do not also all it he she they we you in to at so as or if then there use".split()) - {"use"}
+    closed = listed(
+        """
+    and be have do not also all it he she they we you in to at so as or if then there use
+    """
+    ) - {"use"}
     bases = {
         w
         for w, c in base.items()

@@ -1,4 +1,4 @@
-"""Questions as people type them: lower case, no question mark, key words only, typing slips, dropped words, another word for the same.
+"""Questions as people type them: lower case, no question mark, key words only, slips, dropped words, another word for the same.
 
 Nothing here changes what is asked. This module does not know passages or answers.
 """
@@ -9,11 +9,18 @@ import random
 import re
 
 from training import synthetic_words as words
+from training.synthetic_lexicon import listed
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_DROPPABLE = frozenset("the a an of in did does do is was were are to for by".split())
-_KEY_DROPS = _DROPPABLE | frozenset(
-    "what who when where why how which whom many much and with on at from that his her its their as kind year".split()
+_DROPPABLE = listed(
+    """
+    the a an of in did does do is was were are to for by
+    """
+)
+_KEY_DROPS = _DROPPABLE | listed(
+    """
+    what who when where why how which whom many much and with on at from that his her its their as kind year
+    """
 )
 _OPENINGS = (
     "please tell me {}",
@@ -85,3 +92,19 @@ def restyle(question: str, style: str, rng: random.Random) -> str:
         # "tell me who was X" is how people say it; no need to put the words back in order.
         return opening.format(bare[0].lower() + bare[1:]) + ("?" if rng.random() < 0.4 else "")
     return question
+
+
+def key_words(sentence: str, rng: random.Random) -> str:
+    """Three to five content words of a sentence in its order, lower-cased, some in another word; empty if it has few."""
+    found = [m.group() for m in _WORD.finditer(sentence)]
+    content = [word for word in found if word.lower() not in _FUNCTION and (len(word) > 3 or word[0].isupper())]
+    if len(set(content)) < 5:
+        return ""
+    chosen = sorted(rng.sample(range(len(content)), min(len(content), rng.randint(3, 5))))
+    kept = [content[i].lower() for i in chosen]
+    return " ".join(words.SYNONYMS.get(word, word) if rng.random() < 0.5 else word for word in dict.fromkeys(kept))
+
+
+_FUNCTION = frozenset(words.BE) | frozenset(words.HAVE) | frozenset(words.DO)
+_FUNCTION |= words.DETERMINERS | words.PREPOSITIONS | words.SUBORDINATORS | words.RELATIVES | words.CONJUNCTIONS
+_FUNCTION |= words.MODALS | words.PRONOUNS | words.POSSESSIVES | words.ADVERBS

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 
 from training import synthetic_words as words
-from training.synthetic_rules import Asked, Topic, people_of, tidy
+from training.synthetic_phrases import Topic, people_of, tidy
+from training.synthetic_rules import Asked
 
 _MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _DATE = (
@@ -19,11 +20,14 @@ _BORN = re.compile(rf"^[^.(]{{3,60}}?\s?\([^)]{{0,60}}?\b(?:born|b\.)[^)\d]{{0,2
 _DIED = re.compile(rf"^[^.(]{{3,60}}?\s?\([^)]{{0,60}}?\b(?:died|d\.)[^)\d]{{0,20}}({_DATE})")
 _LIVED = re.compile(rf"^[^.(]{{3,60}}?\s?\((?:[^)\d]{{0,40}})({_DATE})\s?[-–—]\s?({_DATE})\s?\)")
 _ALSO = re.compile(
-    r"\b(?:also|commonly|sometimes|often|better|formerly|previously) (?:known as|called) (?:the |a |an )?(\"[^\"]{3,40}\"|[A-Z][\w’'-]*(?: (?:of |the )?[A-Z][\w’'-]*){0,4})"
+    r"\b(?:also|commonly|sometimes|often|better|formerly|previously) (?:known as|called) (?:the |a |an )?"
+    r"(\"[^\"]{3,40}\"|[A-Z][\w’'-]*(?: (?:of |the )?[A-Z][\w’'-]*){0,4})"
 )
-_HEADING_SKIP = re.compile(r"^(?:introduction|overview|summary|references?|see also|notes?|external links|background|conclusions?|abstract|"
-                           r"contents|further reading|details|general|other|more|discussion|results?|methods?|examples?|faqs?|"
-                           r"open questions|.*\d.*)$", re.IGNORECASE)  # fmt: skip
+_HEADING_SKIP = re.compile(
+    r"^(?:introduction|overview|summary|references?|see also|notes?|external links|background|conclusions?|abstract|contents"
+    r"|further reading|details|general|other|more|discussion|results?|methods?|examples?|faqs?|open questions|.*\d.*)$",
+    re.IGNORECASE,
+)
 _PLURAL_HEADING = re.compile(r"^[A-Z][a-z]+(?: [a-z]+){0,3}$")
 _QUESTION = re.compile(r"^(?:what|who|when|where|why|how|which|is|are|can|does|do|should|will|was|were)\b.*\?$", re.IGNORECASE)
 _VERBISH = re.compile(r"^(?:how|what|why|when|where|who) ", re.IGNORECASE)
@@ -51,10 +55,10 @@ def of_sentence(text: str, topic: Topic, first: bool) -> Iterator[Asked]:
 
 
 def of_heading(heading: str, title: str, paragraph: str, first_end: int, topic: Topic) -> Iterator[Asked]:
-    """A heading that asks is a question; one that names an aspect asks for that aspect of the title. The answer is the first sentence."""
+    """A heading that asks is a question; one that names an aspect asks for that of the title. The answer is the first sentence."""
     heading = heading.strip().rstrip(":")
     if _QUESTION.match(heading) and 3 <= len(heading.split()) <= 14:
-        if not any(word in words.PRONOUNS | words.POSSESSIVES for word in heading.lower().rstrip("?").split()[1:]):
+        if not any(word in words.PRONOUNS or word in words.POSSESSIVES for word in heading.lower().rstrip("?").split()[1:]):
             yield Asked(heading, 0, first_end, "heading question")
         return
     title = title.strip()

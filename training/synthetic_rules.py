@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from training import synthetic_words as words
-from training.synthetic_grammar import Chunk, Clause, Token, spell
-
-_YEAR = re.compile(r"(?:1[0-9]{3}|20[0-4][0-9])(?:s|-\d\d(?:\d\d)?)?")
-_DAY = re.compile(r"\d{1,2}(?:st|nd|rd|th)?")
-_TIME_WORDS = (
-    words.MONTHS
-    | words.SEASONS
-    | frozenset("early late mid middle century centuries end beginning the of year years and ad bc bce ce to".split())
+from training.synthetic_grammar import Chunk, Clause
+from training.synthetic_lexicon import listed
+from training.synthetic_phrases import (
+    TIME_PREPS,
+    Topic,
+    auxiliary,
+    is_date,
+    is_people,
+    is_person,
+    is_place,
+    joined,
+    subject_text,
+    tidy,
 )
-_TIME_PREPS = frozenset("in on during since until by after before around from between at".split())
-_PLACE_PREPS = frozenset("in at near on from to into".split())
+from training.synthetic_phrases import YEAR as _YEAR
+from training.synthetic_tags import Token, spell
+
 # Reading a clause stops well at a mark, a conjunction or a relative; at these it lost its way.
 _BROKEN = frozenset({"N", "NP", "V", "VB", "VZ", "B", "H", "M", "DO", "NUM", "ADJ", "PR", "'", '"', "`", "-", "–"})
 # Stands in a question that lost an object on the way; `synthetic.good` refuses it.
@@ -30,183 +36,11 @@ _MAX_TAIL = 14  # tokens of a question behind its verb
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
-    """What the article is about, for pronouns and for `the film`."""
-
-    name: str = ""
-    person: bool = False
-    noun: str = ""
-    """The head of its definition: `film`, `village`."""
-    lowered: frozenset[str] = field(default_factory=frozenset)
-    """Words that the passage also writes in lower case."""
-    people: frozenset[str] = field(default_factory=frozenset)
-    """Names of persons in the passage."""
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     question: str
     start: int
     end: int
     kind: str
-
-
-def is_date(tokens: list[Token]) -> bool:
-    sure = any(_YEAR.fullmatch(t.text) or t.lower in words.MONTHS or t.lower == "century" for t in tokens)
-    return sure and all(
-        _YEAR.fullmatch(t.text)
-        or _DAY.fullmatch(t.text)
-        or t.lower in _TIME_WORDS
-        or t.text in (",", "–", "-")
-        or t.lower.endswith("-century")
-        for t in tokens
-    )
-
-
-_AGENT = re.compile(r"[a-z-]+(?:er|or|ist|ian|man|woman)$")
-_NOT_AGENTS = frozenset("number order other another chapter former after under over river paper water letter minor major quarter computer "
-                        "power center summer winter december october november september color motor sector factor error".split())  # fmt: skip
-
-
-def is_person(tokens: list[Token], topic: Topic) -> bool:
-    """Whether a noun phrase is one person's name, by first names, titles and what the passage says of the name."""
-    bare = [t for t in tokens if t.text not in (".", ",")]
-    if not bare or bare[-1].lower in words.PLACE_NOUNS or bare[-1].lower in words.THING_NOUNS or bare[-1].tag != "NP":
-        return False
-    text = spell(tokens)
-    if topic.person and topic.name and text.lower() in topic.name.lower():
-        return True
-    if text in topic.people:
-        return True
-    named = [t for t in bare if t.tag == "NP"]
-    if any(t.lower in words.PLACES for t in named[1:]):
-        return False
-    titled = bare[0].lower in words.PERSON_NOUNS | _TITLES or (
-        bare[0].tag in ("D", "ADJ", "N", "NP")
-        and any(t.lower in words.PERSON_NOUNS or (_AGENT.match(t.lower) and t.lower not in _NOT_AGENTS) for t in bare[:-2])
-    )
-    return titled or (words.is_first_name(named[0].text) and len(named) >= 2 and bare[0].tag == "NP")
-
-
-_TITLES = frozenset("sir dr mr mrs ms saint st senator captain colonel major lieutenant governor pope justice representative".split())
-_FULL_NAME = re.compile(r"\b([A-Z][a-zà-ÿ]+)(?: [A-Z]\.)? ((?:(?:van|de|von|der|di|da|la|le) )*[A-Z][\w’'-]+)\b")
-_LINKED = re.compile(r"\b([A-Z][a-zà-ÿ]+),? (?:said|says|who|himself|herself|and h(?:is|er) (?:wife|husband|brother|sister|son|family|father|mother))\b")
-
-
-def people_of(passage: str) -> frozenset[str]:
-    """Names by which a passage calls persons: first and last names of full names, and whoever says something."""
-    found: set[str] = set()
-    for match in _FULL_NAME.finditer(passage):
-        if words.is_first_name(match.group(1)) and match.group(2).lower() not in words.PLACES | words.PLACE_NOUNS | words.THING_NOUNS:
-            found.update((match.group(2), match.group(1), match.group()))
-    found.update(match.group(1) for match in _LINKED.finditer(passage))
-    return frozenset(found)
-
-
-def is_people(clause_tokens: list[Token], head: int) -> bool:
-    """Whether the head noun names persons: `researchers`, `the king`."""
-    lower = clause_tokens[head].lower
-    return clause_tokens[head].tag == "N" and (lower in words.PERSON_NOUNS or lower.removesuffix("s") in words.PERSON_NOUNS)
-
-
-def is_place(chunk: Chunk, tokens: list[Token], main: str) -> bool:
-    if chunk.kind != "PP" or chunk.prep not in _PLACE_PREPS:
-        return False
-    inside = tokens[chunk.begin + 1 : chunk.end]
-    if is_date(inside) or any(t.tag == "NUM" for t in inside):
-        return False
-    proper = [t for t in inside if t.tag == "NP"]
-    if not proper or inside[-1].tag != "NP":
-        return False
-    known = inside[-1].lower in words.PLACES or proper[-1].lower in words.PLACE_NOUNS or proper[0].lower in words.PLACES
-    if chunk.prep in ("to", "from", "into"):
-        return known and main in (
-            "go",
-            "move",
-            "travel",
-            "emigrate",
-            "return",
-            "flee",
-            "immigrate",
-            "come",
-            "sail",
-            "send",
-            "relocate",
-        )
-    return known or (
-        chunk.prep in ("in", "at") and main in words.LOCATING and inside[0].tag in ("NP", "D") and inside[-1].tag == "NP"
-    )
-
-
-def subject_text(clause: Clause, topic: Topic) -> str:
-    """The subject as it reads inside a question; empty where it points at something that the question does not hold."""
-    tokens = clause.tokens[slice(*clause.subject)]
-    first, lower = tokens[0], tokens[0].lower
-    text = spell(tokens)
-    if first.tag == "PR" or lower in ("this", "that", "these", "those", "another", "such", "no", "neither", "both", "each", "other", "some"):
-        if topic.name and len(tokens) == 1 and (lower in ("he", "she") and topic.person or lower == "it" and not topic.person):
-            return topic.name
-        if topic.name and lower == "this" and len(tokens) == 2 and tokens[1].lower == topic.noun:
-            return topic.name
-        return ""
-    if first.tag == "POS":
-        if topic.name and ((lower in ("his", "her") and topic.person) or (lower == "its" and not topic.person)):
-            return _possessive(topic.name) + text[len(first.text) :]
-        return ""
-    if any(t.tag == "POS" for t in tokens) or clause.tokens[clause.subject_head].tag == "PR":
-        return ""
-    if topic.noun and lower == "the" and len(tokens) == 2 and tokens[1].lower == topic.noun:
-        return topic.name
-    if topic.person and topic.name and len(tokens) == 1 and text in topic.name.split():
-        return topic.name
-    if (first.tag != "NP" or lower in topic.lowered) and not _is_name(tokens, topic):
-        text = lower + text[len(first.text) :]
-    return text
-
-
-def _is_name(tokens: list[Token], topic: Topic) -> bool:
-    """Whether the capital of the first word belongs to it: "Old Kent Road"."""
-    if len(tokens) < 2:
-        return False
-    return topic.name.startswith(spell(tokens[:2])) or (tokens[0].tag == "ADJ" and tokens[1].tag == "NP" and tokens[-1].tag == "NP")
-
-
-def _possessive(name: str) -> str:
-    return name + ("'" if name.endswith("s") else "'s")
-
-
-def auxiliary(clause: Clause) -> tuple[str, str]:
-    """(what goes in front of the subject, what stays behind it)"""
-    tokens = clause.tokens
-    main = tokens[clause.main]
-    if clause.auxiliaries:
-        first = clause.auxiliaries[0]
-        kept = (
-            [t.text for t in tokens[first + 1 : clause.main + 1] if t.lower not in ("also", "then", "however", "later")]
-            if first < clause.main and first > clause.subject[0]
-            else [main.text]
-        )
-        if not _adjacent(clause):
-            kept = [main.text]
-        return tokens[first].lower, " ".join(kept)
-    if clause.copula:
-        return main.lower, ""
-    base = words.base_of(main.lower)
-    if base is None:
-        return "", ""
-    if main.tag == "VZ":
-        return "does", base
-    if main.tag == "VB" or (main.lower == base and base not in words.PAST_TO_BASE):
-        return "do", base
-    if main.tag == "H" and main.lower in ("has", "have"):
-        return ("does" if main.lower == "has" else "do"), "have"
-    return "did", base
-
-
-def _adjacent(clause: Clause) -> bool:
-    """Whether the auxiliaries stand before this main verb and not before that of the first of two joined clauses."""
-    between = clause.tokens[clause.auxiliaries[0] : clause.main]
-    return all(t.tag in ("M", "B", "H", "DO", "NEG", "ADV") for t in between)
 
 
 class Questions:
@@ -220,14 +54,16 @@ class Questions:
         first = clause.auxiliaries[0] if clause.auxiliaries else clause.main
         self.verbs = (
             " ".join(t.text for t in self.tokens[first : clause.main + 1])
-            if not clause.auxiliaries or _adjacent(clause)
+            if not clause.auxiliaries or joined(clause)
             else f"{self.front} {self.rest}"
         )
 
     def all(self) -> Iterator[Asked]:
         stopped = self.tokens[self.clause.end].lower if self.clause.end < len(self.tokens) else ""
         expletive = self.tokens[self.clause.subject[0]].lower == "it" and (
-            stopped in ("that", "whether", "how", "who") or any(c.kind == "INF" for c in self.clause.chunks) or self.main in ("rain", "take")
+            stopped in ("that", "whether", "how", "who")
+            or any(c.kind == "INF" for c in self.clause.chunks)
+            or self.main in ("rain", "take")
         )
         if self.subject and self.front and not expletive:
             yield from self._of_chunks()
@@ -241,7 +77,7 @@ class Questions:
         return self.tokens[begin].start, self.tokens[end - 1].end
 
     def _tail(self, without: int, up_to: int | None = None, fronted: bool = True, but: tuple[str, ...] = ()) -> str:
-        """The chunks behind the verb but one, and what stood before the subject; `but` names prepositions whose phrases stay out."""
+        """The chunks behind the verb but one, and what stood before the subject; `but`: prepositions that stay out."""
         kept: list[str] = []
         count = 0
         for index, chunk in enumerate(self.clause.chunks):
@@ -302,7 +138,7 @@ class Questions:
             return
         stopped = tokens[clause.end].tag if clause.end < len(tokens) else "."
         tail = self._tail(-1)
-        if stopped in _BROKEN or not tail or self.main in ("say", "be") and not clause.copula:
+        if stopped in _BROKEN or not tail or (self.main in ("say", "be") and not clause.copula):
             return
         head = tokens[clause.subject_head]
         if inside[0].tag == "NUM" or (
@@ -312,7 +148,9 @@ class Questions:
             return
         if clause.copula and not self._specific_complement():
             return
-        acts = self.main in _PERSONAL and not clause.passive and head.tag == "NP" and inside[-1].tag == "NP" and inside[0].tag == "NP"
+        acts = (
+            self.main in _PERSONAL and not clause.passive and head.tag == "NP" and inside[-1].tag == "NP" and inside[0].tag == "NP"
+        )
         if acts or is_person(inside, self.topic) or is_people(tokens, clause.subject_head):
             asked = "Who"
         elif len(inside) == 1 and head.tag == "NP" and head.text not in self.topic.name:
@@ -376,7 +214,9 @@ class Questions:
         if len(clause.auxiliaries) == 0:
             who = "Who" if person or (not about and is_person(tokens[first.begin : first.end], self.topic)) else "What"
             yield Asked(tidy(f"{who} {self.front} {self.subject}"), *self._answer(first.begin, end), "define")
-            kind = tokens[first.begin].lower in ("a", "an") and all(t.tag in ("D", "ADJ", "NP", "N") for t in tokens[first.begin : first.head])
+            kind = tokens[first.begin].lower in ("a", "an") and all(
+                t.tag in ("D", "ADJ", "NP", "N") for t in tokens[first.begin : first.head]
+            )
             if about and kind and not person and tokens[first.head].tag == "N" and first.head - first.begin >= 2:
                 yield Asked(
                     tidy(f"What kind of {tokens[first.head].text} {self.front} {self.subject}"),
@@ -430,9 +270,9 @@ class Questions:
                 yield from self._of_prepositional(index, chunk, inside)
             elif chunk.kind == "NP" and not clause.copula:
                 yield from self._of_object(index, chunk, inside)
-            elif chunk.kind == "SUB" and chunk.prep == "because" and index and inside[1].lower != "of":
-                yield self._ask("Why", self._tail(index, index), chunk.begin, chunk.end, "why")
-            elif chunk.kind == "INF" and chunk.end - chunk.begin >= 3 and self._is_purpose(index):
+            elif (chunk.kind == "SUB" and chunk.prep == "because" and index and inside[1].lower != "of") or (
+                chunk.kind == "INF" and chunk.end - chunk.begin >= 3 and self._is_purpose(index)
+            ):
                 yield self._ask("Why", self._tail(index, index), chunk.begin, chunk.end, "why")
             elif chunk.kind == "INF" and clause.passive and self.main == "use" and index == 0:
                 yield self._ask("What", "for", chunk.begin, chunk.end, "used for")
@@ -490,7 +330,7 @@ class Questions:
         if inside[0].tag in ("PR", "POS") or not complete or (clause.copula and index > 1):
             return
         answer = chunk.begin + 1, chunk.end
-        if prep in _TIME_PREPS and is_date(inside):
+        if prep in TIME_PREPS and is_date(inside):
             if prep in ("in", "on", "during", "around", "at"):
                 yield self._ask(self._when(inside, chunk), tail, *answer, "when")
             elif prep in ("since", "until", "from") and not clause.copula:
@@ -499,7 +339,9 @@ class Questions:
         if is_place(
             chunk, self.tokens, self.tokens[clause.main].lower if self.main not in ("go", "move", "travel", "return") else self.main
         ):
-            yield self._ask("Where", self._tail(index, None if prep in ("in", "at") else index, but=("in", "at", "near")), *answer, "where")
+            yield self._ask(
+                "Where", self._tail(index, None if prep in ("in", "at") else index, but=("in", "at", "near")), *answer, "where"
+            )
             return
         if (
             prep == "for"
@@ -543,14 +385,14 @@ class Questions:
         clause, tokens = self.clause, self.tokens
         if inside[0].tag in ("PR",) or self.main in _SOFT or is_date(inside):
             return
-        if (
-            any(c.kind == "NP" for i, c in enumerate(clause.chunks) if i != index)
-            or clause.passive
-            and self.main not in ("name", "call", "award", "give")
+        if any(c.kind == "NP" for i, c in enumerate(clause.chunks) if i != index) or (
+            clause.passive and self.main not in ("name", "call", "award", "give")
         ):
             return
         after = tokens[clause.end].lower if clause.end < len(tokens) else "."
-        if after in ("that", "how", "whether", "what", "why") or (clause.chunks[-1].end >= clause.end and tokens[min(clause.end, len(tokens) - 1)].tag in _BROKEN):
+        if after in ("that", "how", "whether", "what", "why") or (
+            clause.chunks[-1].end >= clause.end and tokens[min(clause.end, len(tokens) - 1)].tag in _BROKEN
+        ):
             return
         tail = self._tail(index)
         quantity = self._quantity(inside)
@@ -579,7 +421,7 @@ class Questions:
         at = 1 if inside[0].lower in ("about", "over", "approximately", "nearly", "around", "only") else 0
         if at >= len(inside) or inside[at].text in ("$", "£", "€"):
             return (len(inside), "money", "How much") if len(inside) > at + 1 and len(inside) <= 5 else None
-        if inside[at].tag != "NUM" or _YEAR.fullmatch(inside[at].text) and len(inside) == 1:
+        if inside[at].tag != "NUM" or (_YEAR.fullmatch(inside[at].text) and len(inside) == 1):
             return None
         stop = at
         while stop < len(inside) and inside[stop].tag == "NUM":
@@ -601,17 +443,27 @@ class Questions:
         return (stop, noun, "How many") if plural else None
 
 
-_EMPTY_FRONT = re.compile(r"(?:for (?:example|instance)|in (?:addition|fact|general|particular|contrast|this|that|these|those|its|his|her|their|short|other)|as (?:a|an) |at (?:first|"
-                          r"the same|this|that)|on the other|within a short|by (?:then|this|that)|after (?:this|that)|during (?:this|that|his|her)|from there|of (?:the|these|those) |with (?:the|this|his|her))", re.IGNORECASE)
+_EMPTY_FRONT = re.compile(
+    r"(?:for (?:example|instance)|in (?:addition|fact|general|particular|contrast|this|that|these|those|its|his|her|their|short"
+    r"|other)|as (?:a|an) |at (?:first|the same|this|that)|on the other|within a short|by (?:then|this|that)|after (?:this|that)"
+    r"|during (?:this|that|his|her)|from there|of (?:the|these|those) |with (?:the|this|his|her))",
+    re.IGNORECASE,
+)
 # What only persons do.
-_PERSONAL = frozenset("marry divorce direct write compose paint invent coach sing portray graduate study teach retire die resign wed emigrate co-write".split())
-_CAUSATIVE = frozenset("allow enable persuade cause force ask order help lead urge permit encourage require invite tell teach want see let make".split())
-_SOFT = words.TRANSITIVE_SOFT | frozenset("say state believe think argue claim note feel know report suggest hope conclude want try begin "
-                                          "continue seem appear remain become mean have".split())  # fmt: skip
-_SPACES = re.compile(r"\s+")
-
-
-def tidy(text: str) -> str:
-    text = _SPACES.sub(" ", text).strip(" ,;:-")
-    text = re.sub(r" ([,.;:)])", r"\1", text)
-    return text[0].upper() + text[1:] + "?"
+_PERSONAL = listed(
+    """
+    marry divorce direct write compose paint invent coach sing portray graduate study teach retire die resign wed emigrate co-
+    write
+    """
+)
+_CAUSATIVE = listed(
+    """
+    allow enable persuade cause force ask order help lead urge permit encourage require invite tell teach want see let make
+    """
+)
+_SOFT = words.TRANSITIVE_SOFT | listed(
+    """
+    say state believe think argue claim note feel know report suggest hope conclude want try begin continue seem appear remain
+    become mean have
+    """
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The text of Wikipedia among the training data as documents to ask about; nothing of a held-out article, nothing of an evaluation set.
+"""The text of Wikipedia among the training data as documents to ask about; nothing held out, nothing of an evaluation set.
 
 This module does not know how questions are made.
 
