@@ -56,10 +56,11 @@ help: ## List what can be done.
 
 # --- Set up ---------------------------------------------------------------------------------------------------------------------
 
-.PHONY: setup setup-dev setup-web
+.PHONY: setup setup-dev setup-web setup-train
 setup: $(DONE)/run ## Set up what running needs, in .venv. The second time it costs nothing.
 setup-dev: $(DONE)/dev ## Set up what developing needs as well, Node.js included.
 setup-web: $(DONE)/web ## Set up web/node_modules.
+setup-train: $(TRAIN_DONE)/train ## Set up what training needs (torch), in .venv-train, several GB: for `ragmesh train`.
 
 # What is missing is said in one line, and make adds none of its own.
 fits = $(if $(call lacks,$(1)),$(error $(call lacks,$(1))))

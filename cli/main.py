@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli.commands import ask, certs, doctor, eval, ingest, traces, up
+from cli.commands import ask, certs, doctor, eval, ingest, traces, train, up
 from cli.console import err, print_error
 from cli.errors import CliError
 
@@ -23,6 +23,7 @@ app.command("ask")(ask.ask)
 app.command("traces")(traces.traces)
 app.command("doctor")(doctor.doctor)
 app.command("certs")(certs.certs)
+app.command("train")(train.train)
 app.add_typer(eval.app, name="eval")
 
 

@@ -2,7 +2,8 @@
 
 Synthetic questions about whole held-out documents are asked before and after; a model is promoted when its own measure rises in
 95 % of the draws of a paired bootstrap, and when questions that people wrote (where there are any) do not get worse. Writes a
-folder of weights that lie over the release's (`ragmesh up` uses it), and `adapted.json` beside them. `ragmesh train` starts this module.
+folder of weights that lie over the release's (`ragmesh up` uses it), and
+`adapted.json` beside them. `ragmesh train` starts this module.
 
 python -m training.adapt --documents DIR --out DIR [--questions FILE ...]
 """

@@ -21,6 +21,7 @@ from cli.parts.envoy_routes import ClientFilesError
 from cli.parts.http_request import request
 from cli.parts.keys import SessionKeys
 from cli.parts.launch import LaunchSpec
+from cli.parts.model_overlay import Overlays
 from cli.parts.run_state import VarLayout
 from cli.settings import REPOSITORY, UpSettings
 
@@ -101,7 +102,7 @@ def triton_part(folders: VarLayout, settings: UpSettings, ports: Ports) -> Part:
         try:
             spec = triton.launch_spec(
                 folders.root / "triton",
-                MODEL_REPOSITORY,
+                Overlays(folders.root, MODEL_REPOSITORY).served(),
                 ports.triton_grpc,
                 ports.triton_http,
                 otlp_endpoint=f"http://{settings.viewer_endpoint}",
