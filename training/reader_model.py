@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from ragmesh_models.questions import KINDS
 from ragmesh_models.reading_features import POSITION_FEATURES, SENTENCE_FEATURES
-from ragmesh_models.reading_text import RESERVED
+from ragmesh_models.reading_text import MAX_QUESTION, RESERVED
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -119,8 +119,10 @@ class JointReader(nn.Module):
         asked, read = features[..., -3:-2], features[..., -1:]  # (B, T, 1): question, passage positions
         word = self.dropout(self.words(rows, pieces))
         keys = functional.relu(self.align(word))
-        likeness = keys @ keys.transpose(1, 2) / self.sizes.width**0.5 + (1 - asked.transpose(1, 2)) * NONE
-        soft = torch.softmax(likeness.float(), dim=-1).to(word.dtype) @ word
+        # The question stands first: nothing behind its longest form can be looked at.
+        of_question_only = (1 - asked[:, :MAX_QUESTION].transpose(1, 2)) * NONE
+        likeness = keys @ keys[:, :MAX_QUESTION].transpose(1, 2) / self.sizes.width**0.5 + of_question_only
+        soft = torch.softmax(likeness.float(), dim=-1).to(word.dtype) @ word[:, :MAX_QUESTION]
         x = word + self.features(features) + self.kind(kind)[:, None] + self.aligned(soft)
         x = self.dropout(self.enter(x)) * present
         for block in self.blocks:

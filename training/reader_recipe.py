@@ -11,6 +11,7 @@ import json
 import pickle
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -331,16 +332,26 @@ def start_model(sizes: Sizes, vectors: NDArray[np.float32], groups: dict[str, li
 
 
 def learn(
-    data: DataFolder, preset: str = "cpu", name: str = "reader", steps: int | None = None, seed: int = SEED
+    data: DataFolder,
+    preset: str = "cpu",
+    name: str = "reader",
+    steps: int | None = None,
+    seed: int = SEED,
+    without: Sequence[str] = (),
 ) -> tuple[JointReader, list[str], dict[str, Any]]:
-    """The trained model, its stems, and how it does on the tuning articles. Resumes the run of that name where there is one."""
+    """The trained model, its stems, and how it does on the tuning articles. Resumes the run of that name where there is one.
+
+    `without` names what an experiment leaves out: `vectors` (random stem rows instead), or a source of groups.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(1 if preset == "cpu" else 8)
     chosen = PRESETS[preset] if steps is None else replace(PRESETS[preset], steps=steps)
     run = Run(name)
     stems, vectors = word_vectors.train(data, preset)
     vocabulary = Vocabulary(stems, TextTokenizer(TOKENIZER))
-    groups = read_groups(data, vocabulary, run)
+    groups = {source: known for source, known in read_groups(data, vocabulary, run).items() if source not in without}
+    if "vectors" in without:
+        vectors = np.random.default_rng(seed).standard_normal(vectors.shape).astype(np.float32)
     print(f"[{name}] " + ", ".join(f"{source} {len(known)}" for source, known in groups.items()), flush=True)
     reader = GroupReader(vocabulary, IdfTable.load(FOLDER / "idf.bin"))
     tune: dict[str, list[Group]] = {"squad": [], "selqa": []}
@@ -380,8 +391,9 @@ if __name__ == "__main__":
     arguments.add_argument("--experiment", help="learn under this name and grade, and ship nothing")
     arguments.add_argument("--steps", type=int, help="of an experiment")
     arguments.add_argument("--seed", type=int, default=SEED, help="of an experiment")
+    arguments.add_argument("--without", nargs="*", default=[], help="of an experiment: vectors, synthetic or another source")
     parsed = arguments.parse_args()
     if parsed.experiment:
-        learn(DataFolder(parsed.data), parsed.preset, parsed.experiment, parsed.steps, parsed.seed)
+        learn(DataFolder(parsed.data), parsed.preset, parsed.experiment, parsed.steps, parsed.seed, parsed.without)
     else:
         train(DataFolder(parsed.data), parsed.preset)
