@@ -1,12 +1,14 @@
 """The `answerer` model: a decision, then the chosen sentences, streamed. `deploy/triton/README.md` says what each field means.
 
 Requests run on one asyncio loop in a thread of their own; between two passages each yields to the others and looks whether its
-caller is gone. Nothing is raised out of `execute`: an error goes through the sender, with the final flag.
+caller is gone; decisions are made one at a time on a second thread. Nothing is raised out of `execute`: an error goes through the
+sender, with the final flag.
 """
 
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from ragmesh_models import answering, identity, triton_io
 from ragmesh_models.answering import Answerer, Chosen, Decision
+from ragmesh_models.engine import Reading
 from ragmesh_models.tracing import Tracer
 
 MAX_REQUESTS = 64  # in flight; more are refused at once
@@ -97,6 +100,8 @@ class TritonPythonModel:
         )
         self._tracer = Tracer("answerer")
         self._running = 0
+        # One decision at a time, beside the loop: reading a long request must not hold up the others' first words.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="answerer-decides")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="answerer-loop", daemon=True)
         self._thread.start()
@@ -137,7 +142,9 @@ class TritonPythonModel:
             if sender.is_cancelled():
                 return {**attributes, "ragmesh.cancelled": True, "ragmesh.passages_read": len(reading.passages)}
             reading.add(text, title, tuple(scores.tolist()))
-        decision = self._answerer.decide(reading, asked.most, asked.engine)
+        decision = await asyncio.get_running_loop().run_in_executor(self._worker, self._decide, reading, asked, sender)
+        if decision is None:
+            return {**attributes, "ragmesh.cancelled": True, "ragmesh.passages_read": len(reading.passages)}
         first = _message("decision", decision, decision, answering.NO_RANGE, decision.score >= decision.threshold)
         if triton_io.wants_model_ref(request):
             first.append(triton_io.bytes_tensor(triton_io.MODEL_REF, self._reference))
@@ -150,7 +157,12 @@ class TritonPythonModel:
         shown = sum(chosen.shown for chosen in decision.sentences)
         return {**attributes, "ragmesh.answerability": decision.score, "ragmesh.sentence_count": shown}
 
+    def _decide(self, reading: Reading, asked: Asked, sender: object) -> Decision | None:
+        """On the deciding thread, when its turn has come; None for a caller that is gone by then."""
+        return None if sender.is_cancelled() else self._answerer.decide(reading, asked.most, asked.engine)
+
     def finalize(self) -> None:
+        self._worker.shutdown(wait=True, cancel_futures=True)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         self._tracer.close()
