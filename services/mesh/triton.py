@@ -20,10 +20,12 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from services.mesh import telemetry
 from services.mesh.errors import MeshError
+from services.mesh.log import get_logger
 
 Tensors = Mapping[str, NDArray[Any]]
 
 _READY_SECONDS = 2.0
+_log = get_logger(__name__)
 
 
 def _failure(model: str, error: InferenceServerException) -> MeshError:
@@ -67,6 +69,7 @@ class TritonClient:
 
     def __init__(self, target: str) -> None:
         self._client = InferenceServerClient(target)
+        self._told: dict[str, ModelRef] = {}
 
     async def infer(self, model: str, inputs: Tensors, outputs: Sequence[str], *, timeout: float) -> dict[str, NDArray[Any]]:
         """One inference: tensors in, the named tensors out. BYTES are object arrays of `bytes`.
@@ -149,7 +152,7 @@ class TritonClient:
         if "model_ref" not in answer:
             raise MeshError("MODEL_UNAVAILABLE", f"the model {model} does not say what it is", metadata={"model": model})
         told = orjson.loads(answer["model_ref"].reshape(-1)[0])
-        return ModelRef(
+        found = ModelRef(
             name=told["name"],
             version=str(told["version"]),
             weights_sha256=told["weights_sha256"],
@@ -158,6 +161,11 @@ class TritonClient:
             precision=told["precision"],
             engine_sha256=told.get("engine_sha256", ""),
         )
+        if self._told.get(model) != found:
+            # Asked again with each look at health: said once, and when it changes.
+            self._told[model] = found
+            _log.info("model", model=model, runtime=told["runtime"], precision=found.precision, weights=found.weights_sha256[:12])
+        return found
 
     _decoupled = frozenset({"answerer"})
 
