@@ -106,13 +106,16 @@ run: setup ## Set up, start everything, load the sample corpus, print the URL. C
 
 # --- Test -----------------------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-real
+.PHONY: test test-real test-train
 test: setup-dev setup-web ## All tests that need no compiler: real Envoy, Triton and browser included.
-	@$(BIN)/python -m pytest $(or $(ONLY),tests --ignore=tests/real)
+	@$(BIN)/python -m pytest $(or $(ONLY),tests --ignore=tests/real --ignore=tests/training)
 	@$(if $(ONLY),:,cd web && npm test --silent)
 
 test-real: setup-dev setup-web $(GRPCURL) $(ENGINES_DONE)/engines ## Tests of what is compiled first: grpcurl, TensorRT engines.
 	@PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(BIN)/python -m pytest $(or $(ONLY),tests/real)
+
+test-train: $(TRAIN_DONE)/train ## Tests that need torch, in .venv-train: small real training.
+	@$(TRAIN_VENV)/bin/python -m pytest $(or $(ONLY),tests/training)
 
 # --- Look for mistakes ----------------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ import torch
 
 from training import MODEL_REPOSITORY, adapt_answerer, adapt_embedder, adapt_reranker
 from training.adapt_documents import read_folder
-from training.adapt_grading import Difference, Graphs, Marks, compare, grade, shipped
+from training.adapt_grading import Difference, Grader, Graphs, Marks, compare, shipped
 from training.adapt_material import Material, MaterialError, Question, gather, goldens
 from training.adapt_weights import WeightsError
 
@@ -44,7 +44,7 @@ class Adapter:
     field: str
     """Of `Graphs`: which graph it makes anew."""
     measure: str
-    adapt: Callable[[Material, Graphs, Path, Path], float]
+    adapt: Callable[[Material, Graphs, Path, Path, Grader], float]
     """Writes the candidate's graph to the first path, its curves under the second; returns how far it went (0 to 1)."""
 
 
@@ -72,9 +72,10 @@ def run(folder: Path, out: Path, question_files: list[Path]) -> dict[str, Any]:
     held = sum(part == "test" for part in material.part_of.values())
     say(f"{len(documents)} documents, {held} held out; questions: {counts['train']} to learn from, {counts['test']} to check")
     test = material.questions["test"]
+    grader = Grader(material.sections)
     graphs = shipped()
-    first = marks = grade(test, material.sections, graphs)
-    first_own = own = grade(written, material.sections, graphs) if written else {}
+    first = marks = grader.grade(test, graphs)
+    first_own = own = grader.grade(written, graphs) if written else {}
     rows: list[dict[str, Any]] = []
     for adapter in ADAPTERS:
         if getattr(graphs, adapter.field) is None:
@@ -82,14 +83,14 @@ def run(folder: Path, out: Path, question_files: list[Path]) -> dict[str, Any]:
         draft = out / adapter.model / "1" / adapter.file
         draft.parent.mkdir(parents=True, exist_ok=True)
         try:
-            share = adapter.adapt(material, graphs, draft, out / "runs")
+            share = adapter.adapt(material, graphs, draft, out / "runs", grader)
         except WeightsError as error:
             say(f"{adapter.model}: left as it is, {error}")
             shutil.rmtree(out / adapter.model)
             continue
         changed = dataclasses.replace(graphs, **{adapter.field: draft})
-        after = grade(test, material.sections, changed)
-        after_own = grade(written, material.sections, changed) if written else {}
+        after = grader.grade(test, changed)
+        after_own = grader.grade(written, changed) if written else {}
         row = _row(adapter, share, _difference(adapter.measure, marks, after, test))
         if written:
             people = _difference(adapter.measure, own, after_own, written)

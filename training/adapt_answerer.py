@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.adapt_embedder import choose
-from training.adapt_grading import Graphs, idf_table
+from training.adapt_grading import Grader, Graphs, idf_table
 from training.adapt_material import Material
 from training.adapt_weights import copied, load_network, mixed
 from training.answerer_data import Listing, Pool, listings
@@ -29,11 +29,10 @@ EPOCHS = 4
 RATE = 4e-4
 ELSEWHERE_SHARE = 0.4
 MAX_QUESTIONS = 5_000
-SHARES = (0.25, 0.5, 0.75, 1.0)
 SEED = 7
 
 
-def adapt(material: Material, graphs: Graphs, target: Path, runs: Path) -> float:
+def adapt(material: Material, graphs: Graphs, target: Path, runs: Path, grader: Grader) -> float:
     """Trains on, chooses how far to go, writes the graph; returns the share of the way."""
     model = ListwiseAnswerer()
     load_network(model, graphs.ranker)
@@ -47,7 +46,7 @@ def adapt(material: Material, graphs: Graphs, target: Path, runs: Path) -> float
         model.load_state_dict(mixed(before, after, share))
         export(model, path)
 
-    share = choose(material, lambda path: dataclasses.replace(graphs, ranker=path), write, SHARES, "right_sentence")
+    share = choose(material, lambda path: dataclasses.replace(graphs, ranker=path), write, grader, "right_sentence")
     write(share, target)
     return share
 

@@ -19,7 +19,7 @@ from ragmesh_models import sentences
 from ragmesh_models.embedding import TextRows
 from torch import Tensor
 
-from training.adapt_grading import Graphs, grade, tokenizer
+from training.adapt_grading import Grader, Graphs, tokenizer
 from training.adapt_material import Material
 from training.adapt_weights import copied, load_embedder, mixed
 from training.answerer_data import chunks
@@ -59,7 +59,7 @@ def pairs_of(material: Material) -> list[tuple[str, str]]:
     return pairs
 
 
-def adapt(material: Material, graphs: Graphs, target: Path, runs: Path) -> float:
+def adapt(material: Material, graphs: Graphs, target: Path, runs: Path, grader: Grader) -> float:
     """Trains on, chooses how far to go, writes the graph; returns the share of the way."""
     model = load_embedder(graphs.embedder)
     before = copied(model)
@@ -70,7 +70,7 @@ def adapt(material: Material, graphs: Graphs, target: Path, runs: Path) -> float
         model.load_state_dict(mixed(before, after, share))
         export(model, path)
 
-    share = choose(material, lambda path: dataclasses.replace(graphs, embedder=path), write, SHARES, "hybrid")
+    share = choose(material, lambda path: dataclasses.replace(graphs, embedder=path), write, grader, "hybrid")
     write(share, target)
     return share
 
@@ -79,19 +79,20 @@ def choose(
     material: Material,
     changed: Callable[[Path], Graphs],
     write: Callable[[float, Path], None],
-    shares: tuple[float, ...],
+    grader: Grader,
     measure: str,
 ) -> float:
     """The share of the way with the best mean of a measure on the tuning documents, the shorter way where two are as good."""
     tune = material.questions["tune"]
     if not tune:
         return SHARE_UNTUNED
-    best, chosen = -1.0, shares[0]
+    best, chosen = -1.0, SHARES[0]
     with tempfile.TemporaryDirectory() as folder:
-        for share in shares:
+        for share in SHARES:
             path = Path(folder) / f"{share}.onnx"
             write(share, path)
-            mean = float(grade(tune, material.sections, changed(path))[measure].mean())
+            mean = float(grader.grade(tune, changed(path), (measure,))[measure].mean())
+            grader.forget(path)
             if mean > best + 1e-6:
                 best, chosen = mean, share
     return chosen

@@ -16,7 +16,7 @@ from ragmesh_models.lexical import IdfTable
 
 from training import MODEL_REPOSITORY
 from training.adapt_embedder import choose
-from training.adapt_grading import Graphs, asked_of, corpus_of, tokenizer
+from training.adapt_grading import Grader, Graphs, asked_of, corpus_of, tokenizer
 from training.adapt_material import Material
 from training.adapt_weights import WeightsError, copied, load_network, mixed
 from training.passage_lists import Listing, ListReader, training_lists
@@ -28,11 +28,10 @@ BATCH = 32
 EPOCHS = 4
 RATE = 5e-4
 MAX_QUESTIONS = 4_000
-SHARES = (0.25, 0.5, 0.75, 1.0)
 SEED = 7
 
 
-def adapt(material: Material, graphs: Graphs, target: Path, runs: Path) -> float:
+def adapt(material: Material, graphs: Graphs, target: Path, runs: Path, grader: Grader) -> float:
     """Trains on, chooses how far to go, writes the graph; returns the share of the way."""
     if graphs.scorer is None:
         raise WeightsError("this installation has no reranker")
@@ -51,7 +50,7 @@ def adapt(material: Material, graphs: Graphs, target: Path, runs: Path) -> float
         model.load_state_dict(mixed(before, after, share))
         export(model, path)
 
-    share = choose(material, lambda path: dataclasses.replace(graphs, scorer=path), write, SHARES, "reranked")
+    share = choose(material, lambda path: dataclasses.replace(graphs, scorer=path), write, grader, "reranked")
     write(share, target)
     return share
 
