@@ -28,12 +28,32 @@ _INTRO = {
         "stem (40,960 in all, int8, one scale each), with one weight a row for queries and one for passages. No position, "
         "no attention."
     ),
+    "reranker": (
+        "Scores candidate passages for a question. A small listwise network reads lexical features of every candidate "
+        "(`ragmesh_models/passage_features.py`: overlaps weighted by rarity, runs, windows, the best sentence, title, what the "
+        "question's kind asks for, which aspect of its subject the passage is about, the BM25 leg's score) in sight of all others; "
+        "the embedder's cosine is added with one tuned weight. Where the joint reader is installed beside it, it reads the best "
+        "`depth` of them and both are blended."
+    ),
     "answerer": (
         "Chooses the sentences of the given passages that answer a question and says how likely the passages hold the "
         "answer. A small listwise network reads lexical features of every sentence (`ragmesh_models/features.py`) in "
         "sight of all others; a second small head proposes a short answer inside a chosen sentence. It copies ranges and "
         "never writes a word. `retrieval_scores` are checked for shape and not used by this version; the order of the "
         "passages is."
+    ),
+    "intent": (
+        "Tells small talk (greeting, thanks, goodbye, identity, capabilities, wellbeing) from questions, in English and German: "
+        "calibrated probabilities and the threshold on 1 - p(question). A small network over hashed features: runs of up to three "
+        "words, letters in runs of three to five, and how many words no small talk has. What is answered to small talk are the "
+        "assistant's reviewed texts."
+    ),
+    "verifier": (
+        "Says of each claim whether its evidence supports it, contradicts it or leaves it open: three calibrated probabilities. Every "
+        "word of the claim is laid beside the best sentence of the evidence (`ragmesh_models/alignment.py`: same stem, order, what "
+        "stands in its place, negation, opposites, cosine of word vectors made here from open text); a small convolutional network "
+        "reads that. Above it a hard layer (`claim_facts.py`): a claim with a number, date, unit or name that the evidence does not "
+        "give is `missing`, and `supported` stays below 0.5, whatever the network says."
     ),
 }
 _LIMITS = {
@@ -42,11 +62,26 @@ _LIMITS = {
         "English. It knows words, their stems and what tends to stand near them, not word order or negation. Beside BM25 "
         "it adds a little; alone it is weaker. Text after 4,096 characters is not read."
     ),
+    "reranker": (
+        "English. The features match words, their stems and their first letters: where passage and question share none, only the "
+        "cosine speaks. Scores of one request compare with each other and with nothing else. Of a passage, 2,048 words are read."
+    ),
     "answerer": (
         "English. It matches words: a question that shares none with its answer is likely refused, and a passage full of "
         "the question's words that does not answer it (SQuAD 2.0's unanswerable questions) is often believed, see "
         "`impossible` below. Questions that need two passages or arithmetic are beyond it. Short answers are shown for "
         "few questions, on purpose."
+    ),
+    "intent": (
+        "English and German; in other languages the guard's phrases decide. It reads one utterance and no history. Utterances over "
+        "160 characters or 24 words are questions, unread. Small talk about other things (jokes, weather) is a question to it."
+    ),
+    "verifier": (
+        "English. It aligns words: a paraphrase that shares few words with its evidence is often left open, a conclusion that takes "
+        "two steps or arithmetic (a list that must be counted, an age from two dates) is beyond it. Evidence that names its subject "
+        "by a pronoun only is given the benefit where it opens with one. Knowledge of the world (Bonn is in Germany) is not evidence "
+        "to it, by intent. FEVER's claims give away much by their wording: see claim_only_accuracy, and `symmetric`, where they do "
+        "not. Of a claim 64 words are read, of the evidence 640, by the network; the hard layer reads all."
     ),
 }
 

@@ -64,11 +64,13 @@ def call(server: RunningTriton, model: str, traceparent: str, text: str = "What 
     with triton.InferenceServerClient(server.grpc) as client:
         if model == "tokenizer":
             triton_calls.tokenize(client, [text], parameters=parameters)
+        elif model == "intent":
+            client.infer(model, [triton_calls.bytes_input("text", [text], [1, 1])], parameters=parameters)
         else:
             triton_calls.embed(client, [text], parameters=parameters)
 
 
-@pytest.mark.parametrize("model", ["tokenizer", "embedder", "answerer"])
+@pytest.mark.parametrize("model", ["tokenizer", "embedder", "answerer", "intent"])
 def test_a_sampled_request_is_one_child_span(traced_triton: RunningTriton, collector: tuple[Collector, str], model: str) -> None:
     call(traced_triton, model, f"00-{'1' * 32}-{PARENT}-00")  # not sampled: must not arrive before the next one
     call(traced_triton, model, f"00-{TRACE}-{PARENT}-01")
