@@ -125,7 +125,7 @@ def is_place(chunk: Chunk, tokens: list[Token], main: str) -> bool:
     if chunk.kind != "PP" or chunk.prep not in _PLACE_PREPS:
         return False
     inside = tokens[chunk.begin + 1 : chunk.end]
-    if is_date(inside) or any(t.tag == "NUM" for t in inside):
+    if is_date(inside) or any(t.tag == "NUM" or t.tag == "C" for t in inside):
         return False
     proper = [t for t in inside if t.tag == "NP"]
     if not proper or inside[-1].tag != "NP":

@@ -151,7 +151,8 @@ class Questions:
         acts = (
             self.main in _PERSONAL and not clause.passive and head.tag == "NP" and inside[-1].tag == "NP" and inside[0].tag == "NP"
         )
-        if acts or is_person(inside, self.topic) or is_people(tokens, clause.subject_head):
+        named = len(inside) == 1 and not clause.copula and words.is_first_name(head.text)
+        if named or acts or is_person(inside, self.topic) or is_people(tokens, clause.subject_head):
             asked = "Who"
         elif len(inside) == 1 and head.tag == "NP" and head.text not in self.topic.name:
             # One capitalised word that nothing is known of may be a person, a place or a firm.
