@@ -173,3 +173,30 @@ def test_on_a_gpu_every_engine_computes_what_was_compiled(engines: Path, monkeyp
             got, wanted = on_gpu.run(feeds), on_cpu.run(feeds)
             for name in wanted:
                 assert relative_difference(got[name], wanted[name]) <= graph.declared.tolerance, (graph.title, which, name)
+
+
+@pytest.mark.timeout(600)
+def test_the_script_for_the_full_image_hands_every_graph_to_trtexec(engines: Path, tmp_path: Path) -> None:
+    """With a `trtexec` that only checks what it is given: the real one is in that image."""
+    trtexec = tmp_path / "bin" / "trtexec"
+    trtexec.parent.mkdir()
+    trtexec.write_text(
+        '#!/bin/bash\nset -e\nfor word in "$@"; do\n'
+        '  case "$word" in --onnx=*) test -s "${word#--onnx=}" ;; --saveEngine=*) echo "$*" >"${word#--saveEngine=}" ;; esac\n'
+        "done\n"
+    )
+    trtexec.chmod(0o755)
+    gpu = ROOT / "deploy" / "triton" / "gpu"
+    repository = tmp_path / "model_repository"
+    shutil.copytree(gpu / "model_repository", repository)
+    words = [str(gpu / "build-plans"), str(engines), str(repository)]
+    environment = {**os.environ, "PATH": f"{trtexec.parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    plans = {plan.parents[1].name: plan.read_text() for plan in repository.glob("*/1/model.plan")}
+    assert set(plans) == {config.parent.name for config in repository.glob("*/config.pbtxt")}
+    for entry in Manifest.read(engines).engines:
+        given = plans[f"{entry.model}_{Path(entry.graph).stem}"]
+        assert "--stronglyTyped" in given
+        for name, profile in entry.profiles.items():
+            assert f"{name}:{'x'.join(map(str, profile.most))}" in given
