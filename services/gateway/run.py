@@ -145,6 +145,9 @@ class TurnRun:
                 raise from_rpc_error(error, service="guard") from None
         understood = t.Understood(intent=checked.intent, language=checked.language)
         self._note(t.TurnEvent(understood=understood))
+        for skipped in checked.degraded:
+            degraded = t.Degraded(stage=t.STAGE_CHECKING, skipped="small talk model", reason=skipped.reason)
+            self._note(t.TurnEvent(degraded=degraded))
         return checked
 
     async def _search(self, text: str, language: str) -> Sequence[evidence_pb2.Evidence]:
@@ -164,7 +167,8 @@ class TurnRun:
                 raise from_rpc_error(error, service="retriever") from None
         for skipped in found.degraded:
             leg = retriever_pb2.SearchLeg.Name(skipped.leg).removeprefix("SEARCH_LEG_").lower()
-            degraded = t.Degraded(stage=t.STAGE_SEARCHING, skipped=f"{leg} search", reason=skipped.reason)
+            name = "reranking" if skipped.leg == retriever_pb2.SEARCH_LEG_RERANK else f"{leg} search"
+            degraded = t.Degraded(stage=t.STAGE_SEARCHING, skipped=name, reason=skipped.reason)
             self._note(t.TurnEvent(degraded=degraded))
         evidence = t.EvidenceFound(evidence=found.evidence, documents_searched=found.documents_searched)
         self.tally.add_evidence(evidence)

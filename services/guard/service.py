@@ -13,6 +13,7 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceServicer
 
 from services.guard import security_log
+from services.guard.intent_model import IntentModel, Understood
 from services.guard.judge import Judge, Sighting
 from services.guard.output import MAX_RELEASED_BYTES, OutputCheck
 from services.guard.question import QuestionCheck
@@ -32,6 +33,7 @@ class Guard(GuardServiceServicer):
 
     judge: Judge
     questions: QuestionCheck
+    intents: IntentModel
     assistants: Mapping[str, Assistant]
     workers: Executor
     """Where passages of documents are judged, so that an import does not hold up questions."""
@@ -43,8 +45,16 @@ class Guard(GuardServiceServicer):
         found = self.questions.check(request.text)
         security_log.record("question", found.verdict, found.seen, with_text=self.settings.guard_log_text)
         security_log.count([found.verdict])
+        # What is refused is for nothing, and no model needs to read it.
+        refused = found.verdict.action == pb.ACTION_BLOCK
+        understood = Understood(found.intent) if refused else await self.intents.understand(found.normalised, found.intent)
         return pb.CheckInputResponse(
-            verdict=found.verdict, normalised=found.normalised, intent=found.intent, language=found.language
+            verdict=found.verdict,
+            normalised=found.normalised,
+            intent=understood.intent,
+            language=found.language,
+            degraded=[pb.CheckDegradation(part=pb.CHECK_PART_INTENT, reason=understood.degraded)] if understood.degraded else [],
+            models=[understood.model] if understood.model is not None else [],
         )
 
     async def CheckDocument(self, request: pb.CheckDocumentRequest, _: Context) -> pb.CheckDocumentResponse:

@@ -24,6 +24,9 @@ class GuardSettings(MeshSettings):
     guard_small_talk_dir: Path = _HERE / "small_talk"
     """Folder of the small talk phrases, one YAML file a language."""
 
+    guard_intent_seconds: Annotated[float, Field(gt=0, le=5)] = 0.05
+    """Longest wait for the model that tells small talk from questions; then the phrases decide."""
+
     guard_max_question_characters: Annotated[int, Field(ge=1, le=16_384)] = 4_000
     """Longest question, in code points; a longer one is blocked with CATEGORY_TOO_LONG."""
 

@@ -20,14 +20,18 @@ Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 class HealthMonitor:
     """Asks `readiness` every `interval` seconds and sets the health of `services` by it.
 
-    A dependency that does not answer within the interval counts as down.
+    A dependency that does not answer within the interval counts as down. Those of `optional` are named when they go and come; no
+    service waits for them.
     """
 
-    def __init__(self, services: Sequence[str], readiness: Readiness, interval: float) -> None:
+    def __init__(
+        self, services: Sequence[str], readiness: Readiness, interval: float, optional: frozenset[str] = frozenset()
+    ) -> None:
         self.servicer = health.aio.HealthServicer()
         self._services = ("", *services)
         self._readiness = readiness
         self._interval = interval
+        self._optional = optional
         self._last: dict[str, bool] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -41,7 +45,7 @@ class HealthMonitor:
         except Exception:  # whatever a dependency raises, it is not ready
             _log.warning("readiness.failed", exc_info=True)
             found = {"readiness": False}
-        ready = all(found.values())
+        ready = all(up for name, up in found.items() if name not in self._optional)
         if found != self._last:
             _log.info("readiness", ready=ready, **{f"dependency.{name}": up for name, up in found.items()})
             self._last = found

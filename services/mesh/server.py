@@ -64,6 +64,8 @@ class ServiceSpec:
     """Called once all calls are over."""
     peers: Mapping[str, frozenset[str]]
     """Full name of a service or method -> services that may call it under mTLS."""
+    optional: frozenset[str] = frozenset()
+    """Dependencies that it does without: named by `readiness`, not waited for."""
     anonymous: frozenset[str] = frozenset()
     """Methods that need no principal: `/package.Service/Method`."""
     unbounded: frozenset[str] = frozenset()
@@ -171,7 +173,7 @@ async def start(settings: MeshSettings, spec: ServiceSpec) -> RunningServer:
         ],
         settings.max_request_bytes,
     )
-    monitor = HealthMonitor(spec.grpc_services, spec.readiness, settings.readiness_seconds)
+    monitor = HealthMonitor(spec.grpc_services, spec.readiness, settings.readiness_seconds, spec.optional)
     main = grpc.aio.server(interceptors=[chain], options=_options())
     spec.register(main)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, main)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,15 @@ def guard_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("guard-data")
 
 
-@pytest.fixture
-async def guard(tmp_path: Path, guard_data: Path) -> AsyncIterator[RunningGuard]:
+@contextlib.asynccontextmanager
+async def running_guard(run_dir: Path, data_dir: Path, triton: str) -> AsyncIterator[RunningGuard]:
     settings = GuardSettings(
-        run_dir=tmp_path / "run", data_dir=guard_data, assistant_dir=ROOT / "corpus" / "assistants", drain_seconds=0.5
+        run_dir=run_dir,
+        data_dir=data_dir,
+        assistant_dir=ROOT / "corpus" / "assistants",
+        drain_seconds=0.5,
+        triton=triton,
+        guard_intent_seconds=5,
     )
     server = await start(settings, await build(settings))
     try:
@@ -45,3 +51,10 @@ async def guard(tmp_path: Path, guard_data: Path) -> AsyncIterator[RunningGuard]
                 yield RunningGuard(GuardServiceStub(channel), server, settings)
     finally:
         await server.stop()
+
+
+@pytest.fixture
+async def guard(tmp_path: Path, guard_data: Path) -> AsyncIterator[RunningGuard]:
+    """Without a model server: nothing listens on port 1."""
+    async with running_guard(tmp_path / "run", guard_data, "127.0.0.1:1") as running:
+        yield running
