@@ -118,6 +118,10 @@ def grade(model: JointReader, groups: list[Group], device: str) -> dict[str, flo
     return {"exact": exact / max(1, asked), "sentence": right / max(1, sentences), "auroc": auc}
 
 
+class PausedError(RuntimeError):
+    """The time that was given is over; the checkpoint goes on from here."""
+
+
 class Averaged:
     """An exponential average of the weights: what is exported."""
 
@@ -132,9 +136,19 @@ class Averaged:
 
 
 def fit(
-    model: JointReader, groups: dict[str, list[Group]], tune: dict[str, list[Group]], preset: Preset, run: Run, seed: int
+    model: JointReader,
+    groups: dict[str, list[Group]],
+    tune: dict[str, list[Group]],
+    preset: Preset,
+    run: Run,
+    seed: int,
+    minutes: float | None = None,
 ) -> JointReader:
-    """Trains to `preset.steps`, from the last checkpoint where there is one; -> the averaged model."""
+    """Trains to `preset.steps`, from the last checkpoint where there is one; -> the averaged model.
+
+    Raises:
+        PausedError: `minutes` are over; what was learnt is in the checkpoint.
+    """
     device = preset.device
     model.to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02, betas=(0.9, 0.98), fused=True)
@@ -148,7 +162,8 @@ def fit(
         # The pass that was cut short is not repeated: another begins.
         average.state, step, epoch, run.curves = saved["average"], saved["step"], saved["epoch"] + 1, saved["curves"]
         print(f"[{run.name}] resumed at step {step}", flush=True)
-    first, saved_at = step, time.monotonic()
+    first, began = step, time.monotonic()
+    saved_at = began
     while step < preset.steps:
         rng = random.Random(seed * 1_000 + epoch)
         for taken in epoch_of(groups, rng, preset.positions):
@@ -178,6 +193,9 @@ def fit(
                 saved_at = time.monotonic()
             if step >= preset.steps:
                 break
+            if minutes is not None and time.monotonic() - began > 60 * minutes:
+                _save(path, model, optimiser, average, step, epoch, run)
+                raise PausedError(f"paused at step {step} of {preset.steps}; the same command goes on")
         epoch += 1
     _save(path, model, optimiser, average, step, epoch, run)
     model.load_state_dict(average.state)

@@ -25,7 +25,7 @@ from training import RUNS, cards, reader_calibrate, reader_export, word_vectors
 from training.progress import Run
 from training.reader_calibrate import FOLDER, TOKENIZER
 from training.reader_data import Group, GroupReader, examples, half_of, held_examples
-from training.reader_fit import PRESETS, fit, grade
+from training.reader_fit import PRESETS, PausedError, fit, grade
 from training.reader_model import JointReader, Sizes
 from training.sources import DataFolder
 
@@ -74,6 +74,7 @@ def learn(
     steps: int | None = None,
     seed: int = SEED,
     without: Sequence[str] = (),
+    minutes: float | None = None,
 ) -> tuple[JointReader, list[str], dict[str, Any]]:
     """The trained model, its stems, and how it does on the tuning articles. Resumes the run of that name where there is one.
 
@@ -95,7 +96,7 @@ def learn(
         group = reader.group(example)
         if group is not None and half_of(example.title) == 0:
             tune["selqa" if example.source == "selqa" else "squad"].append(group)
-    model = fit(start_model(chosen.sizes, vectors, groups), groups, tune, chosen, run, seed)
+    model = fit(start_model(chosen.sizes, vectors, groups), groups, tune, chosen, run, seed, minutes)
     torch.save(model.state_dict(), run.folder / "reader.pt")
     metrics: dict[str, Any] = {source: grade(model, known, chosen.device) for source, known in tune.items()}
     run.finish(metrics)
@@ -103,9 +104,9 @@ def learn(
     return model.to("cpu"), stems, metrics
 
 
-def train(data: DataFolder, preset: str = "cpu") -> dict[str, Any]:
+def train(data: DataFolder, preset: str = "cpu", minutes: float | None = None) -> dict[str, Any]:
     """Learns, exports, calibrates, and writes the card of the answerer with both its engines."""
-    model, stems, _ = learn(data, preset)
+    model, stems, _ = learn(data, preset, minutes=minutes)
     (FOLDER / "stems.txt").write_text("\n".join(stems), encoding="utf-8")
     reader_export.export(copy.deepcopy(model), FOLDER / "reader.onnx")
     run = Run("reader_calibrate")
@@ -128,8 +129,13 @@ if __name__ == "__main__":
     arguments.add_argument("--steps", type=int, help="of an experiment")
     arguments.add_argument("--seed", type=int, default=SEED, help="of an experiment")
     arguments.add_argument("--without", nargs="*", default=[], help="of an experiment: vectors, synthetic or another source")
+    arguments.add_argument("--minutes", type=float, help="pause after so long, with a checkpoint: for machines lent by the hour")
     parsed = arguments.parse_args()
-    if parsed.experiment:
-        learn(DataFolder(parsed.data), parsed.preset, parsed.experiment, parsed.steps, parsed.seed, parsed.without)
-    else:
-        train(DataFolder(parsed.data), parsed.preset)
+    try:
+        if parsed.experiment:
+            wanted = parsed.experiment, parsed.steps, parsed.seed, parsed.without, parsed.minutes
+            learn(DataFolder(parsed.data), parsed.preset, *wanted)
+        else:
+            train(DataFolder(parsed.data), parsed.preset, parsed.minutes)
+    except PausedError as paused:
+        print(f"[reader] {paused}", flush=True)
