@@ -92,6 +92,9 @@ def run(folder: Path, out: Path, question_files: list[Path]) -> dict[str, Any]:
         after = grader.grade(test, changed)
         after_own = grader.grade(written, changed) if written else {}
         row = _row(adapter, share, _difference(adapter.measure, marks, after, test))
+        shown = _difference("right_sentence", marks, after, test)
+        # Better passages that lead to worse sentences help nobody.
+        row["promoted"] = row["promoted"] and (shown.after >= shown.before or shown.better > 1 - SURE)
         if written:
             people = _difference(adapter.measure, own, after_own, written)
             row["written_questions"] = dataclasses.asdict(people)
