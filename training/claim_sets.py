@@ -41,7 +41,7 @@ def _sentence_keys(evidence: str) -> list[str]:
 
 
 def groups(texts: list[tuple[str, str]]) -> list[str]:
-    """Of each (evidence, claim) the key of its group: rows that share a sentence of evidence or a claim, and so on, are one group."""
+    """Of each (evidence, claim) the key of its group: rows that share a sentence of evidence or a claim are one group."""
     parents: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -82,17 +82,27 @@ def fever_pairs(data: DataFolder) -> list[Row]:
     return fever_rows(data)[1]
 
 
-def fool_me_twice(data: DataFolder) -> list[Row]:
-    """Held-out claims that people wrote to fool people, with the sentences that settle them."""
-    rows = []
+def fool_me_twice_rows(data: DataFolder) -> tuple[list[Row], list[Row]]:
+    """Claims that people wrote to fool people, with the sentences that settle them: to train on, and held out.
+
+    By page, and half of the pages: the set is small, and its figure would be within 7 points of anything otherwise.
+    """
+    sides: tuple[list[Row], list[Row]] = ([], [])
     for row in data.rows("qa/nli_verify/foolmetwice_dev.jsonl"):
         claim, gold = str(row["text"]).strip(), row["gold_evidence"]
         assert isinstance(gold, list)
         verdict = {"SUPPORTS": "supported", "REFUTES": "contradicted"}[str(row["label"])]
         evidence = " ".join(str(part["text"]).strip() for part in gold)
-        if claim and evidence and held_out(claim):
-            rows.append({"id": str(row["id"]), "claim": claim, "evidence": evidence, "label": verdict})
-    return rows
+        page = title_key(str(row["wikipedia_page"]))
+        if claim and evidence:
+            is_held = held_out(page) or hashlib.sha256(f"ragmesh-page {page}".encode()).digest()[0] % 5 < 2
+            sides[is_held].append({"id": str(row["id"]), "claim": claim, "evidence": evidence, "label": verdict})
+    return sides
+
+
+def fool_me_twice(data: DataFolder) -> list[Row]:
+    """The held-out pages."""
+    return fool_me_twice_rows(data)[1]
 
 
 def _swap(claim: str, pattern: re.Pattern[str], others: list[str], rng: random.Random) -> str | None:
