@@ -11,6 +11,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,12 @@ class Overlap:
     def of(self, query: str, text: str) -> float:
         words = words_of(query)
         wanted = {stemmed for stemmed, stop in zip(words.stems, words.stops, strict=True) if not stop}
-        held = wanted & set(words_of(text).stems)
-        return sum(self._idf.get(stemmed, 0.0) for stemmed in held)
+        return sum(self._idf.get(stemmed, 0.0) for stemmed in wanted & _stems(text))
+
+
+@lru_cache(maxsize=100_000)
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(words_of(text).stems)
 
 
 def collapse(documents: Sequence[str], ids: dict[str, str]) -> list[str]:
@@ -154,6 +159,7 @@ def _score(item: Evidence, leg: str) -> float:
     return float(getattr(item.scores, leg)) if item.scores.HasField(leg) else math.nan  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=100_000)
 def _first_sentence(text: str) -> str:
     cut = next(iter(splitter.split(text)), None)
     return text[cut.start : cut.end] if cut else ""

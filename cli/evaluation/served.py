@@ -19,6 +19,7 @@ from ragmesh.evidence.v1.model_pb2 import ModelRef
 from tritonclient.utils import InferenceServerException
 
 from cli.errors import CliError
+from cli.parts.logs import last_words
 from cli.parts.roster import PARTS
 from cli.parts.supervisor import Mesh
 from services.mesh.triton import TritonClient
@@ -27,6 +28,7 @@ ALL_PARTS = PARTS
 MODELS_ONLY = ("triton",)
 RETRIEVAL_PARTS = ("triton", "guard", "retriever")
 _SECONDS = 30.0
+_START_SECONDS = 240.0  # nobody waits at a terminal for an evaluation to begin
 
 
 @asynccontextmanager
@@ -37,8 +39,17 @@ async def throwaway_mesh(parts: Sequence[str], env: Mapping[str, str] | None = N
         CliError: it cannot start.
     """
     with tempfile.TemporaryDirectory(prefix="ragmesh-eval-") as folder:
-        async with Mesh.start(Path(folder), parts=parts, env=env, public_port=0, local_port=0) as mesh:
-            yield mesh
+        started = False
+        try:
+            fields = {"public_port": 0, "local_port": 0, "start_seconds": _START_SECONDS}
+            async with Mesh.start(Path(folder), parts=parts, env=env, **fields) as mesh:
+                started = True
+                yield mesh
+        except CliError as error:
+            if not started:  # its logs go with the folder, so that what they said last must be told now
+                said = [last_words(log, lines=4) for log in sorted((Path(folder) / "log").glob("*.log"))]
+                error.remedy = " | ".join(words for words in said if words)[:1_000]
+            raise
 
 
 def texts(values: Sequence[str]) -> NDArray[Any]:
