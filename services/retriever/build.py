@@ -22,6 +22,7 @@ from services.retriever.index_keeper import IndexKeeper
 from services.retriever.ingest import Ingest
 from services.retriever.models import Models, fingerprint
 from services.retriever.parser_client import ParserClient
+from services.retriever.reranking import Reranking
 from services.retriever.screening import Screening
 from services.retriever.search import Search
 from services.retriever.service import RetrieverServicer
@@ -33,6 +34,7 @@ log = get_logger(__name__)
 
 _RETRIEVER = "ragmesh.retriever.v1.RetrieverService"
 _DOCUMENTS = "ragmesh.retriever.v1.DocumentService"
+_RERANKER = "reranker"
 
 
 async def known_embedder(truth: Truth) -> str:
@@ -85,6 +87,7 @@ class Retriever:
             self.truth,
             self.index,
             self.models,
+            Reranking(self.models, candidates=settings.retriever_rerank_candidates, seconds=settings.retriever_rerank_seconds),
             fusion=settings.retriever_fusion,
             dense_seconds=settings.retriever_dense_seconds,
             overfetch=settings.retriever_overfetch,
@@ -116,15 +119,27 @@ class Retriever:
     def register(self, server: grpc.aio.Server) -> None:
         """Adds both services to a server."""
         settings = self.settings
-        retriever = RetrieverServicer(self.search, self.truth, self.index, self.models, settings.retriever_dense_weight)
+        retriever = RetrieverServicer(
+            self.search,
+            self.truth,
+            self.index,
+            self.models,
+            dense_weight=settings.retriever_dense_weight,
+            rerank_depth=settings.retriever_rerank_depth,
+        )
         documents = DocumentServicer(settings, self.truth, self.index, self.ingest, self.finishing, self._pager)
         add_RetrieverServiceServicer_to_server(retriever, server)
         add_DocumentServiceServicer_to_server(documents, server)
 
     async def readiness(self) -> dict[str, bool]:
-        """Which dependencies are up: both stores, the models by a real inference of each, and whether these fit together."""
-        known, triton = await asyncio.gather(known_embedder(self.truth), self.models.identify(), return_exceptions=True)
-        for outcome in (known, triton):
+        """Which dependencies are up: both stores, the models by a real inference of each, and whether these fit together.
+
+        Without its reranker it still searches: that one is named, and counts for nothing.
+        """
+        known, *models = await asyncio.gather(
+            known_embedder(self.truth), self.models.identify(), self.models.identify_reranker(), return_exceptions=True
+        )
+        for outcome in (known, *models):
             if isinstance(outcome, BaseException) and not isinstance(outcome, MeshError):
                 raise outcome
         served = self.models.embedder
@@ -134,6 +149,7 @@ class Retriever:
             "index": self.index.healthy,
             "triton": served is not None,
             "models": fits and self.models.tokenizers_agree,
+            _RERANKER: self.models.reranker is not None,
         }
 
     async def close(self) -> None:
@@ -162,6 +178,7 @@ def service_spec(retriever: Retriever) -> ServiceSpec:
         grpc_services=(_RETRIEVER, _DOCUMENTS),
         register=retriever.register,
         readiness=retriever.readiness,
+        optional=frozenset({_RERANKER}),
         close=retriever.close,
         peers={_RETRIEVER: frozenset({"gateway"}), _DOCUMENTS: frozenset({"gateway", "envoy"})},
         unbounded=frozenset({f"/{_DOCUMENTS}/ImportDocuments"}),

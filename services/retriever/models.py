@@ -1,9 +1,13 @@
-"""The retriever's models in Triton: the tokenizer that measures text, the embedder that places it. Knows no document, no index."""
+"""The retriever's models in Triton: the tokenizer measures text, the embedder places it, the reranker compares passages.
+
+Knows no document, no index.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
@@ -19,6 +23,7 @@ Kind = Literal["query", "passage"]
 
 _TOKENIZER = "tokenizer"
 _EMBEDDER = "embedder"
+_RERANKER = "reranker"
 _TOKENIZE_ROWS = 256
 _TOKENIZE_BYTES = 256 * 1024
 _PROBE_SECONDS = 3.0
@@ -38,6 +43,17 @@ class InferenceClient(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RerankCandidate:
+    """A passage as the reranker sees it."""
+
+    text: str
+    title: str
+    dense: float | None
+    sparse: float | None
+    fused: float
+
+
 def _texts(values: Sequence[str]) -> NDArray[np.object_]:
     return np.array([value.encode() for value in values], dtype=np.object_)
 
@@ -48,7 +64,7 @@ def fingerprint(embedder: ModelRef) -> str:
 
 
 class Models:
-    """Tokenizer and embedder.
+    """Tokenizer, embedder and reranker.
 
     Args:
         batch: passages in one inference of the embedder.
@@ -63,6 +79,8 @@ class Models:
         """What the embedder said it was when it was last asked."""
         self.tokenizers_agree = False
         """Whether embedder and tokenizer then named the same tokenizer file."""
+        self.reranker: ModelRef | None = None
+        """What the reranker said it was when it was last asked."""
 
     async def identify(self) -> ModelRef:
         """Asks both models what they are, by a real inference of each.
@@ -79,6 +97,40 @@ class Models:
             raise
         self.embedder, self.tokenizers_agree = embedder, embedder.tokenizer_sha256 == tokenizer.tokenizer_sha256
         return embedder
+
+    async def identify_reranker(self) -> ModelRef:
+        """Asks the reranker what it is, by a real inference.
+
+        Raises:
+            MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED.
+        """
+        probe = _rerank_inputs("ready?", [RerankCandidate("Ready.", "", None, None, 0.0)], 0)
+        try:
+            self.reranker = await self._client.model_ref(_RERANKER, probe, timeout=_PROBE_SECONDS)
+        except MeshError:
+            self.reranker = None
+            raise
+        return self.reranker
+
+    async def rerank(
+        self, question: str, candidates: Sequence[RerankCandidate], depth: int, *, timeout: float
+    ) -> NDArray[np.float32]:
+        """A score of each candidate, higher is better: (len(candidates),).
+
+        Args:
+            depth: how many of them the cross-encoder may read, after the features have ordered all.
+
+        Raises:
+            MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED.
+        """
+        if self.reranker is None:
+            await self.identify_reranker()
+        inputs = _rerank_inputs(question, candidates, depth)
+        found = await self._client.infer(_RERANKER, inputs, ["scores"], timeout=timeout)
+        scores = np.asarray(found.get("scores"), dtype=np.float32)
+        if scores.shape != (len(candidates),) or not np.isfinite(scores).all():
+            raise _broken(_RERANKER)
+        return scores
 
     async def embed_query(self, text: str, *, timeout: float) -> NDArray[np.float32]:
         """The vector of a question: (DIMENSIONS,), of length one or zero.
@@ -126,6 +178,19 @@ class Models:
             if "offsets" not in found or "row_splits" not in found or len(found["row_splits"]) != len(batch) + 1:
                 raise _broken(_TOKENIZER)
             yield found["offsets"].reshape(-1, 2), found["row_splits"]
+
+
+def _rerank_inputs(question: str, candidates: Sequence[RerankCandidate], depth: int) -> dict[str, NDArray[Any]]:
+    scores = [
+        (np.nan if one.dense is None else one.dense, np.nan if one.sparse is None else one.sparse, one.fused) for one in candidates
+    ]
+    return {
+        "question": _texts([question]),
+        "passages": _texts([one.text for one in candidates]),
+        "titles": _texts([one.title for one in candidates]),
+        "retrieval_scores": np.array(scores, dtype=np.float32).reshape(-1, 3),
+        "depth": np.array([depth], dtype=np.int32),
+    }
 
 
 def _batches(texts: Sequence[str]) -> list[list[str]]:

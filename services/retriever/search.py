@@ -1,6 +1,7 @@
-"""A search: two legs at once, what they found joined with the store of truth, fused, spread over documents.
+"""A search: two legs at once, what they found joined with the store of truth, fused, reranked, spread over documents.
 
-A leg that fails or is late is left out and named; while one leg works a search answers. Knows no gRPC message.
+A leg that fails or is late is left out and named, and so is the reranking; while one leg works a search answers. Knows no gRPC
+message.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,47 +28,20 @@ from services.retriever.index_keeper import Answer, IndexKeeper
 from services.retriever.models import Models, fingerprint
 from services.retriever.query import Query
 from services.retriever.records import FoundChunk, Reader
+from services.retriever.reranking import Reranking
+from services.retriever.results import Found, Leg, Result
 from services.retriever.truth import Truth
 from services.retriever.truth_writes import embedder_changed
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 MAX_FETCH = 1024
 """Most hits that a leg is asked for, however many of them turn out to be hidden."""
 _WIDEN = 4
 _DENSE_SHARE = 0.6
 _RESERVE_SECONDS = 0.05  # for joining and answering
-
-
-class Leg(Enum):
-    """A part of a search."""
-
-    DENSE = "dense"
-    SPARSE = "sparse"
-    INDEX = "index"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A chunk with what the legs thought of it."""
-
-    chunk: FoundChunk
-    dense: float | None
-    sparse: float | None
-    fused: float
-
-
-@dataclass(slots=True)
-class Found:
-    """What a search brought."""
-
-    results: list[Result] = field(default_factory=list)
-    documents: int = 0
-    """Documents that were searched."""
-    epoch: int = 0
-    degraded: dict[Leg, str] = field(default_factory=dict)
-    """Leg that was left out -> ErrorReason."""
-    seconds: dict[Leg, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -78,6 +52,7 @@ class _Asked:
     query: Query
     limit: int
     dense_weight: float
+    rerank_depth: int
     embedder: str
     """Fingerprint of the embedder behind the stored vectors."""
     budget: Budget
@@ -102,6 +77,7 @@ class Search:
     """Searches collections.
 
     Args:
+        reranking: what orders the best of them again.
         fusion: how the legs' hits become one order.
         dense_seconds: longest time of the dense leg.
         overfetch: how many times more hits than wanted each leg brings.
@@ -115,6 +91,7 @@ class Search:
         truth: Truth,
         index: IndexKeeper,
         models: Models,
+        reranking: Reranking,
         *,
         fusion: Method,
         dense_seconds: float,
@@ -124,6 +101,7 @@ class Search:
         self._truth = truth
         self._index = index
         self._models = models
+        self._reranking = reranking
         self._fusion = fusion
         self._dense_seconds = dense_seconds
         self._overfetch = overfetch
@@ -131,9 +109,20 @@ class Search:
         self._counts: dict[tuple[int, int, Reader], int] = {}
 
     async def run(
-        self, reader: Reader, collection: str, query: Query, limit: int, dense_weight: float, budget: Budget
+        self,
+        reader: Reader,
+        collection: str,
+        query: Query,
+        *,
+        limit: int,
+        dense_weight: float,
+        rerank_depth: int,
+        budget: Budget,
     ) -> Found | None:
         """The best `limit` passages that the reader may see; None where there is no such collection.
+
+        Args:
+            rerank_depth: how many candidates the reranker's cross-encoder may read; 0 leaves the fusion's order.
 
         Raises:
             MeshError: where no leg works.
@@ -143,7 +132,7 @@ class Search:
             return None
         found = Found(documents=documents, epoch=self._index.epoch)
         if query.terms and documents:
-            await self._collect(_Asked(reader, scope, query, limit, dense_weight, embedder, budget), found)
+            await self._collect(_Asked(reader, scope, query, limit, dense_weight, rerank_depth, embedder, budget), found)
         return found
 
     def _scope(self, connection: sqlite3.Connection, reader: Reader, collection: str) -> tuple[int | None, int, str]:
@@ -160,7 +149,8 @@ class Search:
         return scope, self._counts[key], embedder
 
     async def _collect(self, asked: _Asked, found: Found) -> None:
-        fetch = min(asked.limit * self._overfetch, MAX_FETCH)
+        wanted = max(asked.limit * self._overfetch, self._reranking.candidates if asked.rerank_depth else 0)
+        fetch = min(wanted, MAX_FETCH)
         while True:
             hits = await self._both(asked, found, fetch)
             visible = await self._truth.read(
@@ -170,7 +160,8 @@ class Search:
                 break
             # Much of what was found is hidden from this reader: look further down.
             fetch = min(fetch * _WIDEN, MAX_FETCH)
-        found.results = self._rank(hits, visible, asked.dense_weight)[: asked.limit]
+        ranked = await self._reranked(asked, found, self._rank(hits, visible, asked.dense_weight))
+        found.results = spread(ranked, lambda result: result.chunk.document_id, self._per_document)[: asked.limit]
 
     async def _both(self, asked: _Asked, found: Found, fetch: int) -> _Hits:
         def hits(answer: Answer) -> list[Hit]:
@@ -210,7 +201,7 @@ class Search:
                 asked.vector = await self._models.embed_query(asked.query.text, timeout=seconds)
         return asked.vector
 
-    async def _leg(self, found: Found, leg: Leg, ask: Callable[[], Awaitable[list[Hit]]]) -> list[Hit] | MeshError:
+    async def _leg(self, found: Found, leg: Leg, ask: Callable[[], Awaitable[list[T]]]) -> list[T] | MeshError:
         begun = time.monotonic()
         try:
             with telemetry.span(f"retriever.{leg.value}"):
@@ -233,8 +224,20 @@ class Search:
         fused = fuse(dense, sparse, dense_weight, self._fusion)
         # Equal scores are ordered by id, so that the same search gives the same order.
         ranked = sorted(fused, key=lambda chunk: (-fused[chunk], chunk))
-        results = [Result(visible[chunk], dense.get(chunk), sparse.get(chunk), fused[chunk]) for chunk in ranked]
-        return spread(results, lambda result: result.chunk.document_id, self._per_document)
+        return [Result(visible[chunk], dense.get(chunk), sparse.get(chunk), fused[chunk]) for chunk in ranked]
+
+    async def _reranked(self, asked: _Asked, found: Found, ranked: list[Result]) -> list[Result]:
+        if not asked.rerank_depth or not ranked:
+            return ranked
+
+        async def rerank() -> list[Result]:
+            order, skipped = await self._reranking.order(asked.query.text, ranked, asked.rerank_depth, asked.budget)
+            if skipped:
+                found.degraded[Leg.RERANK] = skipped
+            return order
+
+        ordered = await self._leg(found, Leg.RERANK, rerank)
+        return ranked if isinstance(ordered, MeshError) else ordered
 
 
 def _hits(answer: Sequence[Hit] | MeshError | None) -> list[Hit]:

@@ -23,7 +23,8 @@ from services.retriever.index_keeper import IndexKeeper
 from services.retriever.models import Models
 from services.retriever.query import make_query
 from services.retriever.records import DocumentKey
-from services.retriever.search import Found, Leg, Result, Search
+from services.retriever.results import Found, Leg, Result
+from services.retriever.search import Search
 from services.retriever.truth import Truth
 
 _DEFAULT_LIMIT = 8
@@ -34,18 +35,22 @@ _LEGS = {
     Leg.DENSE: pb.SearchLeg.SEARCH_LEG_DENSE,
     Leg.SPARSE: pb.SearchLeg.SEARCH_LEG_SPARSE,
     Leg.INDEX: pb.SearchLeg.SEARCH_LEG_INDEX,
+    Leg.RERANK: pb.SearchLeg.SEARCH_LEG_RERANK,
 }
 
 
 class RetrieverServicer(RetrieverServiceServicer):
     """See `proto/ragmesh/retriever/v1/retriever_service.proto`."""
 
-    def __init__(self, search: Search, truth: Truth, index: IndexKeeper, models: Models, dense_weight: float) -> None:
+    def __init__(
+        self, search: Search, truth: Truth, index: IndexKeeper, models: Models, *, dense_weight: float, rerank_depth: int
+    ) -> None:
         self._search = search
         self._index = index
         self._truth = truth
         self._models = models
         self._dense_weight = dense_weight
+        self._rerank_depth = rerank_depth
 
     async def Search(self, request: pb.SearchRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.SearchResponse:
         """Finds passages for a question."""
@@ -55,18 +60,18 @@ class RetrieverServicer(RetrieverServiceServicer):
                 reader,
                 request.collection.removeprefix("collections/"),
                 make_query(request.query, request.history),
-                request.limit if request.HasField("limit") else _DEFAULT_LIMIT,
-                request.dense_weight if request.HasField("dense_weight") else self._dense_weight,
-                call.budget(),
+                limit=request.limit if request.HasField("limit") else _DEFAULT_LIMIT,
+                dense_weight=request.dense_weight if request.HasField("dense_weight") else self._dense_weight,
+                rerank_depth=request.rerank_depth if request.HasField("rerank_depth") else self._rerank_depth,
+                budget=call.budget(),
             )
             if found is None:
                 raise collection_not_found(request.collection)
             return self._response(found)
 
     def _response(self, found: Found) -> pb.SearchResponse:
-        embedder = self._models.embedder
         return pb.SearchResponse(
-            evidence=[_evidence(result, found.epoch, embedder) for result in found.results],
+            evidence=[_evidence(result, found.epoch, self._models) for result in found.results],
             documents_searched=found.documents,
             index_epoch=found.epoch,
             degraded=[pb.SearchDegradation(leg=_LEGS[leg], reason=reason) for leg, reason in found.degraded.items()],
@@ -126,7 +131,13 @@ def _duration(seconds: float) -> Duration:
     return made
 
 
-def _evidence(result: Result, epoch: int, embedder: ModelRef | None) -> Evidence:
+def _took_part(result: Result, models: Models) -> list[ModelRef]:
+    """The models without which it would not have been found, or not there: the embedder for the dense leg, the reranker."""
+    asked = ((models.embedder, result.dense), (models.reranker, result.rerank))
+    return [model for model, score in asked if model is not None and score is not None]
+
+
+def _evidence(result: Result, epoch: int, models: Models) -> Evidence:
     chunk = result.chunk
     version_name = f"{chunk.key.name}/versions/{chunk.version_uid}"
     scores = Scores(fused=result.fused)
@@ -134,6 +145,8 @@ def _evidence(result: Result, epoch: int, embedder: ModelRef | None) -> Evidence
         scores.dense = result.dense
     if result.sparse is not None:
         scores.sparse = result.sparse
+    if result.rerank is not None:
+        scores.rerank = result.rerank
     return Evidence(
         name=f"ev_{secrets.token_hex(_EVIDENCE_ID_BYTES)}",
         chunk=_chunk_name(version_name, chunk.uid),
@@ -144,8 +157,7 @@ def _evidence(result: Result, epoch: int, embedder: ModelRef | None) -> Evidence
         spans=[TextRange(start=chunk.start, end=chunk.end)],
         scores=scores,
         index_epoch=epoch,
-        # Only what the dense leg found did the embedder take part in finding.
-        models=[embedder] if embedder is not None and result.dense is not None else [],
+        models=_took_part(result, models),
         source_uri=chunk.source_uri,
         version_time=timestamp(chunk.version_time),
     )

@@ -65,6 +65,15 @@ class RetrieverSettings(MeshSettings):
     retriever_overfetch: Annotated[int, Field(ge=1, le=16)] = 4
     """How many times more hits than wanted each leg brings, because some may not be current or readable."""
 
+    retriever_rerank_depth: Annotated[int, Field(ge=0, le=100)] = 20
+    """How many candidates of a search the reranker's cross-encoder may read where the search does not say; 0 reranks nothing."""
+
+    retriever_rerank_candidates: Annotated[int, Field(ge=1, le=100)] = 50
+    """How many of the best candidates are ordered again by the reranker's features."""
+
+    retriever_rerank_seconds: Annotated[float, Field(gt=0, le=60)] = 0.6
+    """Longest time that reranking may take; the order of the fusion answers after it."""
+
     retriever_chunks_per_document: Annotated[int, Field(ge=1, le=64)] = 3
     """Chunks of one document that come before the best of the others. More follow behind, where there is room."""
 

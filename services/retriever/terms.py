@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import snowballstemmer
 
-TERMS_VERSION = 1
+TERMS_VERSION = 2
 """Moves when the same text gets other terms; an index of other terms is rebuilt."""
 MAX_TERM_CHARS = 64
 

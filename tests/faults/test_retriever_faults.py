@@ -59,6 +59,24 @@ async def filled(folder: Path, triton_server: RunningTriton) -> Path:
     return folder
 
 
+class WithoutReranker:
+    """The real models, but for the reranker."""
+
+    def __init__(self, client: TritonClient) -> None:
+        self._client = client
+        self.failure = ""
+
+    async def infer(self, model: str, *arguments: Any, **fields: Any) -> Any:
+        if model == "reranker":
+            raise MeshError(self.failure, "gone", metadata={"model": model})
+        return await self._client.infer(model, *arguments, **fields)
+
+    async def model_ref(self, model: str, *arguments: Any, **fields: Any) -> Any:
+        if model == "reranker":
+            raise MeshError(self.failure, "gone", metadata={"model": model})
+        return await self._client.model_ref(model, *arguments, **fields)
+
+
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[str]:
     """A port that accepts and never answers."""
@@ -82,11 +100,15 @@ async def test_without_models_bm25_answers_and_says_so(filled: Path) -> None:
     async with running_retriever(filled, NOWHERE) as client:
         found = await client.search("What does the zebra eat?")
         assert found.evidence[0].text == "The zebra eats grass."
-        assert [(one.leg, one.reason) for one in found.degraded] == [(pb.SearchLeg.SEARCH_LEG_DENSE, "MODEL_UNAVAILABLE")]
+        assert {(one.leg, one.reason) for one in found.degraded} == {
+            (pb.SearchLeg.SEARCH_LEG_DENSE, "MODEL_UNAVAILABLE"),
+            (pb.SearchLeg.SEARCH_LEG_RERANK, "MODEL_UNAVAILABLE"),
+        }
         assert not found.evidence[0].models
         # Asked for the dense leg alone, it still rather answers than fails.
         assert (await client.search("zebra grass", dense_weight=1.0)).evidence[0].text == "The zebra eats grass."
-        assert await client.retriever.readiness() == {"truth": True, "index": True, "triton": False, "models": False}
+        down = {"triton": False, "models": False, "reranker": False}
+        assert await client.retriever.readiness() == {"truth": True, "index": True, **down}
         assert not await client.server.ready()
 
 
@@ -106,10 +128,28 @@ async def test_models_that_hang_cost_a_search_their_share_of_time_only(filled: P
         found = await client.search("zebra grass", timeout=5)
         assert time.monotonic() - begun < 2
         assert found.evidence[0].text == "The zebra eats grass."
-        assert [one.reason for one in found.degraded] == ["DEADLINE_EXCEEDED"]
+        assert {one.reason for one in found.degraded} == {"DEADLINE_EXCEEDED"}
         begun = time.monotonic()
         assert (await client.search("zebra grass", timeout=0.5)).evidence
         assert time.monotonic() - begun < 0.5
+
+
+async def test_a_reranker_that_is_gone_leaves_the_fusions_order_and_a_service_that_serves(
+    filled: Path, triton_server: RunningTriton
+) -> None:
+    async with running_retriever(filled, triton_server.grpc) as client:
+        before = await client.search("zebra grass", rerank_depth=0)
+        triton = WithoutReranker(client.retriever.triton)
+        client.retriever.models._client = triton
+        for failure in ("MODEL_UNAVAILABLE", "DEADLINE_EXCEEDED"):
+            triton.failure = failure
+            client.retriever.models.reranker = None
+            found = await client.search("zebra grass")
+            assert [(one.leg, one.reason) for one in found.degraded] == [(pb.SearchLeg.SEARCH_LEG_RERANK, failure)]
+            assert [one.chunk for one in found.evidence] == [one.chunk for one in before.evidence]
+            assert not any(one.scores.HasField("rerank") for one in found.evidence)
+        assert (await client.retriever.readiness())["reranker"] is False
+        assert await client.server.ready()
 
 
 async def test_models_that_come_back_are_used_again(filled: Path, triton_server: RunningTriton) -> None:

@@ -232,12 +232,13 @@ async def test_an_answer_that_is_withheld_as_a_whole_is_blocked(gateway: Gateway
     assert (ended.outcome, ended.block_reason) == (t.OUTCOME_BLOCKED, t.BLOCK_REASON_UNSUPPORTED)
 
 
-async def test_degraded(gateway: GatewayUnderTest, anna: Visitor) -> None:
-    skipped = ret.SearchDegradation(leg=ret.SEARCH_LEG_DENSE, reason="MODEL_UNAVAILABLE")
+@pytest.mark.parametrize(("leg", "named"), [(ret.SEARCH_LEG_DENSE, "dense search"), (ret.SEARCH_LEG_RERANK, "reranking")])
+async def test_degraded(gateway: GatewayUnderTest, anna: Visitor, leg: ret.SearchLeg.ValueType, named: str) -> None:
+    skipped = ret.SearchDegradation(leg=leg, reason="MODEL_UNAVAILABLE")
     gateway.retriever.found.degraded.append(skipped)
     stream = await anna.asked()
     [event] = [event.degraded for event in stream.seen if event.HasField("degraded")]
-    assert (event.stage, event.skipped, event.reason) == (t.STAGE_SEARCHING, "dense search", "MODEL_UNAVAILABLE")
+    assert (event.stage, event.skipped, event.reason) == (t.STAGE_SEARCHING, named, "MODEL_UNAVAILABLE")
     assert stream.finished.outcome == t.OUTCOME_ANSWERED
 
 

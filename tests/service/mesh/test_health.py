@@ -77,6 +77,14 @@ async def test_a_dependency_that_breaks_or_hangs_is_not_ready() -> None:
         assert await HealthMonitor(["s"], readiness, 0.05).look() is False
 
 
+async def test_an_optional_dependency_is_named_and_not_waited_for() -> None:
+    async def one_of_two() -> Mapping[str, bool]:
+        return {"store": True, "model": False}
+
+    assert await HealthMonitor(["s"], one_of_two, 0.05, frozenset({"model"})).look() is True
+    assert await HealthMonitor(["s"], one_of_two, 0.05, frozenset({"store"})).look() is False
+
+
 async def test_a_draining_service_is_not_serving(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         await _becomes(served.raw, GENERATOR, SERVING)

@@ -53,15 +53,16 @@ async def test_evidence_is_complete(filled: RetrieverClient) -> None:
     assert best.scores.HasField("dense")
     assert best.scores.HasField("sparse")
     assert best.scores.HasField("fused")
-    assert not best.scores.HasField("rerank")
+    assert best.scores.HasField("rerank")
     assert 0 < best.scores.dense <= 1
-    assert [model.name for model in best.models] == ["embedder"]
-    assert len(best.models[0].weights_sha256) == 64
+    assert [model.name for model in best.models] == ["embedder", "reranker"]
+    assert all(len(model.weights_sha256) == 64 for model in best.models)
     canonical = DOCUMENTS["liver"].replace("# ", "").replace("## ", "").replace("#", "")
     assert canonical.encode()[best.spans[0].start : best.spans[0].end].decode() == best.text
     assert found.documents_searched == 3
     assert list(found.degraded) == []
-    assert {timing.leg for timing in found.timings} == {pb.SearchLeg.SEARCH_LEG_DENSE, pb.SearchLeg.SEARCH_LEG_SPARSE}
+    legs = {pb.SearchLeg.SEARCH_LEG_DENSE, pb.SearchLeg.SEARCH_LEG_SPARSE, pb.SearchLeg.SEARCH_LEG_RERANK}
+    assert {timing.leg for timing in found.timings} == legs
 
 
 async def test_names_are_new_in_each_search_and_chunks_are_not(filled: RetrieverClient) -> None:
@@ -72,16 +73,33 @@ async def test_names_are_new_in_each_search_and_chunks_are_not(filled: Retriever
 
 async def test_evidence_comes_best_first_and_to_the_limit(filled: RetrieverClient) -> None:
     found = await filled.search("liver enzymes", limit=3)
+    marks = [one.scores.rerank for one in found.evidence]
+    assert len(marks) == 3
+    assert marks == sorted(marks, reverse=True)
+
+
+async def test_without_reranking_the_fusion_orders(filled: RetrieverClient) -> None:
+    found = await filled.search("liver enzymes", limit=3, rerank_depth=0)
+    assert not any(one.scores.HasField("rerank") for one in found.evidence)
+    assert pb.SearchLeg.SEARCH_LEG_RERANK not in {timing.leg for timing in found.timings}
     fused = [one.scores.fused for one in found.evidence]
-    assert len(fused) == 3
     assert fused == sorted(fused, reverse=True)
+    assert all([model.name for model in one.models] == ["embedder"] for one in found.evidence)
+
+
+async def test_what_the_query_says_counts_more_than_how_often_its_words_stand(client: RetrieverClient) -> None:
+    often = "# Hemp fibre\n\nHemp fibre, hemp rope, hemp cloth: the hemp of the harvest, hemp fibre and hemp paper.\n"
+    await client.put("often", often)
+    await client.put("said", "# Farming\n\nThe harvest of fibre hemp begins in late July, when the plants flower.\n")
+    query = "When does the harvest of fibre hemp begin?"
+    assert (await client.search(query, dense_weight=0.0)).evidence[0].document.endswith("/said")
 
 
 async def test_weights_choose_the_legs(filled: RetrieverClient) -> None:
-    sparse = await filled.search("liver enzymes", dense_weight=0.0)
+    sparse = await filled.search("liver enzymes", dense_weight=0.0, rerank_depth=0)
     assert [timing.leg for timing in sparse.timings] == [pb.SearchLeg.SEARCH_LEG_SPARSE]
     assert all(not one.scores.HasField("dense") and not one.models for one in sparse.evidence)
-    dense = await filled.search("liver enzymes", dense_weight=1.0)
+    dense = await filled.search("liver enzymes", dense_weight=1.0, rerank_depth=0)
     assert [timing.leg for timing in dense.timings] == [pb.SearchLeg.SEARCH_LEG_DENSE]
     assert all(not one.scores.HasField("sparse") and one.models for one in dense.evidence)
 
@@ -134,7 +152,16 @@ async def test_collections_that_are_not_there(filled: RetrieverClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"query": ""}, {"query": "x" * 8193}, {"collection": "default"}, {"limit": 0}, {"limit": 201}, {"dense_weight": 1.5}]
+    "fields",
+    [
+        {"query": ""},
+        {"query": "x" * 8193},
+        {"collection": "default"},
+        {"limit": 0},
+        {"limit": 201},
+        {"dense_weight": 1.5},
+        {"rerank_depth": 101},
+    ],
 )
 async def test_requests_are_validated(filled: RetrieverClient, fields: dict[str, Any]) -> None:
     assert await reason(filled.search(**{"query": "liver", **fields})) == "INVALID_REQUEST"
@@ -186,5 +213,6 @@ async def test_a_passage_of_a_former_version_can_be_read_until_it_is_dropped(cli
 
 
 async def test_readiness_names_every_dependency(filled: RetrieverClient) -> None:
-    assert await filled.retriever.readiness() == {"truth": True, "index": True, "triton": True, "models": True}
+    named = {"truth": True, "index": True, "triton": True, "models": True, "reranker": True}
+    assert await filled.retriever.readiness() == named
     assert await filled.server.ready()

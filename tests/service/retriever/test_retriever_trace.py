@@ -41,6 +41,10 @@ async def test_legs_inference_and_stores_stand_under_the_search(client: Retrieve
     assert is_child(dense, search)
     assert is_child(sparse, search)
     assert is_child(named(found, "triton embedder"), dense)
+    rerank = named(found, "retriever.rerank")
+    assert is_child(rerank, search)
+    assert all(is_child(span, rerank) for span in found if span.name == "triton reranker")
+    assert any(span.name == "triton reranker" for span in found)
     assert is_child(named(found, "store index dense"), dense)
     assert is_child(named(found, "store index sparse"), sparse)
     stores = [span for span in found if "ragmesh.store" in (span.attributes or {})]

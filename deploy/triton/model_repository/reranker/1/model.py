@@ -1,0 +1,87 @@
+"""The `reranker` model: scores of candidate passages for a question. Each request is a list of its own."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from ragmesh_models import identity, ranking, triton_io
+from ragmesh_models.ranking import Ranker, Ranking
+from ragmesh_models.tracing import Tracer
+
+
+def _depth(request: object) -> int:
+    depth = pb_utils.get_input_tensor_by_name(request, "depth").as_numpy().reshape(-1)
+    if len(depth) != 1 or not 0 <= int(depth[0]) <= ranking.MAX_PASSAGES:
+        raise triton_io.RequestError(f"depth must be one number from 0 to {ranking.MAX_PASSAGES}")
+    return int(depth[0])
+
+
+def _read(request: object) -> tuple[str, list[str], list[str], np.ndarray, int]:
+    question = triton_io.raw_rows(request, "question")
+    if len(question) != 1:
+        raise triton_io.RequestError("question must hold one text")
+    passages, titles = triton_io.raw_rows(request, "passages"), triton_io.raw_rows(request, "titles")
+    if len(passages) > ranking.MAX_PASSAGES:
+        raise triton_io.RequestError(f"{len(passages)} passages, at most {ranking.MAX_PASSAGES} are allowed")
+    if len(titles) != len(passages):
+        raise triton_io.RequestError(f"{len(passages)} passages but {len(titles)} titles")
+    if sum(map(len, passages)) + sum(map(len, titles)) > ranking.MAX_TEXT_BYTES:
+        raise triton_io.RequestError(f"passages and titles exceed {ranking.MAX_TEXT_BYTES} bytes in all")
+    scores = pb_utils.get_input_tensor_by_name(request, "retrieval_scores").as_numpy()
+    if scores.shape != (len(passages), 3):
+        raise triton_io.RequestError(f"retrieval_scores must be {len(passages)} x 3, not {list(scores.shape)}")
+    return (
+        triton_io.text_of(question[0], "question", ranking.MAX_QUESTION_BYTES),
+        [triton_io.text_of(raw, "passages", ranking.MAX_TEXT_BYTES) for raw in passages],
+        [triton_io.text_of(raw, "titles", ranking.MAX_TEXT_BYTES) for raw in titles],
+        scores,
+        _depth(request),
+    )
+
+
+def _response(request: object, ranked: Ranking, reference: bytes) -> object:
+    tensors = [
+        triton_io.tensor("scores", ranked.scores),
+        triton_io.tensor("lexical", ranked.lexical),
+        triton_io.tensor("read", ranked.read),
+    ]
+    if triton_io.wants_model_ref(request):
+        tensors.append(triton_io.bytes_tensor(triton_io.MODEL_REF, reference))
+    return triton_io.response(tensors)
+
+
+class TritonPythonModel:
+    """Loaded once by Triton."""
+
+    def initialize(self, args: dict) -> None:
+        folder = triton_io.model_folder(args)
+        repository = Path(args["model_repository"]).parent
+        self._ranker = Ranker.open(folder)
+        self._reference = identity.model_ref(
+            repository, "reranker", args["model_version"], Ranker.files(folder), self._ranker.graphs
+        )
+        self._tracer = Tracer("reranker")
+
+    def execute(self, requests: list) -> list:
+        return [self._serve(request) for request in requests]
+
+    def _serve(self, request: object) -> object:
+        began, error, attributes = time.time_ns(), "", {"ragmesh.batch_size": 1}
+        try:
+            question, passages, titles, scores, depth = _read(request)
+            ranked = self._ranker(question, passages, titles, scores, depth)
+            attributes |= {"ragmesh.passage_count": len(passages), "ragmesh.passages_read": int(np.count_nonzero(ranked.read))}
+            answer = _response(request, ranked, self._reference)
+        except triton_io.RequestError as refused:
+            error = str(refused)
+            answer = triton_io.failure(error)
+        except Exception as broken:  # one request's defect is not the other requests'
+            error = f"the reranker failed: {type(broken).__name__}"
+            answer = triton_io.internal_failure(error)
+        if self._tracer.enabled:
+            self._tracer.record(request.parameters(), began, attributes, error)
+        return answer
+
+    def finalize(self) -> None:
+        self._tracer.close()

@@ -1,0 +1,238 @@
+"""Trains, tunes, grades and exports the reranker's passage scorer.
+
+Half of the held-out articles chooses the share of the cosines, the other half is what the card reports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ragmesh_models.aspects import AspectTable
+from ragmesh_models.lexical import IdfTable
+from ragmesh_models.passage_features import NAMES, PassageFeatures
+from ragmesh_models.passages import read_passage
+from ragmesh_models.questions import read_question
+from ragmesh_models.ranking import with_dense
+from torch import Tensor
+
+from training import MODEL_REPOSITORY, ROOT, aspect_table, cards, parity, passage_eval
+from training.passage_data import served_embedder, training_side
+from training.passage_eval import Bench, Score, tuning
+from training.passage_lists import Listing, ListReader, training_lists
+from training.passage_model import ListwiseScorer, SingleList
+from training.progress import Run
+from training.sources import DataFolder
+from training.splits import evaluation_grams, refuse_contamination
+
+SEED = 20260721
+TARGET = MODEL_REPOSITORY / "reranker" / "1"
+BATCH = 64
+EPOCHS = 10
+RATE = 2e-3
+# A fairy tale's questions name nobody that stands elsewhere; single sentences are poorer than passages.
+SOURCE_WEIGHT = {"fairytaleqa": 0.5, "sentqa": 0.4, "medquad": 0.7}
+QUESTIONS = {"mixed": 12_000, "medquad": 4_000, "sentqa": 1_500}
+NOT_READ = 1e9  # divides a column away
+DENSE_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
+PARITY_SCORES = ((0.61, 7.5, 1.0), (np.nan, 1.25, 0.1))
+
+
+def collate(lists: list[Listing]) -> dict[str, Tensor]:
+    """Pads lists to one batch."""
+    width = max(len(one.gold) for one in lists)
+    features = np.zeros((len(lists), width, len(NAMES)), dtype=np.float32)
+    flags = np.zeros((3, len(lists), width), dtype=np.float32)  # mask, gold, ignored
+    for i, one in enumerate(lists):
+        n = len(one.gold)
+        features[i, :n] = one.features
+        flags[0, i, :n] = 1
+        flags[1, i, :n] = one.gold
+        flags[2, i, :n] = one.ignored
+    return {
+        "features": torch.from_numpy(features),
+        "mask": torch.from_numpy(flags[0]),
+        "gold": torch.from_numpy(flags[1]),
+        "ignored": torch.from_numpy(flags[2]),
+        "kind": torch.tensor([one.kind for one in lists]),
+        "weight": torch.tensor([SOURCE_WEIGHT.get(one.source, 1.0) for one in lists]),
+    }
+
+
+def loss_of(model: ListwiseScorer, batch: dict[str, Tensor]) -> Tensor:
+    """The marginal listwise loss: how much of the softmax the right candidates have together."""
+    scores = model(batch["features"], batch["kind"], batch["mask"])
+    every = torch.logsumexp(scores.masked_fill(batch["ignored"] > 0, -1e4), 1)
+    right = torch.logsumexp(scores.masked_fill(batch["gold"] == 0, -1e4), 1)
+    loss: Tensor = ((every - right) * batch["weight"]).sum() / batch["weight"].sum()
+    return loss
+
+
+def fit(model: ListwiseScorer, lists: list[Listing], run: Run, each_epoch: Callable[[int], None] = lambda step: None) -> None:
+    stacked = np.concatenate([one.features for one in lists[:4_000]]).astype(np.float32)
+    model.mean.copy_(torch.from_numpy(stacked.mean(0)))
+    spread = stacked.std(0)
+    # A column that never varied (no title here has parts) was never learnt from: it is not read.
+    model.scale.copy_(torch.from_numpy(np.where(spread < 1e-6, NOT_READ, spread + 0.05)))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+    rng = random.Random(SEED)
+    steps = EPOCHS * (len(lists) // BATCH)
+    step = 0
+    for epoch in range(EPOCHS):
+        model.train()
+        order = list(range(len(lists)))
+        rng.shuffle(order)
+        for at in range(0, len(order) - BATCH + 1, BATCH):
+            for group in optimiser.param_groups:
+                group["lr"] = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps)))
+            loss = loss_of(model, collate([lists[i] for i in order[at : at + BATCH]]))
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+            optimiser.step()
+            step += 1
+            run.say(step, steps, f"epoch {epoch}, loss {loss.item():.3f}")
+            if step % 20 == 0:
+                run.log(step, loss=loss.item())
+        each_epoch(step)
+
+
+def scores_of(model: ListwiseScorer, lists: list[Listing]) -> list[NDArray[np.float32]]:
+    """What the network gives each list."""
+    model.eval()
+    single = SingleList(model)
+    with torch.no_grad():
+        return [
+            np.asarray(single(torch.from_numpy(one.features.astype(np.float32)), torch.tensor([one.kind])).numpy()) for one in lists
+        ]
+
+
+def _lookup(lists: list[Listing], scores: list[NDArray[np.float32]], weight: float) -> Score:
+    known = {id(one): with_dense(found, one.dense, weight) for one, found in zip(lists, scores, strict=True)}
+    return lambda listing: known[id(listing)]
+
+
+def in_given_order(listing: Listing) -> NDArray[np.float32]:
+    """The fusion's order."""
+    return -np.arange(len(listing.gold), dtype=np.float32)
+
+
+def choose_dense(benches: list[Bench], lists: dict[str, list[Listing]], scores: dict[str, list[NDArray[np.float32]]]) -> float:
+    """The share of the cosines with the best mean MRR on the tuning half; users' questions are not asked."""
+    chosen = [bench for bench in benches if bench.name != "users"]
+
+    def mean(weight: float) -> float:
+        graded = [
+            passage_eval.grade(b, lists[b.name], _lookup(lists[b.name], scores[b.name], weight), tuning)["mrr10"] for b in chosen
+        ]
+        return float(np.mean(graded))
+
+    return max(DENSE_WEIGHTS, key=mean)
+
+
+def report(
+    benches: list[Bench], lists: dict[str, list[Listing]], scores: dict[str, list[NDArray[np.float32]]], dense: float
+) -> dict[str, Any]:
+    """BM25, the fusion and the scorer on the test half (of users' questions: all of their tune half)."""
+    found: dict[str, Any] = {}
+    for bench in benches:
+
+        def wanted(title: str, name: str = bench.name) -> bool:
+            return name == "users" or not tuning(title)
+
+        here = lists[bench.name]
+        found[bench.name] = {
+            "bm25": passage_eval.bm25_order(bench, wanted),
+            "hybrid": passage_eval.grade(bench, here, in_given_order, wanted),
+            "features": passage_eval.grade(bench, here, _lookup(here, scores[bench.name], dense), wanted),
+        }
+    return found
+
+
+def export(model: ListwiseScorer, target: Path) -> None:
+    torch.onnx.export(
+        SingleList(model).eval(),
+        (torch.zeros(5, len(NAMES)), torch.zeros(1, dtype=torch.int64)),
+        str(target),
+        input_names=["features", "kind"],
+        output_names=["scores"],
+        dynamic_axes={"features": {0: "n"}, "scores": {0: "n"}},
+        opset_version=17,
+        dynamo=False,
+    )
+
+
+def write_parity(model: ListwiseScorer, folder: Path, dense: float) -> None:
+    """What torch gives for the features of a fixed question."""
+    table, idf = AspectTable.load(folder / "aspects.bin"), IdfTable.load(folder / "idf.bin")
+    passages = [read_passage(title, text, table) for title, text in zip(parity.TITLES, parity.PASSAGES, strict=True)]
+    question = read_question(parity.QUESTION, idf)
+    retrieval = np.array(PARITY_SCORES, dtype=np.float32)
+    matrix = PassageFeatures(question, passages, retrieval).matrix()
+    with torch.no_grad():
+        scores = SingleList(model).eval()(torch.from_numpy(matrix), torch.tensor([question.kind])).numpy()
+    parity.write(
+        folder,
+        1e-4,
+        question=parity.QUESTION,
+        passages=list(parity.PASSAGES),
+        titles=list(parity.TITLES),
+        retrieval=[[None if np.isnan(value) else value for value in row] for row in PARITY_SCORES],
+        kind=question.kind,
+        features=matrix,
+        scores=scores,
+        lexical=with_dense(scores, retrieval[:, 0], dense),
+    )
+
+
+def train(data: DataFolder, preset: str = "cpu") -> dict[str, Any]:
+    torch.manual_seed(SEED)
+    torch.set_num_threads(1 if preset == "cpu" else 8)
+    run = Run("passages")
+    embedder = served_embedder()
+    known = evaluation_grams(data, ROOT)
+    side = training_side(data, known, embedder)
+    trained = (text for corpus, asked in side.corpora for text in corpus.texts + [one.question for one in asked])
+    refuse_contamination(trained, known, "reranker")
+    TARGET.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(MODEL_REPOSITORY / "answerer" / "1" / "idf.bin", TARGET / "idf.bin")
+    idf = IdfTable.load(TARGET / "idf.bin")
+    table, folds = aspect_table.train(side.health)
+    table.dump(TARGET / "aspects.bin")
+    table = AspectTable.load(TARGET / "aspects.bin")  # the served one is rounded
+    lists: list[Listing] = []
+    for corpus, asked in side.corpora:
+        chosen = random.Random(SEED).sample(asked, min(QUESTIONS[corpus.name], len(asked)))
+        lists += training_lists(ListReader(corpus, idf, folds), chosen, embedder, run)
+    model = ListwiseScorer()
+    fit(model, lists, Run("passages"))
+    torch.save(model.state_dict(), run.folder / "passages.pt")
+    benches = passage_eval.benches(data, embedder)
+    held = {bench.name: passage_eval.lists_of(bench, ListReader(bench.corpus, idf, (table,)), embedder) for bench in benches}
+    scores = {name: scores_of(model, found) for name, found in held.items()}
+    dense = choose_dense(benches, held, scores)
+    metrics = {"train_lists": len(lists), "dense_share": dense, "test": report(benches, held, scores, dense)}
+    export(model, TARGET / "passages.onnx")
+    config = {"dense": dense, "reader": 1.0}
+    (TARGET / "reranker.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    write_parity(model, TARGET, dense)
+    cards.write("reranker", metrics, data.used)
+    run.finish(metrics)
+    print(json.dumps(metrics, indent=1), flush=True)
+    return metrics
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--data", type=Path, required=True)
+    arguments.add_argument("--preset", choices=("cpu", "gpu"), default="cpu")
+    parsed = arguments.parse_args()
+    train(DataFolder(parsed.data), parsed.preset)
