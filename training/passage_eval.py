@@ -21,7 +21,7 @@ from training.sources import DataFolder
 from training.splits import title_key
 
 SEED = 7
-QUESTIONS = 800
+QUESTIONS = 600
 CANDIDATES = 50
 
 Score = Callable[[Listing], NDArray[np.float32]]
