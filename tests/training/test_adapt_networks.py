@@ -20,6 +20,14 @@ from training.adapt_weights import WeightsError, copied, load_embedder, load_net
 from training.answerer_model import ListwiseAnswerer, SingleList
 from training.embedder_recipe import export
 
+# The recipes use the exporter whose operators every runtime here takes; torch prefers its newer one and says so, twice.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+    pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),
+    pytest.mark.timeout(600),
+]
+
 DOCUMENTS = ["evidence/cbd-and-addiction.md", "evidence/cbd-and-anxiety.md", "evidence/cbd-and-arthritis.md"]
 DOCUMENTS += ["safety/side-effects-of-cbd.md", "products/carrier-oils.md", "law/travelling-with-cbd.md"]
 
