@@ -20,6 +20,7 @@ from training.open_text import documents
 from training.sources import DataFolder
 from training.synthetic import Text, Triple, triples
 
+SPARE = 1.2
 _SPLIT_MARK = "<::::>"
 
 
@@ -125,7 +126,8 @@ def main() -> None:
     found = list((wiki_documents if parsed.text == "wiki" else open_documents)(data))
     random.Random(parsed.seed).shuffle(found)
     read = time.monotonic()
-    rows = list(triples(found, parsed.seed, copies=parsed.copies))
+    # Some more than are wanted, since some will share text with what is evaluated on.
+    rows = list(triples(found, parsed.seed, int(parsed.limit * SPARE), copies=parsed.copies))
     made = time.monotonic()
     print(
         f"{len(found)} documents read in {read - began:.0f} s; {len(rows)} triples at {len(rows) / (made - read):.0f}/s", flush=True
