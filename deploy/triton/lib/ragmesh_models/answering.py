@@ -7,7 +7,6 @@ engine that the caller names. All ranges that leave this module are UTF-8 bytes 
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +30,6 @@ MAX_SENTENCES = 16
 NO_RANGE = (-1, -1)
 ENGINES = ("reader", "lexical", "overlap", "first")
 """Names that a caller may say. `reader` is answered by `lexical` where no reader is installed."""
-# The reader is an encoder: two threads of the graph halve what a visitor waits, more would starve the rest of a small host.
-_READER_THREADS = min(2, os.cpu_count() or 1)
 # A further sentence is shown where it is nearly as good as the best, and says something else.
 _NEAR_BEST = 0.4
 _DUPLICATE = 0.6
@@ -79,7 +76,7 @@ class Answerer:
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self._idf = IdfTable.load(folder / "idf.bin")
         lexical = LexicalEngine(folder, self._idf, threads)
-        reader = Reader.open(folder, folder.parent.parent / TOKENIZER_FILE, _READER_THREADS)
+        reader = Reader.open(folder, folder.parent.parent / TOKENIZER_FILE)
         self._engines: dict[str, Engine] = {
             "reader": ReaderEngine(reader, lexical) if reader else lexical,
             "lexical": lexical,

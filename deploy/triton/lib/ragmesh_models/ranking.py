@@ -105,7 +105,7 @@ class Ranker:
     def open(cls, folder: Path, threads: int = 1) -> Ranker:
         """The scorer of a model folder, with the joint reader where that is installed beside it."""
         repository = folder.parent.parent
-        reader = Reader.open(repository / READER_FOLDER, repository / TOKENIZER_FILE, threads)
+        reader = Reader.open(repository / READER_FOLDER, repository / TOKENIZER_FILE)
         ranker = cls(folder, reader, threads)
         ranker.graphs += [reader.graph] if reader else []
         return ranker

@@ -7,6 +7,7 @@ characters. What the numbers are used for, `reader_engine` and the reranker know
 from __future__ import annotations
 
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ NONE = -1e4
 LONGEST_SPAN = 16  # positions
 MAX_WINDOWS = 8  # of one passage; what follows is not read
 _BATCH_POSITIONS = 2_048
+# An encoder: two threads almost halve what a visitor waits, more would starve the rest of a small host.
+THREADS = min(2, os.cpu_count() or 1)
 _KEPT_PASSAGES = 2_048
 _KEPT_CHARS = 4_000  # a longer passage is not kept
 
@@ -82,7 +85,7 @@ class PassageReading:
 class Reader:
     """The exported network with its vocabulary. Not safe for use by several threads at once."""
 
-    def __init__(self, folder: Path, tokenizer: Path, threads: int = 1) -> None:
+    def __init__(self, folder: Path, tokenizer: Path, threads: int = THREADS) -> None:
         self.graph = open_graph(folder / "reader.onnx", threads)
         self.config: dict[str, Any] = json.loads((folder / "reader.json").read_text(encoding="utf-8"))
         self.vocabulary = Vocabulary.load(folder / "stems.txt", TextTokenizer(tokenizer))
@@ -91,7 +94,7 @@ class Reader:
         self._known: OrderedDict[tuple[str, str], ReadPassage] = OrderedDict()
 
     @classmethod
-    def open(cls, folder: Path, tokenizer: Path, threads: int = 1) -> Reader | None:
+    def open(cls, folder: Path, tokenizer: Path, threads: int = THREADS) -> Reader | None:
         """The reader of a model folder; None where none is installed."""
         return cls(folder, tokenizer, threads) if (folder / "reader.onnx").is_file() else None
 
