@@ -17,10 +17,11 @@ from ragmesh_models import sentences
 from ragmesh_models.sentences import SentenceKind
 
 from training import synthetic_noise, synthetic_patterns
+from training.synthetic_clause import Asked, Clause
 from training.synthetic_filter import good
-from training.synthetic_grammar import Clause, next_sentence, read_clause, second_clause
+from training.synthetic_grammar import next_sentence, read_clause, second_clause
 from training.synthetic_phrases import Topic, is_person, subject_text
-from training.synthetic_rules import Asked, Questions
+from training.synthetic_rules import Questions
 from training.synthetic_tags import spell, tokenise
 
 MAX_PASSAGE_CHARS = 1_400
@@ -162,7 +163,7 @@ def _of_paragraph(document: Document, opening: str, heading: str, text: str, rng
     topic = synthetic_patterns.topic_of(document.title, opening, text)
     asked: list[Asked] = []
     if heading:
-        asked += synthetic_patterns.of_heading(heading, document.title, text, cuts[0].end, topic)
+        asked += synthetic_patterns.of_heading(heading, document.title, (cuts[0].start, cuts[0].end))
     for number, cut in enumerate(cuts):
         if cut.end - cut.start > MAX_SENTENCE_CHARS:
             continue
@@ -215,7 +216,7 @@ def _window(text: str, cuts: list[sentences.Sentence], one: Asked, rng: random.R
     """The whole paragraph, or where that is long as many sentences around the answer as fit, not always centred."""
     if len(text) <= MAX_PASSAGE_CHARS:
         return 0, len(text)
-    here = next(index for index, cut in enumerate(cuts) if cut.start <= one.start < cut.end)
+    here = max(index for index, cut in enumerate(cuts) if cut.start <= one.start)
     left = right = here
     while True:
         ways = []

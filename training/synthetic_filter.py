@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
+from training.synthetic_clause import Asked
 from training.synthetic_lexicon import listed
-from training.synthetic_rules import Asked
 
 _WORD = re.compile(r"[^\W_]+")
 _BAD_WORDS = listed(

@@ -7,57 +7,14 @@ None), which costs nothing where text is plenty. Ranges are token indices, half 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from training import synthetic_words as words
-from training.synthetic_tags import Token, spell
+from training.synthetic_clause import Chunk, Clause
+from training.synthetic_tags import Token
 
 _YEAR = re.compile(r"1[0-9]{3}s?|20[0-4][0-9]s?|[1-9]\d{2}")
 MAX_TOKENS = 60
 _PARTICLES = frozenset({"out", "up", "off", "down", "over"})
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    kind: str
-    """NP, PP, ADV, ADJ, TO (infinitive), VG, SUB (subordinate clause)"""
-    begin: int
-    end: int
-    head: int
-    """Index of the last word of the first noun phrase; -1 without one."""
-    prep: str = ""
-
-
-@dataclass(slots=True)
-class Clause:
-    tokens: list[Token]
-    fronted: list[Chunk]
-    subject: tuple[int, int]
-    subject_head: int
-    auxiliaries: list[int]
-    main: int
-    """Index of the main verb (the last form of be, where that is all there is)."""
-    chunks: list[Chunk] = field(default_factory=list)
-    asides: list[tuple[int, int]] = field(default_factory=list)
-    """Appositives and parentheses behind the subject."""
-    end: int = 0
-    """Where reading stopped."""
-
-    def text(self, begin: int, end: int) -> str:
-        return spell(self.tokens[begin:end])
-
-    @property
-    def copula(self) -> bool:
-        return self.tokens[self.main].tag == "B"
-
-    @property
-    def passive(self) -> bool:
-        return (
-            not self.copula
-            and bool(self.auxiliaries)
-            and self.tokens[self.auxiliaries[-1]].tag == "B"
-            and self.tokens[self.main].tag == "V"
-        )
 
 
 _INSIDE = frozenset({"D", "POS", "ADJ", "NUM", "N", "NP", "VG", "V", "ADV", "$", "£", "€", "&", "/", "%", "°", "#"})

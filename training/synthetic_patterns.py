@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 
 from training import synthetic_words as words
+from training.synthetic_clause import Asked
 from training.synthetic_phrases import Topic, people_of, tidy
-from training.synthetic_rules import Asked
 
 _MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _DATE = (
@@ -54,23 +54,23 @@ def of_sentence(text: str, topic: Topic, first: bool) -> Iterator[Asked]:
             yield Asked(f"What is {name} also known as?", *also.span(1), "also known")
 
 
-def of_heading(heading: str, title: str, paragraph: str, first_end: int, topic: Topic) -> Iterator[Asked]:
-    """A heading that asks is a question; one that names an aspect asks for that of the title. The answer is the first sentence."""
+def of_heading(heading: str, title: str, first: tuple[int, int]) -> Iterator[Asked]:
+    """A heading that asks is a question; one that names an aspect asks for that of the title. `first`: its first sentence."""
     heading = heading.strip().rstrip(":")
     if _QUESTION.match(heading) and 3 <= len(heading.split()) <= 14:
         if not any(word in words.PRONOUNS or word in words.POSSESSIVES for word in heading.lower().rstrip("?").split()[1:]):
-            yield Asked(heading, 0, first_end, "heading question")
+            yield Asked(heading, *first, "heading question")
         return
     title = title.strip()
     if not title or len(title.split()) > 7 or _HEADING_SKIP.match(heading) or heading.lower() in title.lower():
         return
     if _VERBISH.match(heading) and 3 <= len(heading.split()) <= 9:
-        yield Asked(f"{heading}?", 0, first_end, "heading")
+        yield Asked(f"{heading}?", *first, "heading")
     elif _PLURAL_HEADING.match(heading) and not title.lower().startswith(("how ", "what ", "why ")):
         aspect = heading[0].lower() + heading[1:]
         if words.base_of(aspect.split()[0]) is not None and not aspect.endswith("s"):
             return
-        yield Asked(tidy(f"What {'are' if _plural(aspect) else 'is'} the {aspect} of {_bare(title)}"), 0, first_end, "heading")
+        yield Asked(tidy(f"What {'are' if _plural(aspect) else 'is'} the {aspect} of {_bare(title)}"), *first, "heading")
 
 
 def _plural(aspect: str) -> bool:

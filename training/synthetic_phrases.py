@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from training import synthetic_words as words
-from training.synthetic_grammar import Chunk, Clause
+from training.synthetic_clause import Chunk, Clause
 from training.synthetic_lexicon import listed
 from training.synthetic_tags import Token, spell
 
@@ -150,6 +150,33 @@ def is_place(chunk: Chunk, tokens: list[Token], main: str) -> bool:
     )
 
 
+def quantity(inside: list[Token]) -> tuple[int, str, str] | None:
+    """(tokens of the quantity, the counted noun, How many or How much)"""
+    at = 1 if inside[0].lower in ("about", "over", "approximately", "nearly", "around", "only") else 0
+    if at >= len(inside) or inside[at].text in ("$", "£", "€"):
+        return (len(inside), "money", "How much") if len(inside) > at + 1 and len(inside) <= 5 else None
+    if inside[at].tag != "NUM" or (YEAR.fullmatch(inside[at].text) and len(inside) == 1):
+        return None
+    stop = at
+    while stop < len(inside) and inside[stop].tag == "NUM":
+        stop += 1
+    if stop >= len(inside):
+        return None
+    if (
+        inside[stop].lower in ("mg", "ml", "kg", "g", "grams", "pounds")
+        and stop + 2 < len(inside)
+        and inside[stop + 1].lower == "of"
+    ):
+        return stop + 1, spell(inside[stop + 2 :]), "How much"
+    if inside[stop - 1].text.endswith("%"):
+        return (stop, spell(inside[stop:]), "What percentage") if inside[stop].lower == "of" else None
+    noun = spell(inside[stop:])
+    plural = inside[stop].lower == "people" or any(
+        t.lower.endswith("s") or t.lower in ("children", "people", "men", "women") for t in inside[stop:]
+    )
+    return (stop, noun, "How many") if plural else None
+
+
 def subject_text(clause: Clause, topic: Topic) -> str:
     """The subject as it reads inside a question; empty where it points at something that the question does not hold."""
     tokens = clause.tokens[slice(*clause.subject)]
@@ -241,3 +268,12 @@ def tidy(text: str) -> str:
     text = _SPACES.sub(" ", text).strip(" ,;:-")
     text = re.sub(r" ([,.;:)])", r"\1", text)
     return text[0].upper() + text[1:] + "?"
+
+
+# What opens a sentence and says nothing inside a question.
+EMPTY_FRONT = re.compile(
+    r"(?:for (?:example|instance)|in (?:addition|fact|general|particular|contrast|this|that|these|those|its|his|her|their|short"
+    r"|other)|as (?:a|an) |at (?:first|the same|this|that)|on the other|within a short|by (?:then|this|that)|after (?:this|that)"
+    r"|during (?:this|that|his|her)|from there|of (?:the|these|those) |with (?:the|this|his|her))",
+    re.IGNORECASE,
+)

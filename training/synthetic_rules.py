@@ -6,14 +6,12 @@ the range of the chunk that was taken away. This module does not know passages, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from training import synthetic_words as words
-from training.synthetic_grammar import Chunk, Clause
-from training.synthetic_lexicon import listed
+from training.synthetic_clause import Asked, Chunk, Clause
 from training.synthetic_phrases import (
+    EMPTY_FRONT,
     TIME_PREPS,
     Topic,
     auxiliary,
@@ -22,6 +20,7 @@ from training.synthetic_phrases import (
     is_person,
     is_place,
     joined,
+    quantity,
     subject_text,
     tidy,
 )
@@ -33,14 +32,6 @@ _BROKEN = frozenset({"N", "NP", "V", "VB", "VZ", "B", "H", "M", "DO", "NUM", "AD
 # Stands in a question that lost an object on the way; `synthetic.good` refuses it.
 _CUT = "\0"
 _MAX_TAIL = 14  # tokens of a question behind its verb
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    question: str
-    start: int
-    end: int
-    kind: str
 
 
 class Questions:
@@ -110,7 +101,7 @@ class Questions:
         if fronted:
             for chunk in self.clause.fronted:
                 text = self.clause.text(chunk.begin, chunk.end)
-                if chunk.prep not in but and not _EMPTY_FRONT.match(text):
+                if chunk.prep not in but and not EMPTY_FRONT.match(text):
                     kept.append(text[0].lower() + text[1:])
         return " ".join(kept)
 
@@ -149,7 +140,11 @@ class Questions:
         if clause.copula and not self._specific_complement():
             return
         acts = (
-            self.main in _PERSONAL and not clause.passive and head.tag == "NP" and inside[-1].tag == "NP" and inside[0].tag == "NP"
+            self.main in words.PERSONAL
+            and not clause.passive
+            and head.tag == "NP"
+            and inside[-1].tag == "NP"
+            and inside[0].tag == "NP"
         )
         named = len(inside) == 1 and not clause.copula and words.is_first_name(head.text)
         if named or acts or is_person(inside, self.topic) or is_people(tokens, clause.subject_head):
@@ -384,7 +379,7 @@ class Questions:
 
     def _of_object(self, index: int, chunk: Chunk, inside: list[Token]) -> Iterator[Asked]:
         clause, tokens = self.clause, self.tokens
-        if inside[0].tag in ("PR",) or self.main in _SOFT or is_date(inside):
+        if inside[0].tag in ("PR",) or self.main in words.SOFT or is_date(inside):
             return
         if any(c.kind == "NP" for i, c in enumerate(clause.chunks) if i != index) or (
             clause.passive and self.main not in ("name", "call", "award", "give")
@@ -396,9 +391,9 @@ class Questions:
         ):
             return
         tail = self._tail(index)
-        quantity = self._quantity(inside)
-        if quantity:
-            words_at, noun, asked = quantity
+        counted = quantity(inside)
+        if counted:
+            words_at, noun, asked = counted
             yield self._ask(f"{asked} {noun}", tail, chunk.begin, chunk.begin + words_at, "how many")
             return
         if chunk.head < 0 or tokens[chunk.head].tag not in ("N", "NP"):
@@ -416,55 +411,3 @@ class Questions:
             yield self._ask(f"Which {tokens[chunk.head].text}", tail, chunk.begin, end, "object")
         else:
             yield self._ask("What", tail, chunk.begin, end, "object")
-
-    def _quantity(self, inside: list[Token]) -> tuple[int, str, str] | None:
-        """(tokens of the quantity, the counted noun, How many or How much)"""
-        at = 1 if inside[0].lower in ("about", "over", "approximately", "nearly", "around", "only") else 0
-        if at >= len(inside) or inside[at].text in ("$", "£", "€"):
-            return (len(inside), "money", "How much") if len(inside) > at + 1 and len(inside) <= 5 else None
-        if inside[at].tag != "NUM" or (_YEAR.fullmatch(inside[at].text) and len(inside) == 1):
-            return None
-        stop = at
-        while stop < len(inside) and inside[stop].tag == "NUM":
-            stop += 1
-        if stop >= len(inside):
-            return None
-        if (
-            inside[stop].lower in ("mg", "ml", "kg", "g", "grams", "pounds")
-            and stop + 2 < len(inside)
-            and inside[stop + 1].lower == "of"
-        ):
-            return stop + 1, spell(inside[stop + 2 :]), "How much"
-        if inside[stop - 1].text.endswith("%"):
-            return (stop, spell(inside[stop:]), "What percentage") if inside[stop].lower == "of" else None
-        noun = spell(inside[stop:])
-        plural = inside[stop].lower == "people" or any(
-            t.lower.endswith("s") or t.lower in ("children", "people", "men", "women") for t in inside[stop:]
-        )
-        return (stop, noun, "How many") if plural else None
-
-
-_EMPTY_FRONT = re.compile(
-    r"(?:for (?:example|instance)|in (?:addition|fact|general|particular|contrast|this|that|these|those|its|his|her|their|short"
-    r"|other)|as (?:a|an) |at (?:first|the same|this|that)|on the other|within a short|by (?:then|this|that)|after (?:this|that)"
-    r"|during (?:this|that|his|her)|from there|of (?:the|these|those) |with (?:the|this|his|her))",
-    re.IGNORECASE,
-)
-# What only persons do.
-_PERSONAL = listed(
-    """
-    marry divorce direct write compose paint invent coach sing portray graduate study teach retire die resign wed emigrate co-
-    write
-    """
-)
-_CAUSATIVE = listed(
-    """
-    allow enable persuade cause force ask order help lead urge permit encourage require invite tell teach want see let make
-    """
-)
-_SOFT = words.TRANSITIVE_SOFT | listed(
-    """
-    say state believe think argue claim note feel know report suggest hope conclude want try begin continue seem appear remain
-    become mean have
-    """
-)  # fmt: skip

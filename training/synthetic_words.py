@@ -86,12 +86,6 @@ SEASONS = listed(
     spring summer autumn fall winter
     """
 )
-UNITS = listed(
-    """
-    km kilometres kilometers miles metres meters feet ft m cm mm inches kg kilograms grams g mg ml tons tonnes pounds lb
-    hectares acres degrees watts volts mph years months weeks days hours minutes seconds percent people
-    """
-)
 PERSON_NOUNS = listed(
     """
     man woman boy girl person people king queen emperor president minister chancellor actor actress singer writer author poet
@@ -158,6 +152,24 @@ TRANSITIVE_SOFT = listed(
     seems appears remains means want try begin
     """
 )
+# What only persons do.
+PERSONAL = listed(
+    """
+    marry divorce direct write compose paint invent coach sing portray graduate study teach retire die resign wed emigrate co-
+    write
+    """
+)
+CAUSATIVE = listed(
+    """
+    allow enable persuade cause force ask order help lead urge permit encourage require invite tell teach want see let make
+    """
+)
+SOFT = TRANSITIVE_SOFT | listed(
+    """
+    say state believe think argue claim note feel know report suggest hope conclude want try begin continue seem appear remain
+    become mean have
+    """
+)  # fmt: skip
 
 # Base, past and participle of each.
 _IRREGULAR = """

@@ -9,8 +9,8 @@ import pytest
 
 from training import synthetic_noise
 from training.synthetic import Text, Triple, keep, searches, triples, word_f1
+from training.synthetic_clause import Asked
 from training.synthetic_filter import good
-from training.synthetic_rules import Asked
 from training.synthetic_sources import respace
 from training.synthetic_words import base_of
 
@@ -76,6 +76,11 @@ def test_answers_are_ranges_of_the_passage_and_do_not_stand_in_the_question() ->
         assert answer == answer.strip() != ""
         assert answer.lower() not in row.question.lower()
         assert len(row.passage) <= 1_400
+
+
+def test_the_answer_to_a_heading_may_begin_behind_a_bullet_of_a_long_section() -> None:
+    text = "- The first thing to know is how strong an oil is.\n\n" + "\n\n".join([HURD] * 8)
+    assert asked(text, "CBD", "Is CBD addictive?")["Is CBD addictive?"] == "The first thing to know is how strong an oil is."
 
 
 def test_a_question_that_a_passage_could_answer_in_two_ways_is_not_asked() -> None:
