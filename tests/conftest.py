@@ -59,7 +59,8 @@ class MeshThread:
 @pytest.fixture(scope="session")
 def mesh_thread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshThread]:
     """The real mesh of this run."""
-    thread = MeshThread(tmp_path_factory.mktemp("mesh"))
+    # A busy machine is no reason to do without the intent model here.
+    thread = MeshThread(tmp_path_factory.mktemp("mesh"), env={"RAGMESH_GUARD_INTENT_SECONDS": "5"})
     try:
         thread.call(load_sample(thread.mesh.grpc_target), _START_SECONDS)
         yield thread

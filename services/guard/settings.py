@@ -24,7 +24,7 @@ class GuardSettings(MeshSettings):
     guard_small_talk_dir: Path = _HERE / "small_talk"
     """Folder of the small talk phrases, one YAML file a language."""
 
-    guard_intent_seconds: Annotated[float, Field(gt=0, le=5)] = 0.05
+    guard_intent_seconds: Annotated[float, Field(gt=0, le=5)] = 0.1
     """Longest wait for the model that tells small talk from questions; then the phrases decide."""
 
     guard_max_question_characters: Annotated[int, Field(ge=1, le=16_384)] = 4_000
