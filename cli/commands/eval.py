@@ -7,10 +7,12 @@ Each command prints a table and keeps the run (figures, configuration, model dig
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import structlog
 import typer
 from rich.table import Table
 
@@ -34,6 +36,8 @@ Corpus = Annotated[Path, typer.Option(help="JSON lines {id, title, text}.")]
 
 
 def _run(work: Coroutine[Any, Any, EvalRun], json_file: Path | None, var: Path) -> None:
+    # The clients of the mesh log as its services do; here only what goes wrong is of interest.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     run = asyncio.run(work)
     show(run, keep(run, json_file, var))
 
