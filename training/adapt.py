@@ -26,8 +26,9 @@ import numpy as np
 import torch
 
 from training import MODEL_REPOSITORY, adapt_answerer, adapt_embedder, adapt_reranker
+from training.adapt_compare import Difference, compare
 from training.adapt_documents import read_folder
-from training.adapt_grading import Difference, Grader, Graphs, Marks, compare, shipped
+from training.adapt_grading import Grader, Graphs, Marks, shipped
 from training.adapt_material import Material, MaterialError, Question, gather, goldens
 from training.adapt_weights import WeightsError
 

@@ -1,4 +1,4 @@
-"""Grades a set of model graphs on an owner's questions, each question by itself, and compares two gradings pair by pair.
+"""Grades a set of model graphs on an owner's questions, each question by itself.
 
 The order of work is that of the mesh: both legs of the search, their fusion, the passage scorer where there is one, and the
 sentence that the answerer would show. This module does not train.
@@ -29,8 +29,6 @@ from training.passage_lists import CANDIDATES, Listing, ListReader
 PASSAGES = 8  # that the answerer reads
 LEG_DEPTH = 50
 CUT = 10
-DRAWS = 4_000
-_CLUSTERS = 8  # documents; with fewer the draws are over questions
 
 
 @dataclass(frozen=True)
@@ -184,32 +182,3 @@ def _dense_share(folder: Path) -> float:
 def _overlaps(body: str, answer: str) -> bool:
     """Whether the sentence holds the answer, or is one of the sentences that the answer consists of."""
     return answer in body or (len(body) > 20 and body in answer)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What a change did to the mean of a measure."""
-
-    before: float
-    after: float
-    low: float
-    high: float
-    """95 % interval of the difference, by paired bootstrap over documents (over questions where documents are few)."""
-    better: float
-    """Share of the draws in which it is above zero."""
-
-
-def compare(before: NDArray[np.float64], after: NDArray[np.float64], documents: list[str]) -> Difference:
-    """Paired bootstrap over whole documents, whose questions stand and fall together."""
-    gain = after - before
-    names = sorted(set(documents))
-    if len(names) >= _CLUSTERS:
-        groups = [np.flatnonzero(np.array(documents) == name) for name in names]
-    else:
-        groups = [np.array([n]) for n in range(len(gain))]
-    sums = np.array([gain[group].sum() for group in groups])
-    sizes = np.array([len(group) for group in groups])
-    drawn = np.random.default_rng(7).integers(0, len(groups), (DRAWS, len(groups)))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Difference(float(before.mean()), float(after.mean()), float(low), float(high), float((means > 0).mean()))

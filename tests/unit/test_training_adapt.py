@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from training import ROOT
+from training.adapt_compare import compare
 from training.adapt_documents import OwnDocument, read_document, read_folder
-from training.adapt_grading import compare
 from training.adapt_material import Material, MaterialError, gather, goldens, split
 
 SAMPLE = ROOT / "corpus" / "chatcbd"
