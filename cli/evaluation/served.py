@@ -41,7 +41,7 @@ async def throwaway_mesh(parts: Sequence[str], env: Mapping[str, str] | None = N
     with tempfile.TemporaryDirectory(prefix="ragmesh-eval-") as folder:
         started = False
         try:
-            fields = {"public_port": 0, "local_port": 0, "start_seconds": _START_SECONDS}
+            fields: dict[str, Any] = {"public_port": 0, "local_port": 0, "start_seconds": _START_SECONDS}
             async with Mesh.start(Path(folder), parts=parts, env=env, **fields) as mesh:
                 started = True
                 yield mesh
