@@ -38,7 +38,7 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(Sizes(), 5_400, "cpu", POSITIONS),
+    "cpu": Preset(Sizes(), 4_400, "cpu", POSITIONS),
     "gpu": Preset(Sizes(width=384, blocks=8, heads=6, inner=1_536), 30_000, "cuda", 8 * POSITIONS),
 }
 
