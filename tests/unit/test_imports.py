@@ -37,6 +37,8 @@ MAY_IMPORT = {
     "bench": {"bench", "cli", "services", "ragmesh", "ragmesh_models"},
     "tests": {"tests", "bench", "cli", "services", "training", "ragmesh", "ragmesh_models", "ragmesh_engines", "buf"},
 }
+# Baselines of an evaluation cut sentences and count words exactly as what is shipped does.
+ALSO = {"cli/evaluation/": {"ragmesh_models"}}
 OURS = {"services", "cli", "training", "bench", "tests", "ragmesh", "ragmesh_models", "ragmesh_engines", "buf"}
 # Libraries that are dear to load, or that only some environments have.
 LIBRARIES_OF_ONE_ROOM = {"torch": {"training", "tests"}, "tensorrt_rtx": {"deploy"}, "typer": {"cli", "tests"}, "pytest": {"tests"}}
@@ -48,6 +50,11 @@ def _sources(folder: str) -> list[Path]:
         for path in sorted((ROOT / folder).rglob("*.py"))
         if "__pycache__" not in path.parts and "node_modules" not in path.parts
     ]
+
+
+def _also(path: Path) -> set[str]:
+    place = path.relative_to(ROOT).as_posix()
+    return {name for folder, names in ALSO.items() if place.startswith(folder) for name in names}
 
 
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
@@ -85,7 +92,8 @@ def test_a_room_imports_what_it_may(room: str) -> None:
         f"{path.relative_to(ROOT)}:{line}: {name}"
         for path in _sources(room)
         for line, name in _imports(path)
-        if (root := name.split(".")[0]) in OURS - MAY_IMPORT[room] or room not in LIBRARIES_OF_ONE_ROOM.get(root, {room})
+        if (root := name.split(".")[0]) in OURS - MAY_IMPORT[room] - _also(path)
+        or room not in LIBRARIES_OF_ONE_ROOM.get(root, {room})
     ]
     assert wrong == []
 
