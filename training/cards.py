@@ -49,10 +49,12 @@ _INTRO = {
         "assistant's reviewed texts."
     ),
     "verifier": (
-        "Says of each claim whether its evidence supports it, contradicts it or leaves it open: three calibrated probabilities. Every "
+        "Says of each claim whether its evidence supports it, contradicts it or leaves it open: three "
+        "calibrated probabilities. Every "
         "word of the claim is laid beside the best sentence of the evidence (`ragmesh_models/alignment.py`: same stem, order, what "
         "stands in its place, negation, opposites, cosine of word vectors made here from open text); a small convolutional network "
-        "reads that. Above it a hard layer (`claim_facts.py`): a claim with a number, date, unit or name that the evidence does not "
+        "reads that. Above it a hard layer (`claim_facts.py`): a claim with a number, date, unit or name "
+        "that the evidence does not "
         "give is `missing`, and `supported` stays below 0.5, whatever the network says."
     ),
 }
@@ -77,9 +79,12 @@ _LIMITS = {
         "160 characters or 24 words are questions, unread. Small talk about other things (jokes, weather) is a question to it."
     ),
     "verifier": (
-        "English. It aligns words: a paraphrase that shares few words with its evidence is often left open, a conclusion that takes "
-        "two steps or arithmetic (a list that must be counted, an age from two dates) is beyond it. Evidence that names its subject "
-        "by a pronoun only is given the benefit where it opens with one. Knowledge of the world (Bonn is in Germany) is not evidence "
+        "English. It aligns words: a paraphrase that shares few words with its evidence is often left open, "
+        "a conclusion that takes "
+        "two steps or arithmetic (a list that must be counted, an age from two dates) is beyond it. Evidence "
+        "that names its subject "
+        "by a pronoun only is given the benefit where it opens with one. Knowledge of the world (Bonn is in "
+        "Germany) is not evidence "
         "to it, by intent. FEVER's claims give away much by their wording: see claim_only_accuracy, and `symmetric`, where they do "
         "not. Of a claim 64 words are read, of the evidence 640, by the network; the hard layer reads all."
     ),
