@@ -1,6 +1,6 @@
 """The reference recipe: verifies the data, then trains, grades and exports every model in the order they depend on each other.
 
-python -m training.train_all --data DIR [--preset cpu|gpu] [--only tokenizer embedder answerer reranker verifier]
+python -m training.train_all --data DIR [--preset cpu|gpu] [--only NAME...]
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training import answerer_recipe, embedder_recipe, intent_recipe, passage_recipe, tokenizer_recipe, verifier_recipe
+from training import (
+    answerer_recipe,
+    embedder_recipe,
+    intent_recipe,
+    passage_recipe,
+    reader_recipe,
+    tokenizer_recipe,
+    verifier_recipe,
+)
 from training.sources import DataFolder
 
 RECIPES: dict[str, Callable[[DataFolder, str], Any]] = {
@@ -18,6 +26,7 @@ RECIPES: dict[str, Callable[[DataFolder, str], Any]] = {
     "intent": intent_recipe.train,
     "embedder": embedder_recipe.train,
     "answerer": answerer_recipe.train,
+    "reader": reader_recipe.train,
     "reranker": passage_recipe.train,
     "verifier": verifier_recipe.train,
 }
