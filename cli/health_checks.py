@@ -130,7 +130,7 @@ def _triton(tool: Tool, folders: VarLayout) -> Finding:
 
 
 def _models() -> Finding:
-    wanted = ("tokenizer", "embedder", "answerer")
+    wanted = ("tokenizer", "embedder", "reranker", "answerer")
     missing = [name for name in wanted if not (MODEL_REPOSITORY / name / "config.pbtxt").is_file()]
     if missing:
         return Finding("models", Verdict.BAD, f"{', '.join(missing)} not in {MODEL_REPOSITORY}", "git checkout deploy/triton")

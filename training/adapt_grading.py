@@ -17,7 +17,7 @@ from ragmesh_models.embedding import Embedder
 from ragmesh_models.features import FeatureReader, read_passage
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.questions import read_question
-from ragmesh_models.ranking import with_dense
+from ragmesh_models.ranking import with_fusion
 from ragmesh_models.runtime import Graph, open_graph
 from ragmesh_models.tokens import TextTokenizer
 
@@ -140,7 +140,7 @@ class _Search:
             for question, vector in zip(self._questions, self._vectors, strict=True):
                 text = question.reading.question
                 self._lists.append(reader.listing(asked_of(question), text, vector, True, CANDIDATES))
-        graph, weight = open_graph(scorer), _dense_share(folder)
+        graph, weight = open_graph(scorer), _fusion_share(folder)
         orders: list[list[int]] = []
         for listing in self._lists:
             if not listing.candidates:
@@ -148,7 +148,7 @@ class _Search:
                 continue
             features, kind = listing.features.astype(np.float32), np.array([listing.kind], dtype=np.int64)
             found = np.asarray(graph.run({"features": features, "kind": kind})["scores"])
-            best = np.argsort(-with_dense(found, listing.dense, weight), kind="stable")
+            best = np.argsort(-with_fusion(found, listing.fused, weight), kind="stable")
             orders.append([listing.candidates[n] for n in best])
         return orders
 
@@ -175,8 +175,8 @@ class _Search:
         return float(corpus.documents[i] == question.section and _overlaps(body, question.answer))
 
 
-def _dense_share(folder: Path) -> float:
-    return float(json.loads((folder / "reranker.json").read_text(encoding="utf-8"))["dense"])
+def _fusion_share(folder: Path) -> float:
+    return float(json.loads((folder / "reranker.json").read_text(encoding="utf-8"))["fusion"])
 
 
 def _overlaps(body: str, answer: str) -> bool:

@@ -32,8 +32,8 @@ _INTRO = {
         "Scores candidate passages for a question. A small listwise network reads lexical features of every candidate "
         "(`ragmesh_models/passage_features.py`: overlaps weighted by rarity, runs, windows, the best sentence, title, what the "
         "question's kind asks for, which aspect of its subject the passage is about, the BM25 leg's score) in sight of all others; "
-        "the embedder's cosine is added with one tuned weight. Where the joint reader is installed beside it, it reads the best "
-        "`depth` of them and both are blended."
+        "the order of the search (BM25 and cosines, fused) is added with one tuned weight. Where the joint reader is installed "
+        "beside it, it reads the best `depth` of them and both are blended."
     ),
     "answerer": (
         "Chooses the sentences of the given passages that answer a question and says how likely the passages hold the "

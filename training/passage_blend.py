@@ -3,7 +3,7 @@
 python -m training.passage_blend --data DIR [--questions 400]
 
 Runs once the joint reader is installed; the scorer and the reader stay as they are, only reranker.json changes. The weight is
-chosen on the tuning half of the held-out articles, the figures are of the other half (of users' questions: their tune half).
+chosen on the tuning half of the held-out articles, the figures are of the other half (of users' questions: of their tune half).
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def score(bench: Bench, ranker: Ranker, reader: Reader, questions: int) -> list[
 
 
 def choose(scored: dict[str, list[Scored]]) -> float:
-    """The weight with the best mean MRR on the tuning half; users' questions are not asked."""
+    """The weight with the best mean MRR on the tuning half."""
 
     def mean(weight: float) -> float:
-        rows = {name: [one for one in found if tuning(one.asked.title)] for name, found in scored.items() if name != "users"}
+        rows = {name: [one for one in found if tuning(one.asked.title)] for name, found in scored.items()}
         return float(np.mean([metrics([one.rank(weight) for one in part])["mrr10"] for part in rows.values()]))
 
     return max(WEIGHTS, key=mean)
@@ -88,7 +88,7 @@ def tune(data: DataFolder, questions: int) -> dict[str, Any]:
     weight = choose(scored)
     figures: dict[str, Any] = {"weight": weight, "depth": DEPTH, "seconds": round(time.monotonic() - began)}
     for name, found in scored.items():
-        part = [one for one in found if name == "users" or not tuning(one.asked.title)]
+        part = [one for one in found if not tuning(one.asked.title)]
         figures[name] = {"n": len(part)}
         for label, share in (("features", 0.0), ("reranked", weight)):
             figures[name][label] = metrics([one.rank(share) for one in part])

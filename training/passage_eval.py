@@ -1,13 +1,17 @@
 """Grades the passage scorer beside BM25 and the fusion, over corpora of a real size, on questions about held-out articles.
 
+python -m training.passage_eval --data DIR    the fusion at several shares of the dense leg
+
 Ranks count documents: a document stands where its best passage does. Half of the held-out articles tunes, the other is reported.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +19,7 @@ from ragmesh_models.embedding import DIMENSIONS, Embedder
 
 from training import dev_sets
 from training.dev_sets import Row
-from training.passage_data import Asked, Corpus, embed_questions
+from training.passage_data import LEG_DEPTH, Asked, Corpus, embed_questions, fused, served_embedder
 from training.passage_lists import Listing, ListReader
 from training.sources import DataFolder
 from training.splits import title_key
@@ -121,3 +125,24 @@ def bm25_order(bench: Bench, wanted: Callable[[str], bool] = lambda title: True)
             order = list(dict.fromkeys(bench.corpus.documents[i] for i in sparse))
             ranks.append(next((rank for rank, document in enumerate(order) if document in asked.documents), 1_000))
     return {**metrics(ranks), "n": len(ranks)}
+
+
+def fusion_order(bench: Bench, embedder: Embedder, weights: tuple[float, ...]) -> dict[float, dict[str, float]]:
+    """Share of the dense leg -> figures of the fusion of both legs' best, over the tuning half (users' questions: all)."""
+    asked = [one for one in bench.asked if one.source == "users" or tuning(one.title)]
+    ranks: dict[float, list[int]] = {weight: [] for weight in weights}
+    for one, vector in zip(asked, embed_questions(embedder, [one.question for one in asked]), strict=True):
+        dense, sparse = bench.corpus.legs(one.question, vector, bench.titled, LEG_DEPTH)
+        for weight in weights:
+            found = list(dict.fromkeys(bench.corpus.documents[i] for i in fused(dense, sparse, weight)))
+            ranks[weight].append(next((rank for rank, document in enumerate(found) if document in one.documents), 1_000))
+    return {weight: {**metrics(found), "n": len(found)} for weight, found in ranks.items()}
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--data", type=Path, required=True)
+    model = served_embedder()
+    for each in benches(DataFolder(arguments.parse_args().data), model):
+        for share, figures in fusion_order(each, model, (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)).items():
+            print(each.name, share, figures, flush=True)

@@ -33,7 +33,7 @@ class Listing:
     title: str
     kind: int
     features: NDArray[np.float16]  # (n, F)
-    dense: NDArray[np.float32]  # (n,) cosines, NaN where the leg did not bring it
+    fused: NDArray[np.float32]  # (n,) scores of the fusion
     gold: NDArray[np.bool_]  # (n,)
     ignored: NDArray[np.bool_]  # (n,) those that may answer too
     candidates: tuple[int, ...]  # passages of the corpus
@@ -77,7 +77,7 @@ class ListReader:
         read = read_question(question, self._idf)
         shown = scores if known else np.full_like(scores, np.nan)
         features = PassageFeatures(read, [self.passage(i, titled, fold) for i in found], shown).matrix()
-        return Listing(asked.source, asked.title, read.kind, features.astype(np.float16), scores[:, 0], gold, ignored, tuple(found))
+        return Listing(asked.source, asked.title, read.kind, features.astype(np.float16), scores[:, 2], gold, ignored, tuple(found))
 
 
 def training_lists(reader: ListReader, asked: list[Asked], embedder: Embedder, run: Run) -> list[Listing]:

@@ -1,6 +1,6 @@
 """Trains, tunes, grades and exports the reranker's passage scorer.
 
-Half of the held-out articles chooses the share of the cosines, the other half is what the card reports.
+Half of the held-out articles chooses the share of the fusion, the other half is what the card reports.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ragmesh_models.lexical import IdfTable
 from ragmesh_models.passage_features import NAMES, PassageFeatures
 from ragmesh_models.passages import read_passage
 from ragmesh_models.questions import read_question
-from ragmesh_models.ranking import with_dense
+from ragmesh_models.ranking import with_fusion
 from torch import Tensor
 
 from training import MODEL_REPOSITORY, ROOT, aspect_table, cards, parity, passage_eval
@@ -42,7 +42,7 @@ RATE = 2e-3
 SOURCE_WEIGHT = {"fairytaleqa": 0.5, "sentqa": 0.4, "medquad": 0.7}
 QUESTIONS = {"mixed": 8_000, "medquad": 3_000, "sentqa": 1_000}
 NOT_READ = 1e9  # divides a column away
-DENSE_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
+FUSION_WEIGHTS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 PARITY_SCORES = ((0.61, 7.5, 1.0), (np.nan, 1.25, 0.1))
 
 
@@ -116,7 +116,7 @@ def scores_of(model: ListwiseScorer, lists: list[Listing]) -> list[NDArray[np.fl
 
 
 def _lookup(lists: list[Listing], scores: list[NDArray[np.float32]], weight: float) -> Score:
-    known = {id(one): with_dense(found, one.dense, weight) for one, found in zip(lists, scores, strict=True)}
+    known = {id(one): with_fusion(found, one.fused, weight) for one, found in zip(lists, scores, strict=True)}
     return lambda listing: known[id(listing)]
 
 
@@ -125,34 +125,32 @@ def in_given_order(listing: Listing) -> NDArray[np.float32]:
     return -np.arange(len(listing.gold), dtype=np.float32)
 
 
-def choose_dense(benches: list[Bench], lists: dict[str, list[Listing]], scores: dict[str, list[NDArray[np.float32]]]) -> float:
-    """The share of the cosines with the best mean MRR on the tuning half; users' questions are not asked."""
-    chosen = [bench for bench in benches if bench.name != "users"]
+def choose_fusion(benches: list[Bench], lists: dict[str, list[Listing]], scores: dict[str, list[NDArray[np.float32]]]) -> float:
+    """The share of the fusion with the best mean MRR over the tuning halves of what has titles, as documents have."""
+    chosen = [bench for bench in benches if bench.titled]
 
     def mean(weight: float) -> float:
-        graded = [
-            passage_eval.grade(b, lists[b.name], _lookup(lists[b.name], scores[b.name], weight), tuning)["mrr10"] for b in chosen
-        ]
-        return float(np.mean(graded))
+        orders = {bench.name: _lookup(lists[bench.name], scores[bench.name], weight) for bench in chosen}
+        return float(np.mean([passage_eval.grade(b, lists[b.name], orders[b.name], tuning)["mrr10"] for b in chosen]))
 
-    return max(DENSE_WEIGHTS, key=mean)
+    return max(FUSION_WEIGHTS, key=mean)
+
+
+def _grades(title: str) -> bool:
+    return not tuning(title)
 
 
 def report(
-    benches: list[Bench], lists: dict[str, list[Listing]], scores: dict[str, list[NDArray[np.float32]]], dense: float
+    benches: list[Bench], lists: dict[str, list[Listing]], scores: dict[str, list[NDArray[np.float32]]], weight: float
 ) -> dict[str, Any]:
-    """BM25, the fusion and the scorer on the test half (of users' questions: all of their tune half)."""
+    """BM25, the fusion and the scorer on the halves that did not tune."""
     found: dict[str, Any] = {}
     for bench in benches:
-
-        def wanted(title: str, name: str = bench.name) -> bool:
-            return name == "users" or not tuning(title)
-
         here = lists[bench.name]
         found[bench.name] = {
-            "bm25": passage_eval.bm25_order(bench, wanted),
-            "hybrid": passage_eval.grade(bench, here, in_given_order, wanted),
-            "features": passage_eval.grade(bench, here, _lookup(here, scores[bench.name], dense), wanted),
+            "bm25": passage_eval.bm25_order(bench, _grades),
+            "hybrid": passage_eval.grade(bench, here, in_given_order, _grades),
+            "features": passage_eval.grade(bench, here, _lookup(here, scores[bench.name], weight), _grades),
         }
     return found
 
@@ -170,7 +168,7 @@ def export(model: ListwiseScorer, target: Path) -> None:
     )
 
 
-def write_parity(model: ListwiseScorer, folder: Path, dense: float) -> None:
+def write_parity(model: ListwiseScorer, folder: Path, weight: float) -> None:
     """What torch gives for the features of a fixed question."""
     table, idf = AspectTable.load(folder / "aspects.bin"), IdfTable.load(folder / "idf.bin")
     passages = [read_passage(title, text, table) for title, text in zip(parity.TITLES, parity.PASSAGES, strict=True)]
@@ -189,8 +187,27 @@ def write_parity(model: ListwiseScorer, folder: Path, dense: float) -> None:
         kind=question.kind,
         features=matrix,
         scores=scores,
-        lexical=with_dense(scores, retrieval[:, 0], dense),
+        lexical=with_fusion(scores, retrieval[:, 2], weight),
     )
+
+
+def publish(data: DataFolder, model: ListwiseScorer, lists: int, run: Run) -> dict[str, Any]:
+    """Chooses the fusion's share, grades, and writes graph, configuration, parity and card beside the tables."""
+    embedder = served_embedder()
+    idf, table = IdfTable.load(TARGET / "idf.bin"), AspectTable.load(TARGET / "aspects.bin")
+    benches = passage_eval.benches(data, embedder)
+    held = {bench.name: passage_eval.lists_of(bench, ListReader(bench.corpus, idf, (table,)), embedder) for bench in benches}
+    scores = {name: scores_of(model, found) for name, found in held.items()}
+    weight = choose_fusion(benches, held, scores)
+    metrics = {"train_lists": lists, "fusion_share": weight, "test": report(benches, held, scores, weight)}
+    export(model, TARGET / "passages.onnx")
+    config = {"fusion": weight, "reader": 1.0}
+    (TARGET / "reranker.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    write_parity(model, TARGET, weight)
+    cards.write("reranker", metrics, data.used)
+    run.finish(metrics)
+    print(json.dumps(metrics, indent=1), flush=True)
+    return metrics
 
 
 def train(data: DataFolder, preset: str = "cpu") -> dict[str, Any]:
@@ -207,27 +224,14 @@ def train(data: DataFolder, preset: str = "cpu") -> dict[str, Any]:
     idf = IdfTable.load(TARGET / "idf.bin")
     table, folds = aspect_table.train(side.health)
     table.dump(TARGET / "aspects.bin")
-    table = AspectTable.load(TARGET / "aspects.bin")  # the served one is rounded
     lists: list[Listing] = []
     for corpus, asked in side.corpora:
         chosen = random.Random(SEED).sample(asked, min(QUESTIONS[corpus.name], len(asked)))
         lists += training_lists(ListReader(corpus, idf, folds), chosen, embedder, run)
     model = ListwiseScorer()
-    fit(model, lists, Run("passages"))
+    fit(model, lists, run)
     torch.save(model.state_dict(), run.folder / "passages.pt")
-    benches = passage_eval.benches(data, embedder)
-    held = {bench.name: passage_eval.lists_of(bench, ListReader(bench.corpus, idf, (table,)), embedder) for bench in benches}
-    scores = {name: scores_of(model, found) for name, found in held.items()}
-    dense = choose_dense(benches, held, scores)
-    metrics = {"train_lists": len(lists), "dense_share": dense, "test": report(benches, held, scores, dense)}
-    export(model, TARGET / "passages.onnx")
-    config = {"dense": dense, "reader": 1.0}
-    (TARGET / "reranker.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    write_parity(model, TARGET, dense)
-    cards.write("reranker", metrics, data.used)
-    run.finish(metrics)
-    print(json.dumps(metrics, indent=1), flush=True)
-    return metrics
+    return publish(data, model, len(lists), run)
 
 
 if __name__ == "__main__":

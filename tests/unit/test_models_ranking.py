@@ -15,7 +15,7 @@ from ragmesh_models.lexical import IdfTable
 from ragmesh_models.passage_features import NAMES, PassageFeatures
 from ragmesh_models.passages import CUES, MAX_WORDS, PassageReader, read_passage
 from ragmesh_models.questions import KINDS, read_question
-from ragmesh_models.ranking import Ranker, blend, read_asked, with_dense
+from ragmesh_models.ranking import Ranker, blend, read_asked, with_fusion
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "triton" / "model_repository" / "reranker" / "1"
 BRIDGE = "The bridge was finished in 1742. Salt was white because it was washed. A toll of 3 mg was paid by Élodie Müller."
@@ -164,13 +164,13 @@ def test_a_table_is_kept_to_a_byte(tmp_path: Path) -> None:
         np.testing.assert_allclose(again(stems), AspectTable(["größ", "b"], weights, bias)(stems), atol=0.02)
 
 
-def test_the_cosines_have_their_share() -> None:
+def test_the_fusion_has_its_share() -> None:
     scores = np.array([1.0, 1.0, 1.0], dtype=np.float32)
-    dense = np.array([0.1, np.nan, 0.5], dtype=np.float32)
-    np.testing.assert_allclose(with_dense(scores, dense, 0.5), [1.0, 1.0, 1.5])
-    assert with_dense(scores, dense, 0.0) is scores
+    fused = np.array([0.1, np.nan, 0.5], dtype=np.float32)
+    np.testing.assert_allclose(with_fusion(scores, fused, 0.5), [1.0, 1.0, 1.5])
+    assert with_fusion(scores, fused, 0.0) is scores
     nothing = np.full(3, np.nan, dtype=np.float32)
-    assert with_dense(scores, nothing, 0.5) is scores
+    assert with_fusion(scores, nothing, 0.5) is scores
 
 
 def test_what_was_not_read_stays_behind_in_its_order() -> None:

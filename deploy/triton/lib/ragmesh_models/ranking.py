@@ -52,17 +52,19 @@ class Ranking:
     read: NDArray[np.bool_]  # (n,) whether the cross-encoder read it
 
 
-def with_dense(scores: NDArray[np.float32], dense: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-    """`scores` with the cosines' share. The network sees no cosine: it was trained on questions that the embedder knows by heart.
+def with_fusion(scores: NDArray[np.float32], fused: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
+    """`scores` with the share of the search's own order, which knows what no feature does.
+
+    The network sees no cosine, since it was trained on questions that the embedder knows by heart; here is where they come in.
 
     Args:
-        dense: (n,) cosines, NaN where the dense leg did not bring the passage; those count as the lowest.
+        fused: (n,) scores of the fusion, NaN where there is none; those count as the lowest.
     """
-    known = np.isfinite(dense)
+    known = np.isfinite(fused)
     if weight == 0 or not known.any():
         return scores
-    lowest, highest = float(dense[known].min()), float(dense[known].max())
-    place = np.where(known, (np.nan_to_num(dense) - lowest) / max(1e-6, highest - lowest), 0.0)
+    lowest, highest = float(fused[known].min()), float(fused[known].max())
+    place = np.where(known, (np.nan_to_num(fused) - lowest) / max(1e-6, highest - lowest), 0.0)
     return np.asarray(scores + weight * place, dtype=np.float32)
 
 
@@ -122,14 +124,14 @@ class Ranker:
     def lexical(
         self, question: str, passages: Sequence[str], titles: Sequence[str], retrieval: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """(n,) scores by features and cosines."""
+        """(n,) scores by features and the fusion."""
         if not passages:
             return np.zeros(0, dtype=np.float32)
         asked = read_asked(question, self._idf)
         read = [self._passages(title, text) for title, text in zip(titles, passages, strict=True)]
         features = PassageFeatures(asked, read, retrieval).matrix()
         scores = self.graph.run({"features": features, "kind": np.array([asked.kind], dtype=np.int64)})["scores"]
-        return with_dense(scores, retrieval[:, 0], float(self._config["dense"]))
+        return with_fusion(scores, retrieval[:, 2], float(self._config["fusion"]))
 
     def __call__(
         self, question: str, passages: Sequence[str], titles: Sequence[str], retrieval: NDArray[np.float32], depth: int
