@@ -242,10 +242,6 @@ def test_the_reader_ranks_and_the_scorer_keeps_what_was_not_read(vocabulary: Voc
     assert empty.answerable == 0
 
 
-needs_reader = pytest.mark.skipif(not (ANSWERER / "reader.onnx").is_file(), reason="no joint reader is installed")
-
-
-@needs_reader
 def test_the_served_graph_gives_what_the_trained_network_gave() -> None:
     told = json.loads((ANSWERER / "reader_parity.json").read_text(encoding="utf-8"))
     reader = Reader(ANSWERER, TOKENIZER)
@@ -261,7 +257,6 @@ def test_the_served_graph_gives_what_the_trained_network_gave() -> None:
         assert (found[name][~real] < NONE / 2).all()
 
 
-@needs_reader
 def test_a_batch_changes_nothing() -> None:
     reader = Reader(ANSWERER, TOKENIZER)
     texts = [BRIDGE, "Salt tolls were common.", "- Dry mouth\n- Fatigue"]
