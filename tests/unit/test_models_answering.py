@@ -102,7 +102,7 @@ def test_a_decision_is_the_calibrated_logit(answerer: Answerer, parity: dict[str
     reading = answerer.start(parity["question"])
     for text, title in zip(parity["passages"], parity["titles"], strict=True):
         reading.add(text, title)
-    decision = answerer.decide(reading, 1)
+    decision = answerer.decide(reading, 1, "lexical")
     assert decision.score == pytest.approx(parity["decision"], abs=1e-4)
     start, end = decision.sentences[0].sentence
     raw = parity["passages"][decision.sentences[0].passage].encode()
