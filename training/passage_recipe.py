@@ -201,7 +201,7 @@ def publish(data: DataFolder, model: ListwiseScorer, lists: int, run: Run) -> di
     weight = choose_fusion(benches, held, scores)
     metrics = {"train_lists": lists, "fusion_share": weight, "test": report(benches, held, scores, weight)}
     export(model, TARGET / "passages.onnx")
-    config = {"fusion": weight, "reader": 1.0}
+    config = {"fusion": weight, "reader": 0.0}  # until `training.passage_blend` has chosen
     (TARGET / "reranker.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     write_parity(model, TARGET, weight)
     cards.write("reranker", metrics, data.used)

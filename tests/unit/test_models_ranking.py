@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -193,9 +194,11 @@ class _Backwards:
         return np.arange(len(passages), dtype=np.float32) * 1_000
 
 
-def test_the_best_by_features_are_read_and_the_others_are_not() -> None:
+def test_the_best_by_features_are_read_and_the_others_are_not(tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "1")
+    (folder / "reranker.json").write_text('{"fusion": 6.0, "reader": 1.0}', encoding="utf-8")
     reader = _Backwards()
-    ranker = Ranker(FOLDER, reader)
+    ranker = Ranker(folder, reader)
     passages = ["Salt was white.", BRIDGE, "The stone bridge was finished in 1742 by the guild."]
     question, scores = "When was the stone bridge finished?", np.full((3, 3), np.nan, dtype=np.float32)
     alone = ranker(question, passages, [""] * 3, scores, 0)
@@ -208,6 +211,19 @@ def test_the_best_by_features_are_read_and_the_others_are_not() -> None:
     assert both.read.tolist() == [False, True, True]
     assert np.argsort(-both.scores).tolist() == [1, 2, 0]
     np.testing.assert_array_equal(both.lexical, alone.lexical)
+
+
+def test_without_a_share_the_joint_reader_is_not_even_loaded(tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "reranker" / "1")
+    joint = tmp_path / "answerer" / "1"
+    joint.mkdir(parents=True)
+    (joint / "reader.onnx").write_bytes(b"not a graph")
+    (folder / "reranker.json").write_text('{"fusion": 6.0, "reader": 0.0}', encoding="utf-8")
+    ranker = Ranker.open(folder)
+    assert {path.name for path in Ranker.files(folder)} == {"passages.onnx", "reranker.json", "idf.bin", "aspects.bin"}
+    assert not ranker("bridge?", [BRIDGE], [""], np.zeros((1, 3), np.float32), 20).read.any()
+    (folder / "reranker.json").write_text('{"fusion": 6.0, "reader": 0.5}', encoding="utf-8")
+    assert joint / "reader.onnx" in Ranker.files(folder)
 
 
 def test_nothing_to_rank(ranker: Ranker) -> None:

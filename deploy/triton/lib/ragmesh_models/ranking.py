@@ -82,6 +82,11 @@ def blend(lexical: NDArray[np.float32], read: NDArray[np.int64], logits: NDArray
     return np.asarray(scores, dtype=np.float32)
 
 
+def reader_share(folder: Path) -> float:
+    """How much the joint reader's logit counts beside the features' score, as `training.passage_blend` found it; 0: not at all."""
+    return float(json.loads((folder / "reranker.json").read_text(encoding="utf-8"))["reader"])
+
+
 def read_asked(text: str, idf: IdfTable) -> Question:
     """A question; where it refers back, the one before stands in the line above it, whose own words count half."""
     asked = read_question(text, idf)
@@ -105,9 +110,9 @@ class Ranker:
 
     @classmethod
     def open(cls, folder: Path, threads: int = 1) -> Ranker:
-        """The scorer of a model folder, with the joint reader where that is installed beside it."""
+        """The scorer of a model folder, with the joint reader where that is installed beside it and found to be worth its time."""
         repository = folder.parent.parent
-        reader = Reader.open(repository / READER_FOLDER, repository / TOKENIZER_FILE)
+        reader = Reader.open(repository / READER_FOLDER, repository / TOKENIZER_FILE) if reader_share(folder) > 0 else None
         ranker = cls(folder, reader, threads)
         ranker.graphs += [reader.graph] if reader else []
         return ranker
@@ -116,7 +121,7 @@ class Ranker:
     def files(folder: Path) -> list[Path]:
         """What the model loads, for its digest."""
         joint = folder.parent.parent / READER_FOLDER
-        installed = READER_FILES if (joint / "reader.onnx").is_file() else ()
+        installed = READER_FILES if reader_share(folder) > 0 and (joint / "reader.onnx").is_file() else ()
         # Both load a table of frequencies; the reader's is named by the answerer's digest already.
         own = ("passages.onnx", "reranker.json", "idf.bin", "aspects.bin")
         return [*(folder / name for name in own), *(joint / name for name in installed if name not in own)]
