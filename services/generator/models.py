@@ -59,6 +59,7 @@ def _inputs(question: str, evidence: Sequence[Evidence], max_sentences: int, eng
         "passages": _bytes([item.text for item in evidence]),
         "titles": _bytes([" > ".join(item.title_path) for item in evidence]),
         "retrieval_scores": np.array(scores, dtype=np.float32),
+        "rerank_scores": np.array([score(item, "rerank") for item in evidence], dtype=np.float32),
         "max_sentences": np.array([max_sentences], dtype=np.int32),
         "engine": _bytes([engine]),
     }

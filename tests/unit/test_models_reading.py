@@ -206,6 +206,7 @@ CONFIG: dict[str, object] = {
     "span_sentence": 0.0,
     "threshold": 0.5,
     "span_threshold": 0.5,
+    "found": 1.0,
 }
 
 
@@ -265,3 +266,20 @@ def test_a_batch_changes_nothing() -> None:
         (alone,) = reader.read("When was the bridge finished?", [text], [title])
         assert alone.score == pytest.approx(one.score, abs=0.15)
         assert alone.sentences == pytest.approx(one.sentences, abs=0.25)
+
+
+def test_between_equal_sentences_the_better_found_passage_decides_and_whether_to_answer_it_does_not(vocabulary: Vocabulary) -> None:
+    lexical = LexicalEngine(ANSWERER, IdfTable.load(ANSWERER / "idf.bin"))
+    answers = []
+    for scores in ((np.nan, np.nan), (1.0, 4.0), (4.0, 1.0), (np.nan, 4.0)):
+        request = Request(read_question("When was the stone bridge finished?", IDF))
+        for score in scores:
+            request.add("The stone bridge was finished in 1742.", "", reranked=score)
+        fixed = _Fixed([_reading(vocabulary, text) for text in request.texts], CONFIG)
+        answers.append(ReaderEngine(fixed, lexical).rank(request))  # type: ignore[arg-type]
+    plain, second, first, partly = ([one.score for one in ranking.sentences] for ranking in answers)
+    assert plain[0] == pytest.approx(plain[1])
+    assert second[1] - second[0] == pytest.approx(3.0, abs=1e-5)
+    assert first[0] - first[1] == pytest.approx(3.0, abs=1e-5)
+    assert partly[0] == partly[1]
+    assert len({ranking.answerable for ranking in answers}) == 1

@@ -26,13 +26,18 @@ class Reading:
     titles: list[str] = field(default_factory=list)
     retrieval: list[tuple[float, float, float]] = field(default_factory=list)
     """Of each passage: dense, sparse and fused score of the search; NaN where a leg did not bring it."""
+    reranked: list[float] = field(default_factory=list)
+    """Of each passage: the reranker's score; NaN where it was not asked."""
     passages: list[Passage] = field(default_factory=list)
 
-    def add(self, text: str, title: str, scores: tuple[float, float, float] = (np.nan, np.nan, np.nan)) -> None:
+    def add(
+        self, text: str, title: str, scores: tuple[float, float, float] = (np.nan, np.nan, np.nan), reranked: float = np.nan
+    ) -> None:
         self.passages.append(read_passage(text, title, len(self.passages)))
         self.texts.append(text)
         self.titles.append(title)
         self.retrieval.append(scores)
+        self.reranked.append(reranked)
 
     def retrieval_scores(self) -> NDArray[np.float32]:
         """(passages, 3)"""

@@ -33,6 +33,7 @@ class Evidence:
     spans: list[tuple[float, int, int, int] | None]  # per sentence: log share of its best span, passage, start, end
     somewhere: float  # log odds that any sentence is right
     passage: float  # best passage logit
+    found: NDArray[np.float64]  # (sentences,) log share of its passage in what the search thought best; 0 where it does not say
 
 
 def _logit(probability: float) -> float:
@@ -77,7 +78,19 @@ def gather(reader: Reader, lexical: Ranking, reading: Reading) -> Evidence:
         spans,
         max(_FLOOR, min(-_FLOOR, _log_sum(totals))),
         max((r.score for r in readings), default=_FLOOR),
+        _found(lexical, reading),
     )
+
+
+def _found(lexical: Ranking, reading: Reading) -> NDArray[np.float64]:
+    """Of each sentence: log share of its passage in a softmax of the reranker's scores. One without a score is as good as the worst."""
+    scores = np.array(reading.reranked, dtype=np.float64)
+    known = np.isfinite(scores)
+    if not known.any():
+        return np.zeros(len(lexical.sentences))
+    scores = np.where(known, scores, scores[known].min())
+    shares = np.maximum(scores - _log_sum(scores), _FLOOR)
+    return np.array([shares[one.candidate.passage] for one in lexical.sentences])
 
 
 def decision_features(evidence: Evidence, scores: NDArray[np.float64]) -> list[float]:
@@ -122,6 +135,8 @@ class ReaderEngine:
         evidence = gather(self._reader, lexical, reading)
         scores = weigh(evidence, config["sentence"])
         answerable = _sigmoid(linear(config["decision"], decision_features(evidence, scores)))
+        # Which passage the search thought best decides between sentences, not whether there is an answer: it always has a best.
+        ranks = scores + float(config["found"]) * evidence.found
         sentences: list[Scored] = []
         whole: tuple[float, ShortAnswer] | None = None
         for n, one in enumerate(lexical.sentences):
@@ -129,11 +144,11 @@ class ReaderEngine:
             if found is not None:
                 probability = _sigmoid(linear(config["span"], span_features(found[0], float(scores[n]), answerable)))
                 short = ShortAnswer(found[1], found[2], found[3], probability)
-                rank = found[0] + float(config["span_sentence"]) * float(scores[n])
+                rank = found[0] + float(config["span_sentence"]) * float(ranks[n])
                 if whole is None or rank > whole[0]:
                     whole = rank, short
             support = _sigmoid(linear(config["support"], [float(scores[n]), _logit(answerable)]))
-            sentences.append(Scored(one.candidate, float(scores[n]), support, short))
+            sentences.append(Scored(one.candidate, float(ranks[n]), support, short))
         return Ranking(answerable, threshold, span_threshold, sentences, whole[1] if whole else None)
 
 

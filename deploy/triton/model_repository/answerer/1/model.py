@@ -30,6 +30,7 @@ class Asked:
     passages: list[str]
     titles: list[str]
     scores: np.ndarray  # (passages, 3)
+    reranked: np.ndarray  # (passages,)
     most: int
     engine: str
 
@@ -58,6 +59,10 @@ def _read(request: object) -> Asked:
     scores = pb_utils.get_input_tensor_by_name(request, "retrieval_scores").as_numpy()
     if scores.shape != (len(passages), 3):
         raise triton_io.RequestError(f"retrieval_scores must be {len(passages)} x 3, not {list(scores.shape)}")
+    reranked = pb_utils.get_input_tensor_by_name(request, "rerank_scores")
+    ranks = np.full(len(passages), np.nan, dtype=np.float32) if reranked is None else reranked.as_numpy()
+    if ranks.shape != (len(passages),):
+        raise triton_io.RequestError(f"rerank_scores must be {len(passages)} numbers, not {list(ranks.shape)}")
     most = pb_utils.get_input_tensor_by_name(request, "max_sentences").as_numpy().reshape(-1)
     if len(most) != 1 or not 1 <= int(most[0]) <= answering.MAX_SENTENCES:
         raise triton_io.RequestError(f"max_sentences must be one number from 1 to {answering.MAX_SENTENCES}")
@@ -66,6 +71,7 @@ def _read(request: object) -> Asked:
         [triton_io.text_of(raw, "passages", answering.MAX_TEXT_BYTES) for raw in passages],
         [triton_io.text_of(raw, "titles", answering.MAX_TEXT_BYTES) for raw in titles],
         scores,
+        ranks,
         int(most[0]),
         _engine(request),
     )
@@ -137,11 +143,11 @@ class TritonPythonModel:
         asked = _read(request)
         attributes = {"ragmesh.passage_count": len(asked.passages), "ragmesh.cancelled": False}
         reading = self._answerer.start(asked.question)
-        for text, title, scores in zip(asked.passages, asked.titles, asked.scores, strict=True):
+        for text, title, scores, reranked in zip(asked.passages, asked.titles, asked.scores, asked.reranked, strict=True):
             await asyncio.sleep(0)
             if sender.is_cancelled():
                 return {**attributes, "ragmesh.cancelled": True, "ragmesh.passages_read": len(reading.passages)}
-            reading.add(text, title, tuple(scores.tolist()))
+            reading.add(text, title, tuple(scores.tolist()), float(reranked))
         decision = await asyncio.get_running_loop().run_in_executor(self._worker, self._decide, reading, asked, sender)
         if decision is None:
             return {**attributes, "ragmesh.cancelled": True, "ragmesh.passages_read": len(reading.passages)}
