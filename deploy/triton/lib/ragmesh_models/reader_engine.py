@@ -83,7 +83,7 @@ def gather(reader: Reader, lexical: Ranking, reading: Reading) -> Evidence:
 
 
 def _found(lexical: Ranking, reading: Reading) -> NDArray[np.float64]:
-    """Of each sentence: log share of its passage in a softmax of the reranker's scores. One without a score is as good as the worst."""
+    """Of each sentence: log share of its passage in a softmax of the reranker's scores. Without one: as good as the worst."""
     scores = np.array(reading.reranked, dtype=np.float64)
     known = np.isfinite(scores)
     if not known.any():
