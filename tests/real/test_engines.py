@@ -71,16 +71,21 @@ def gpu_here() -> bool:
 
 # Building loads a library of 230 MB and takes seconds a graph.
 @pytest.mark.timeout(600)
-def test_every_shipped_graph_becomes_an_engine_in_fp16(engines: Path) -> None:
+# Sums under exponential weights lose too much in fp16 (training/JOURNAL.md, joint reader).
+IN_FP32 = {"reader.onnx"}
+
+
+def test_every_shipped_graph_becomes_an_engine_in_fp16_but_those_that_lose_by_it(engines: Path) -> None:
     manifest = Manifest.read(engines)
     shipped = {path.relative_to(REPOSITORY) for path in REPOSITORY.glob("*/*/*.onnx")}
     assert {Path(entry.model, entry.version, entry.graph) for entry in manifest.engines} == shipped
     for entry in manifest.engines:
         found, path, version = find_engine(REPOSITORY / entry.model / entry.version / entry.graph, engines)
         assert (found, version) == (entry, manifest.tensorrt_rtx)
-        assert entry.precision == "fp16"
+        assert entry.precision == ("fp32" if entry.graph in IN_FP32 else "fp16")
         assert path.stat().st_size > 0
-        assert max(entry.from_fp32.values()) > 0, f"{entry.graph}: fp16 leaves no trace, so it was not compiled in fp16"
+        if entry.precision == "fp16":
+            assert max(entry.from_fp32.values()) > 0, f"{entry.graph}: fp16 leaves no trace, so it was not compiled in fp16"
         assert (engines / entry.engine).with_suffix(".compiled.onnx").is_file(), "what trtexec reads"
 
 
