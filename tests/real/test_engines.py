@@ -70,11 +70,11 @@ def gpu_here() -> bool:
 
 
 # Building loads a library of 230 MB and takes seconds a graph.
-@pytest.mark.timeout(600)
 # Sums under exponential weights lose too much in fp16 (training/JOURNAL.md, joint reader).
 IN_FP32 = {"reader.onnx"}
 
 
+@pytest.mark.timeout(600)
 def test_every_shipped_graph_becomes_an_engine_in_fp16_but_those_that_lose_by_it(engines: Path) -> None:
     manifest = Manifest.read(engines)
     shipped = {path.relative_to(REPOSITORY) for path in REPOSITORY.glob("*/*/*.onnx")}
