@@ -16,7 +16,6 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from ragmesh_models import answering, identity, triton_io
 from ragmesh_models.answering import Answerer, Chosen, Decision
-from ragmesh_models.engine import Reading
 from ragmesh_models.tracing import Tracer
 
 MAX_REQUESTS = 64  # in flight; more are refused at once
@@ -148,9 +147,9 @@ class TritonPythonModel:
             if sender.is_cancelled():
                 return {**attributes, "ragmesh.cancelled": True, "ragmesh.passages_read": len(reading.passages)}
             reading.add(text, title, tuple(scores.tolist()), float(reranked))
-        decision = await asyncio.get_running_loop().run_in_executor(self._worker, self._decide, reading, asked, sender)
-        if decision is None:
-            return {**attributes, "ragmesh.cancelled": True, "ragmesh.passages_read": len(reading.passages)}
+        # Nothing of Triton's is touched on the deciding thread: its senders are used from the loop alone.
+        decide = self._answerer.decide
+        decision = await asyncio.get_running_loop().run_in_executor(self._worker, decide, reading, asked.most, asked.engine)
         first = _message("decision", decision, decision, answering.NO_RANGE, decision.score >= decision.threshold)
         if triton_io.wants_model_ref(request):
             first.append(triton_io.bytes_tensor(triton_io.MODEL_REF, self._reference))
@@ -162,10 +161,6 @@ class TritonPythonModel:
             sender.send(triton_io.response(row))
         shown = sum(chosen.shown for chosen in decision.sentences)
         return {**attributes, "ragmesh.answerability": decision.score, "ragmesh.sentence_count": shown}
-
-    def _decide(self, reading: Reading, asked: Asked, sender: object) -> Decision | None:
-        """On the deciding thread, when its turn has come; None for a caller that is gone by then."""
-        return None if sender.is_cancelled() else self._answerer.decide(reading, asked.most, asked.engine)
 
     def finalize(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
