@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from ragmesh_models.reading import NONE, best_span
 from torch import Tensor
 from torch.nn import functional
 
 from training.progress import Run
 from training.reader_batches import Taken, collate, epoch_of
 from training.reader_data import Group
-from training.reader_model import NONE, JointReader, Sizes
+from training.reader_model import JointReader, Sizes
 
 POSITIONS = 5_000  # of one batch, padding counted
 RATE = 1e-3
@@ -25,7 +25,6 @@ DECAY = 0.4  # the last part of the steps, over which the rate falls to a fiftie
 AVERAGE = 0.998
 CHECKPOINT_S = 120.0
 EVALUATE_EVERY = 400
-LONGEST_SPAN = 16
 CASE_DROPPED = 0.25
 
 
@@ -82,17 +81,6 @@ def loss_of(model: JointReader, batch: dict[str, Tensor]) -> Tensor:
     return 0.5 * span_loss + sentence_loss + 0.5 * (window_loss * weight).mean() + 0.3 * said_loss.mean()
 
 
-def best_span(start: NDArray[np.float32], end: NDArray[np.float32]) -> tuple[int, int]:
-    """The best pair of positions at most LONGEST_SPAN apart."""
-    best, found = -np.inf, (0, 0)
-    for shift in range(min(LONGEST_SPAN, len(start))):
-        total = start[: len(start) - shift] + end[shift:]
-        at = int(total.argmax())
-        if total[at] > best:
-            best, found = float(total[at]), (at, at + shift)
-    return found
-
-
 def grade(model: JointReader, groups: list[Group], device: str) -> dict[str, float]:
     """Exact positions, right sentence among one window's, and how well the passage head tells impossible questions."""
     model.eval()
@@ -108,7 +96,8 @@ def grade(model: JointReader, groups: list[Group], device: str) -> dict[str, flo
                 believed.append((float(passage[n]), one.answerable))
                 if window.starts:
                     asked += 1
-                    exact += best_span(start[n], end[n]) in set(zip(window.starts, window.ends, strict=True))
+                    found = best_span(start[n], end[n])
+                    exact += found is not None and found[1:] in set(zip(window.starts, window.ends, strict=True))
                 if window.gold_sentences:
                     sentences += 1
                     right += int(sentence[n].argmax()) in window.gold_sentences

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import torch
 from ragmesh_models.questions import KINDS
+from ragmesh_models.reading import NONE
 from ragmesh_models.reading_features import POSITION_FEATURES, SENTENCE_FEATURES
 from ragmesh_models.reading_text import MAX_QUESTION, RESERVED
 from torch import Tensor, nn
 from torch.nn import functional
-
-NONE = -1e4
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,10 @@ def _paragraphs(data: DataFolder) -> Iterator[tuple[str, str]]:
         yield "", sentence
 
 
-def _corpus(data: DataFolder, path: Path, run: Run) -> list[str]:
-    """Writes one line of stems a paragraph; -> the most frequent stems."""
+def _corpus(data: DataFolder, path: Path, run: Run) -> tuple[Counter[str], int]:
+    """Writes lines of stems, a paragraph each where it is short enough; -> how often each stem occurs, and the number of lines."""
     seen: Counter[str] = Counter()
-    lines = 0
+    paragraphs, lines = 0, 0
     with path.open("w", encoding="utf-8") as out:
         for text in _texts(data):
             stems = [stem_of(text[a:b]) for a, b in positions(text)]
@@ -67,10 +67,11 @@ def _corpus(data: DataFolder, path: Path, run: Run) -> list[str]:
             # gensim cuts a line after 10,000 words.
             for at in range(0, len(stems), 5_000):
                 out.write(" ".join(stems[at : at + 5_000]) + "\n")
-            lines += 1
-            if lines % 5_000 == 0:
-                run.say(lines, lines + 1, f"{sum(seen.values()) / 1e6:.1f} M words read")
-    return [s for s, _ in seen.most_common(STEMS)]
+                lines += 1
+            paragraphs += 1
+            if paragraphs % 5_000 == 0:
+                run.say(paragraphs, paragraphs + 1, f"{seen.total() / 1e6:.1f} M words read")
+    return seen, lines
 
 
 def train(data: DataFolder, preset: str = "cpu") -> tuple[list[str], NDArray[np.float32]]:
@@ -82,7 +83,11 @@ def train(data: DataFolder, preset: str = "cpu") -> tuple[list[str], NDArray[np.
     from gensim.models import Word2Vec
 
     run = Run("word_vectors")
-    stems = _corpus(data, FOLDER / "corpus.txt", run)
+    seen, lines = _corpus(data, FOLDER / "corpus.txt", run)
+    stems = [s for s, _ in seen.most_common(STEMS)]
+    # In the order of the text, not of frequency: gensim breaks ties by it.
+    kept = set(stems)
+    frequencies = {s: count for s, count in seen.items() if s in kept}
     model = Word2Vec(
         vector_size=WIDTH,
         window=5,
@@ -95,24 +100,14 @@ def train(data: DataFolder, preset: str = "cpu") -> tuple[list[str], NDArray[np.
         seed=SEED,
         epochs=EPOCHS,
     )
-    model.build_vocab_from_freq(_frequencies(FOLDER / "corpus.txt", set(stems)))
-    print(f"[word_vectors] {model.corpus_count} lines", flush=True)
-    lines = sum(1 for _ in (FOLDER / "corpus.txt").open(encoding="utf-8"))
-    words = sum(model.wv.get_vecattr(word, "count") for word in model.wv.index_to_key)
+    model.build_vocab_from_freq(frequencies)
+    words = sum(frequencies.values())
     model.train(corpus_file=str(FOLDER / "corpus.txt"), total_examples=lines, total_words=words, epochs=EPOCHS)
     vectors = np.stack([model.wv[s] for s in stems]).astype(np.float32)
     np.save(vectors_file, vectors)
     stems_file.write_text("\n".join(stems), encoding="utf-8")
-    run.finish({"stems": len(stems), "words": int(words), "width": WIDTH})
+    run.finish({"stems": len(stems), "words": words, "width": WIDTH})
     return stems, vectors
-
-
-def _frequencies(path: Path, kept: set[str]) -> dict[str, int]:
-    seen: Counter[str] = Counter()
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            seen.update(word for word in line.split() if word in kept)
-    return dict(seen)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ not an engine's business (`answering`). All ranges here are in characters. This 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -94,6 +95,10 @@ class Engine(Protocol):
     """Scores what was read. Holds no state of a request; `rank` may be called from one thread at a time."""
 
     def rank(self, reading: Reading) -> Ranking: ...
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-max(-40.0, min(40.0, x))))
 
 
 def is_real_sentence(candidate: Candidate) -> bool:

@@ -6,23 +6,18 @@ It reads counts and ratios only (`features`, `spans`), takes a millisecond or tw
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 
 from ragmesh_models import spans
-from ragmesh_models.engine import Ranking, Reading, Scored, ShortAnswer, is_real_sentence
+from ragmesh_models.engine import Ranking, Reading, Scored, ShortAnswer, is_real_sentence, sigmoid
 from ragmesh_models.features import Candidate, FeatureReader
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.runtime import open_graph
 
 FILES = ("ranker.onnx", "span.onnx", "answerer.json", "idf.bin")
 _MOST_SPANS = 24  # best sentences (and the one before each) whose short answers are looked for
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-max(-40.0, min(40.0, x))))
 
 
 class LexicalEngine:
@@ -36,7 +31,7 @@ class LexicalEngine:
         self._idf = idf
 
     def _calibrated(self, name: str, logit: float) -> float:
-        return _sigmoid(self._config[name]["scale"] * logit + self._config[name]["shift"])
+        return sigmoid(self._config[name]["scale"] * logit + self._config[name]["shift"])
 
     def rank(self, reading: Reading) -> Ranking:
         threshold, span_threshold = float(self._config["threshold"]), float(self._config["span_threshold"])
@@ -71,6 +66,6 @@ class LexicalEngine:
             part = logits[at : at + len(found)]
             at += len(found)
             best, start = int(np.argmax(part)), candidates[n].start
-            probability = _sigmoid(float(part[best]))
+            probability = sigmoid(float(part[best]))
             result[n] = ShortAnswer(candidates[n].passage, start + found[best].start, start + found[best].end, probability)
         return result

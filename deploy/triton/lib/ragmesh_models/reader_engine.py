@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ragmesh_models.engine import Ranking, Reading, Scored, ShortAnswer
+from ragmesh_models.engine import Ranking, Reading, Scored, ShortAnswer, sigmoid
 from ragmesh_models.feature_engine import LexicalEngine
 from ragmesh_models.reading import NONE, PassageReading, Reader
 
@@ -39,10 +39,6 @@ class Evidence:
 def _logit(probability: float) -> float:
     bounded = min(1 - 1e-6, max(1e-6, probability))
     return math.log(bounded / (1 - bounded))
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-max(-40.0, min(40.0, x))))
 
 
 def _log_sum(values: NDArray[np.float64]) -> float:
@@ -134,7 +130,7 @@ class ReaderEngine:
             return Ranking(0.0, threshold, span_threshold, [], None)
         evidence = gather(self._reader, lexical, reading)
         scores = weigh(evidence, config["sentence"])
-        answerable = _sigmoid(linear(config["decision"], decision_features(evidence, scores)))
+        answerable = sigmoid(linear(config["decision"], decision_features(evidence, scores)))
         # Which passage the search thought best decides between sentences, not whether there is an answer: it always has a best.
         ranks = scores + float(config["found"]) * evidence.found
         sentences: list[Scored] = []
@@ -142,12 +138,12 @@ class ReaderEngine:
         for n, one in enumerate(lexical.sentences):
             found, short = evidence.spans[n], None
             if found is not None:
-                probability = _sigmoid(linear(config["span"], span_features(found[0], float(scores[n]), answerable)))
+                probability = sigmoid(linear(config["span"], span_features(found[0], float(scores[n]), answerable)))
                 short = ShortAnswer(found[1], found[2], found[3], probability)
                 rank = found[0] + float(config["span_sentence"]) * float(ranks[n])
                 if whole is None or rank > whole[0]:
                     whole = rank, short
-            support = _sigmoid(linear(config["support"], [float(scores[n]), _logit(answerable)]))
+            support = sigmoid(linear(config["support"], [float(scores[n]), _logit(answerable)]))
             sentences.append(Scored(one.candidate, float(ranks[n]), support, short))
         return Ranking(answerable, threshold, span_threshold, sentences, whole[1] if whole else None)
 

@@ -45,6 +45,17 @@ _KEPT_PASSAGES = 2_048
 _KEPT_CHARS = 4_000  # a longer passage is not kept
 
 
+def best_span(start: NDArray[np.float32], end: NDArray[np.float32]) -> tuple[float, int, int] | None:
+    """The best pair of positions, at most LONGEST_SPAN of them: its logit, first and last; None where nothing was read."""
+    found: tuple[float, int, int] | None = None
+    for apart in range(min(LONGEST_SPAN, len(start))):
+        total = start[: len(start) - apart] + end[apart:]
+        at = int(total.argmax())
+        if float(total[at]) > (found[0] if found else NONE):
+            found = float(total[at]), at, at + apart
+    return found
+
+
 @dataclass(frozen=True)
 class PassageReading:
     """What the network says about one passage, all in nats before normalisation."""
@@ -59,17 +70,11 @@ class PassageReading:
 
     def best_span(self, low: int, high: int) -> tuple[float, int, int] | None:
         """The best span among positions [low, high): its logit and its characters; None where nothing was read there."""
-        start, end = self.start[low:high], self.end[low:high]
-        found: tuple[float, int, int] | None = None
-        for apart in range(min(LONGEST_SPAN, high - low)):
-            total = start[: len(start) - apart] + end[apart:]
-            at = int(total.argmax())
-            if float(total[at]) > (found[0] if found else NONE):
-                found = float(total[at]), low + at, low + at + apart
+        found = best_span(self.start[low:high], self.end[low:high])
         if found is None:
             return None
         reading = self.passage.reading
-        return found[0], int(reading.starts[found[1]]), int(reading.ends[found[2]])
+        return found[0], int(reading.starts[low + found[1]]), int(reading.ends[low + found[2]])
 
     def spans(self) -> dict[int, tuple[float, int, int]]:
         """Index of a sentence -> its best span."""

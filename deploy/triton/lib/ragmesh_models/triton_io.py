@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 try:
     import triton_python_backend_utils as pb_utils  # exists inside Triton's stub only
@@ -40,6 +42,43 @@ def text_of(raw: bytes, name: str, most_bytes: int) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RequestError(f"{name} is not valid UTF-8 at byte {error.start}") from None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A question with passages, as two models are asked about them."""
+
+    question: str
+    passages: list[str]
+    titles: list[str]
+    scores: NDArray[np.float32]  # (passages, 3) dense, sparse, fused; NaN where a leg did not bring it
+
+
+def listed(request: Any, most_passages: int, most_text_bytes: int, most_question_bytes: int) -> Listed:
+    """The inputs question, passages, titles and retrieval_scores within their limits.
+
+    Raises:
+        RequestError: they do not fit each other, or are too much.
+    """
+    question = raw_rows(request, "question")
+    if len(question) != 1:
+        raise RequestError("question must hold one text")
+    passages, titles = raw_rows(request, "passages"), raw_rows(request, "titles")
+    if len(passages) > most_passages:
+        raise RequestError(f"{len(passages)} passages, at most {most_passages} are allowed")
+    if len(titles) != len(passages):
+        raise RequestError(f"{len(passages)} passages but {len(titles)} titles")
+    if sum(map(len, passages)) + sum(map(len, titles)) > most_text_bytes:
+        raise RequestError(f"passages and titles exceed {most_text_bytes} bytes in all")
+    scores = pb_utils.get_input_tensor_by_name(request, "retrieval_scores").as_numpy()
+    if scores.shape != (len(passages), 3):
+        raise RequestError(f"retrieval_scores must be {len(passages)} x 3, not {list(scores.shape)}")
+    return Listed(
+        text_of(question[0], "question", most_question_bytes),
+        [text_of(raw, "passages", most_text_bytes) for raw in passages],
+        [text_of(raw, "titles", most_text_bytes) for raw in titles],
+        scores,
+    )
 
 
 def tensor(name: str, values: Any) -> Any:

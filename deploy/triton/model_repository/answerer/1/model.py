@@ -25,10 +25,7 @@ MAX_REQUESTS = 64  # in flight; more are refused at once
 class Asked:
     """One request."""
 
-    question: str
-    passages: list[str]
-    titles: list[str]
-    scores: np.ndarray  # (passages, 3)
+    listed: triton_io.Listed
     reranked: np.ndarray  # (passages,)
     most: int
     engine: str
@@ -45,35 +42,15 @@ def _engine(request: object) -> str:
 
 
 def _read(request: object) -> Asked:
-    question = triton_io.raw_rows(request, "question")
-    if len(question) != 1:
-        raise triton_io.RequestError("question must hold one text")
-    passages, titles = triton_io.raw_rows(request, "passages"), triton_io.raw_rows(request, "titles")
-    if len(passages) > answering.MAX_PASSAGES:
-        raise triton_io.RequestError(f"{len(passages)} passages, at most {answering.MAX_PASSAGES} are allowed")
-    if len(titles) != len(passages):
-        raise triton_io.RequestError(f"{len(passages)} passages but {len(titles)} titles")
-    if sum(map(len, passages)) + sum(map(len, titles)) > answering.MAX_TEXT_BYTES:
-        raise triton_io.RequestError(f"passages and titles exceed {answering.MAX_TEXT_BYTES} bytes in all")
-    scores = pb_utils.get_input_tensor_by_name(request, "retrieval_scores").as_numpy()
-    if scores.shape != (len(passages), 3):
-        raise triton_io.RequestError(f"retrieval_scores must be {len(passages)} x 3, not {list(scores.shape)}")
+    listed = triton_io.listed(request, answering.MAX_PASSAGES, answering.MAX_TEXT_BYTES, answering.MAX_QUESTION_BYTES)
     reranked = pb_utils.get_input_tensor_by_name(request, "rerank_scores")
-    ranks = np.full(len(passages), np.nan, dtype=np.float32) if reranked is None else reranked.as_numpy()
-    if ranks.shape != (len(passages),):
-        raise triton_io.RequestError(f"rerank_scores must be {len(passages)} numbers, not {list(ranks.shape)}")
+    ranks = np.full(len(listed.passages), np.nan, dtype=np.float32) if reranked is None else reranked.as_numpy()
+    if ranks.shape != (len(listed.passages),):
+        raise triton_io.RequestError(f"rerank_scores must be {len(listed.passages)} numbers, not {list(ranks.shape)}")
     most = pb_utils.get_input_tensor_by_name(request, "max_sentences").as_numpy().reshape(-1)
     if len(most) != 1 or not 1 <= int(most[0]) <= answering.MAX_SENTENCES:
         raise triton_io.RequestError(f"max_sentences must be one number from 1 to {answering.MAX_SENTENCES}")
-    return Asked(
-        triton_io.text_of(question[0], "question", answering.MAX_QUESTION_BYTES),
-        [triton_io.text_of(raw, "passages", answering.MAX_TEXT_BYTES) for raw in passages],
-        [triton_io.text_of(raw, "titles", answering.MAX_TEXT_BYTES) for raw in titles],
-        scores,
-        ranks,
-        int(most[0]),
-        _engine(request),
-    )
+    return Asked(listed, ranks, int(most[0]), _engine(request))
 
 
 def _message(kind: str, decision: Decision, picked: Decision | Chosen, sentence: tuple, shown: bool) -> list:
@@ -140,9 +117,10 @@ class TritonPythonModel:
 
     async def _answer(self, request: object, sender: object) -> dict:
         asked = _read(request)
-        attributes = {"ragmesh.passage_count": len(asked.passages), "ragmesh.cancelled": False}
-        reading = self._answerer.start(asked.question)
-        for text, title, scores, reranked in zip(asked.passages, asked.titles, asked.scores, asked.reranked, strict=True):
+        listed = asked.listed
+        attributes = {"ragmesh.passage_count": len(listed.passages), "ragmesh.cancelled": False}
+        reading = self._answerer.start(listed.question)
+        for text, title, scores, reranked in zip(listed.passages, listed.titles, listed.scores, asked.reranked, strict=True):
             await asyncio.sleep(0)
             if sender.is_cancelled():
                 return {**attributes, "ragmesh.cancelled": True, "ragmesh.passages_read": len(reading.passages)}

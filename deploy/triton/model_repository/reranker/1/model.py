@@ -17,29 +17,6 @@ def _depth(request: object) -> int:
     return int(depth[0])
 
 
-def _read(request: object) -> tuple[str, list[str], list[str], np.ndarray, int]:
-    question = triton_io.raw_rows(request, "question")
-    if len(question) != 1:
-        raise triton_io.RequestError("question must hold one text")
-    passages, titles = triton_io.raw_rows(request, "passages"), triton_io.raw_rows(request, "titles")
-    if len(passages) > ranking.MAX_PASSAGES:
-        raise triton_io.RequestError(f"{len(passages)} passages, at most {ranking.MAX_PASSAGES} are allowed")
-    if len(titles) != len(passages):
-        raise triton_io.RequestError(f"{len(passages)} passages but {len(titles)} titles")
-    if sum(map(len, passages)) + sum(map(len, titles)) > ranking.MAX_TEXT_BYTES:
-        raise triton_io.RequestError(f"passages and titles exceed {ranking.MAX_TEXT_BYTES} bytes in all")
-    scores = pb_utils.get_input_tensor_by_name(request, "retrieval_scores").as_numpy()
-    if scores.shape != (len(passages), 3):
-        raise triton_io.RequestError(f"retrieval_scores must be {len(passages)} x 3, not {list(scores.shape)}")
-    return (
-        triton_io.text_of(question[0], "question", ranking.MAX_QUESTION_BYTES),
-        [triton_io.text_of(raw, "passages", ranking.MAX_TEXT_BYTES) for raw in passages],
-        [triton_io.text_of(raw, "titles", ranking.MAX_TEXT_BYTES) for raw in titles],
-        scores,
-        _depth(request),
-    )
-
-
 def _response(request: object, ranked: Ranking, reference: bytes) -> object:
     tensors = [
         triton_io.tensor("scores", ranked.scores),
@@ -69,9 +46,12 @@ class TritonPythonModel:
     def _serve(self, request: object) -> object:
         began, error, attributes = time.time_ns(), "", {"ragmesh.batch_size": 1}
         try:
-            question, passages, titles, scores, depth = _read(request)
-            ranked = self._ranker(question, passages, titles, scores, depth)
-            attributes |= {"ragmesh.passage_count": len(passages), "ragmesh.passages_read": int(np.count_nonzero(ranked.read))}
+            asked = triton_io.listed(request, ranking.MAX_PASSAGES, ranking.MAX_TEXT_BYTES, ranking.MAX_QUESTION_BYTES)
+            ranked = self._ranker(asked.question, asked.passages, asked.titles, asked.scores, _depth(request))
+            attributes |= {
+                "ragmesh.passage_count": len(asked.passages),
+                "ragmesh.passages_read": int(np.count_nonzero(ranked.read)),
+            }
             answer = _response(request, ranked, self._reference)
         except triton_io.RequestError as refused:
             error = str(refused)
