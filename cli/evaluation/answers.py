@@ -25,12 +25,11 @@ from ragmesh.gateway.v1 import turn_pb2
 from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 
 from cli.connection import in_words, open_channel
-from cli.console import document_progress
 from cli.errors import CliError
 from cli.evaluation.chart import Curve, draw
 from cli.evaluation.corpus import Loaded, load, retriever_channel
 from cli.evaluation.figures import column, risk_coverage
-from cli.evaluation.reader import ENGINES, Heard, hear, is_sentence, said
+from cli.evaluation.reader import ENGINES, Heard, at_once, hear, is_sentence, said
 from cli.evaluation.rows import CorpusRow, QuestionRow, read_rows
 from cli.evaluation.run import BASELINES, SYSTEM, EvalRun, Item
 from cli.evaluation.served import ALL_PARTS, model_refs, throwaway_mesh
@@ -224,11 +223,4 @@ async def _ask_all(asking: _Asking, asked: Sequence[QuestionRow]) -> list[Item]:
     """One question at a time, so that times are those of one visitor."""
     for row in asked[:_WARM_UP]:
         await asking.turn(row.question)
-    items: list[Item] = []
-    with document_progress() as progress:
-        task = progress.add_task("Asking", total=len(asked), rate="")
-        began = time.monotonic()
-        for row in asked:
-            items.append(await asking.item(row))
-            progress.update(task, advance=1, rate=f"{len(items) / max(time.monotonic() - began, 1e-3):.1f}/s")
-    return items
+    return await at_once(asked, asking.item, "Asking", width=1)

@@ -24,9 +24,9 @@ from ragmesh_models import sentences as splitter
 from ragmesh_models.lexical import words_of
 
 from cli.connection import in_words
-from cli.console import document_progress
 from cli.evaluation.corpus import COLLECTION, Loaded, load, retriever_channel
 from cli.evaluation.figures import ndcg, reciprocal_rank
+from cli.evaluation.reader import at_once
 from cli.evaluation.rows import CorpusRow, QueryRow, read_rows
 from cli.evaluation.run import EvalRun, Item
 from cli.evaluation.served import RETRIEVAL_PARTS, installed, model_refs, texts, throwaway_mesh
@@ -197,11 +197,4 @@ async def _ask_all(asking: _Asking, asked: Sequence[QueryRow]) -> list[Item]:
     """One query at a time, so that times are those of a quiet mesh."""
     for row in asked[:_WARM_UP]:
         await asking.search(row.text)
-    items: list[Item] = []
-    with document_progress() as progress:
-        task = progress.add_task("Searching", total=len(asked), rate="")
-        began = time.monotonic()
-        for row in asked:
-            items.append(await asking.item(row))
-            progress.update(task, advance=1, rate=f"{len(items) / max(time.monotonic() - began, 1e-3):.1f}/s")
-    return items
+    return await at_once(asked, asking.item, "Searching", width=1)
