@@ -137,7 +137,8 @@ class _Asking:
             return Heard(0.0, 1.0, None)
         scores = [(_score(one, "dense"), _score(one, "sparse"), _score(one, "fused")) for one in evidence]
         titles = [" > ".join(one.title_path) for one in evidence]
-        return await hear(self._triton, engine, question, [one.text for one in evidence], titles, scores)
+        reranked = [_score(one, "rerank") for one in evidence]
+        return await hear(self._triton, engine, question, [one.text for one in evidence], titles, scores, reranked)
 
     def _picked(self, evidence: Sequence[Evidence], heard: Heard) -> list[Shown]:
         passages = [one.text for one in evidence]

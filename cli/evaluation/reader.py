@@ -73,6 +73,7 @@ async def hear(
     passages: Sequence[str],
     titles: Sequence[str],
     scores: Sequence[tuple[float, float, float]] | None = None,
+    reranked: Sequence[float] | None = None,
 ) -> Heard:
     """Asks the answerer.
 
@@ -85,6 +86,7 @@ async def hear(
         "passages": texts(passages),
         "titles": texts(titles),
         "retrieval_scores": table.astype(np.float32),
+        "rerank_scores": np.array([math.nan] * len(passages) if reranked is None else reranked, dtype=np.float32),
         "max_sentences": np.array([3], dtype=np.int32),
         "engine": texts([engine]),
     }
