@@ -13,13 +13,13 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceServicer
 
 from services.guard import security_log
-from services.guard.intent_model import IntentModel, Understood
 from services.guard.judge import Judge, Sighting
-from services.guard.output import MAX_RELEASED_BYTES, OutputCheck
+from services.guard.output.check import MAX_RELEASED_BYTES, OutputCheck
+from services.guard.output.quotes import Passages, QuoteError
+from services.guard.output.segments import SegmentCheck
 from services.guard.question import QuestionCheck
-from services.guard.quotes import Passages, QuoteError
-from services.guard.segments import SegmentCheck
 from services.guard.settings import GuardSettings
+from services.guard.understanding.intent_model import IntentModel, Understood
 from services.mesh.assistant import Assistant
 from services.mesh.errors import MeshError
 

@@ -13,9 +13,9 @@ from ragmesh.evidence.v1 import evidence_pb2 as ev
 from ragmesh.evidence.v1 import text_pb2
 from ragmesh.generator.v1 import generator_service_pb2 as pb
 
-from services.guard.output import OutputCheck
-from services.guard.quotes import Passages
-from services.guard.segments import SegmentCheck
+from services.guard.output.check import OutputCheck
+from services.guard.output.quotes import Passages
+from services.guard.output.segments import SegmentCheck
 from services.mesh.assistant import load_assistants
 from tests.service.generator.generator_fixture import (
     ASSISTANT,

@@ -18,7 +18,7 @@ from ragmesh.evidence.v1.text_pb2 import Intent, TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
 from services.guard.build import self_test
-from services.guard.output import MAX_UNREVIEWED_BYTES
+from services.guard.output.check import MAX_UNREVIEWED_BYTES
 from services.mesh.errors import MeshError, from_rpc_error
 from tests.service.guard.conftest import RunningGuard
 from tests.unit.guard.drafts import EVIDENCE, SECOND, DraftWriter, ref

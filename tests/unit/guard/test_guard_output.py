@@ -10,10 +10,10 @@ from ragmesh.evidence.v1 import evidence_pb2 as ev
 from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
-from services.guard import output
-from services.guard.output import OutputCheck
-from services.guard.quotes import Passage, Passages, QuoteError
-from services.guard.segments import SegmentCheck
+from services.guard.output import check as output
+from services.guard.output.check import OutputCheck
+from services.guard.output.quotes import Passage, Passages, QuoteError
+from services.guard.output.segments import SegmentCheck
 from services.mesh.assistant import load_assistants
 from services.mesh.errors import MeshError
 from tests.unit.guard.drafts import EVIDENCE, FIRST, SECOND, DraftWriter, canonical, evidence, ref

@@ -13,7 +13,7 @@ from ragmesh.evidence.v1 import evidence_pb2
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
 from services.guard.judge import Judge
-from services.guard.quotes import Passages, QuoteError, on_boundaries
+from services.guard.output.quotes import Passages, QuoteError, on_boundaries
 from services.mesh.assistant import Assistant
 
 _WHITE = b" \t\n\r"

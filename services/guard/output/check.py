@@ -9,7 +9,7 @@ from ragmesh.evidence.v1 import evidence_pb2
 from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
-from services.guard.segments import Decision, SegmentCheck
+from services.guard.output.segments import Decision, SegmentCheck
 from services.mesh.errors import MeshError
 
 MAX_UNREVIEWED_BYTES = 16 * 1024
