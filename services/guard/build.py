@@ -8,15 +8,15 @@ import grpc
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 from ragmesh.guard.v1.guard_service_pb2_grpc import add_GuardServiceServicer_to_server
 
-from services.guard.intent_model import IntentModel
-from services.guard.intents import SmallTalk
+from services.guard.detection.matcher import Matcher
+from services.guard.detection.rules import load_rules
 from services.guard.judge import Judge
-from services.guard.language import LanguageFinder
-from services.guard.matcher import Matcher
 from services.guard.question import QuestionCheck
-from services.guard.rules import load_rules
 from services.guard.service import Guard
 from services.guard.settings import GuardSettings
+from services.guard.understanding.intent_model import IntentModel
+from services.guard.understanding.intents import SmallTalk
+from services.guard.understanding.language import LanguageFinder
 from services.mesh.assistant import load_assistants
 from services.mesh.server import ServiceSpec
 from services.mesh.triton import TritonClient

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from ragmesh.evidence.v1 import text_pb2
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
-from services.guard import mention
-from services.guard.matcher import Match, Matcher
-from services.guard.rules import LoadedRule, Target
-from services.guard.views import View, views
+from services.guard.detection import mention
+from services.guard.detection.matcher import Match, Matcher
+from services.guard.detection.rules import LoadedRule, Target
+from services.guard.views import View, readings
 
 MAX_FINDINGS = 32
 _ROUNDING = 1e-9
@@ -82,7 +82,7 @@ class Judge:
 
     def _look(self, text: str, target: Target) -> list[Sighting]:
         best: dict[str, Sighting] = {}
-        for view in views(text):
+        for view in readings(text):
             for match in self._matcher.scan(view.text, target):
                 sighting = _weigh(match, view, target)
                 name = match.rule.rule.id

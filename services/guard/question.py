@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from ragmesh.evidence.v1.text_pb2 import Intent
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
-from services.guard.intents import SmallTalk
-from services.guard.invisible import without_invisible
 from services.guard.judge import Judge, Sighting
-from services.guard.language import UNKNOWN, LanguageFinder
+from services.guard.understanding.intents import SmallTalk
+from services.guard.understanding.language import UNKNOWN, LanguageFinder
+from services.guard.views.invisible import without_invisible
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from services.guard.intents import SmallTalk
+from services.guard.detection.matcher import Matcher
+from services.guard.detection.rules import LoadedRule, load_rules
 from services.guard.judge import Judge
-from services.guard.language import LanguageFinder
-from services.guard.matcher import Matcher
 from services.guard.question import QuestionCheck
-from services.guard.rules import LoadedRule, load_rules
 from services.guard.settings import GuardSettings
+from services.guard.understanding.intents import SmallTalk
+from services.guard.understanding.language import LanguageFinder
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = GuardSettings(assistant_dir=ROOT / "corpus" / "assistants")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
-from services.guard.matcher import Matcher
-from services.guard.rules import LoadedRule, RuleError, Target, load_file, load_rules, needs_code_points, widened
-from services.guard.views import views
+from services.guard.detection.matcher import Matcher
+from services.guard.detection.rules import LoadedRule, RuleError, Target, load_file, load_rules, needs_code_points, widened
+from services.guard.views import readings
 from tests.unit.guard.guard_parts import matcher, rules
 
 LEAST_RULES = 60
@@ -20,7 +20,7 @@ WORST_SECONDS = 0.5
 
 
 def matches(rule: LoadedRule, text: str, target: Target) -> bool:
-    return any(match.rule is rule for view in views(text) for match in matcher().scan(view.text, target))
+    return any(match.rule is rule for view in readings(text) for match in matcher().scan(view.text, target))
 
 
 def test_there_are_enough_rules() -> None:
@@ -44,7 +44,7 @@ def test_ids_name_their_file(rule: LoadedRule) -> None:
 def test_the_wide_form_proposes_whatever_the_exact_form_matches() -> None:
     texts = [text for rule in rules() for text in (rule.rule.example, rule.rule.counter_example)]
     for text in texts:
-        for view in views(text):
+        for view in readings(text):
             exact = {
                 rule.rule.id
                 for rule in rules()

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import hyperscan
 
-from services.guard.compiled import database
-from services.guard.rules import LoadedRule, Target
+from services.guard.detection.compiled import database
+from services.guard.detection.rules import LoadedRule, Target
 
 MAX_PLACES = 8
 """Places of one pattern that are told: a text with more of them is no better known by counting on."""

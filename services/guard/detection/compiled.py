@@ -14,7 +14,7 @@ from pathlib import Path
 
 import hyperscan
 
-from services.guard.rules import LoadedRule, RuleError, needs_code_points
+from services.guard.detection.rules import LoadedRule, RuleError, needs_code_points
 from services.mesh.log import get_logger
 
 _log = get_logger(__name__)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from services.guard import invisible
+from services.guard.views import invisible
 
 MAX_DECODED_CHARACTERS = 8_192
 """A decoded view is cut there."""
@@ -153,7 +153,7 @@ def _decoded(text: str, prefix: str, depth: int) -> Iterator[View]:
             yield from _decoded(found, f"{prefix}{name}.", depth + 1)
 
 
-def views(text: str) -> list[View]:
+def readings(text: str) -> list[View]:
     """The readings of `text`, the original (NFC) first; at most `MAX_VIEWS`.
 
     ASCII text needs no folding: the rules match without regard to case.
