@@ -1,4 +1,4 @@
-"""Small talk drawn from the guard's phrases (services/guard/small_talk/*.yaml), so that the trained head knows what they know.
+"""Small talk drawn from the phrases in services/guard/understanding/small_talk, so that the trained head knows what they know.
 
 The phrases are regular expressions of a small kind: words, groups, `|`, `?`, `*` and `{m,n}`. This module does not know the guard.
 """
@@ -14,7 +14,7 @@ import yaml
 
 from training import ROOT
 
-PHRASES = ROOT / "services" / "guard" / "small_talk"
+PHRASES = ROOT / "services" / "guard" / "understanding" / "small_talk"
 _OPTIONAL = 0.5
 _QUANTIFIER = re.compile(r"\{(\d+),(\d+)\}|[?*]")
 _BOTS = ("bot", "robot", "chatbot", "assistant", "dear bot")

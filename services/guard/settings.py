@@ -21,7 +21,7 @@ class GuardSettings(MeshSettings):
     guard_rules_dir: Path = _HERE / "rules"
     """Folder of the rules, one YAML file a category."""
 
-    guard_small_talk_dir: Path = _HERE / "small_talk"
+    guard_small_talk_dir: Path = _HERE / "understanding" / "small_talk"
     """Folder of the small talk phrases, one YAML file a language."""
 
     guard_intent_seconds: Annotated[float, Field(gt=0, le=5)] = 0.1

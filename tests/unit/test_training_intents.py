@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ragmesh_models.intents import LABELS
 
-from services.guard.intents import SmallTalk
+from services.guard.understanding.intents import SmallTalk
 from training import ROOT, splits
 from training.evaluation import golden_files, strings_of
 from training.intent_data import (

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.evidence.v1.text_pb2 import Intent
 
-from services.guard.intent_model import IntentModel
-from services.guard.intents import MAX_CHARACTERS
+from services.guard.understanding.intent_model import IntentModel
+from services.guard.understanding.intents import MAX_CHARACTERS
 from services.mesh.errors import MeshError
 
 LABELS = [b"question", b"greeting", b"thanks", b"goodbye", b"identity", b"capabilities", b"wellbeing"]

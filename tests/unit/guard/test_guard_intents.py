@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ragmesh.evidence.v1.text_pb2 import Intent
 
-from services.guard.intents import SmallTalk, SmallTalkError
+from services.guard.understanding.intents import SmallTalk, SmallTalkError
 from tests.unit.guard.guard_parts import goldens, small_talk
 
 TEMPLATES = {

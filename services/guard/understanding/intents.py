@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ragmesh.evidence.v1.text_pb2 import Intent
 
-from services.guard.language import UNKNOWN
+from services.guard.understanding.language import UNKNOWN
 from services.guard.views import fold
 
 MAX_WORDS = 24

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.evidence.v1.text_pb2 import Intent
 
-from services.guard.intents import MAX_CHARACTERS
+from services.guard.understanding.intents import MAX_CHARACTERS
 from services.mesh.errors import MeshError
 
 MODEL = "intent"
