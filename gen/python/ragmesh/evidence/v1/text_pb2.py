@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eragmesh/evidence/v1/text.proto\x12\x13ragmesh.evidence.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x01\n\tTextRange\x12\x14\n\x05start\x18\x01 \x01(\rR\x05start\x12\x10\n\x03\x65nd\x18\x02 \x01(\rR\x03\x65nd:M\xbaHJ\x1aH\n\x10text_range.order\x12\x1cstart must not lie after end\x1a\x16this.start <= this.end\"\xa4\x01\n\tUtterance\x12\x39\n\x04role\x18\x01 \x01(\x0e\x32\x19.ragmesh.evidence.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04role\x12\x1f\n\x04text\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01R\x04text\x12;\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*\xb5\x01\n\x06Intent\x12\x16\n\x12INTENT_UNSPECIFIED\x10\x00\x12\x13\n\x0fINTENT_QUESTION\x10\x01\x12\x13\n\x0fINTENT_GREETING\x10\x02\x12\x11\n\rINTENT_THANKS\x10\x03\x12\x12\n\x0eINTENT_GOODBYE\x10\x04\x12\x13\n\x0fINTENT_IDENTITY\x10\x05\x12\x17\n\x13INTENT_CAPABILITIES\x10\x06\x12\x14\n\x10INTENT_WELLBEING\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eragmesh/evidence/v1/text.proto\x12\x13ragmesh.evidence.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x01\n\tTextRange\x12\x14\n\x05start\x18\x01 \x01(\rR\x05start\x12\x10\n\x03\x65nd\x18\x02 \x01(\rR\x03\x65nd:M\xbaHJ\x1aH\n\x10text_range.order\x12\x1cstart must not lie after end\x1a\x16this.start <= this.end\"\xa4\x01\n\tUtterance\x12\x39\n\x04role\x18\x01 \x01(\x0e\x32\x19.ragmesh.evidence.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04role\x12\x1f\n\x04text\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01R\x04text\x12;\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*\xce\x01\n\x06Intent\x12\x16\n\x12INTENT_UNSPECIFIED\x10\x00\x12\x13\n\x0fINTENT_QUESTION\x10\x01\x12\x13\n\x0fINTENT_GREETING\x10\x02\x12\x11\n\rINTENT_THANKS\x10\x03\x12\x12\n\x0eINTENT_GOODBYE\x10\x04\x12\x13\n\x0fINTENT_IDENTITY\x10\x05\x12\x17\n\x13INTENT_CAPABILITIES\x10\x06\x12\x14\n\x10INTENT_WELLBEING\x10\x07\x12\x17\n\x13INTENT_OUT_OF_SCOPE\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,7 +42,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROLE']._serialized_start=417
   _globals['_ROLE']._serialized_end=480
   _globals['_INTENT']._serialized_start=483
-  _globals['_INTENT']._serialized_end=664
+  _globals['_INTENT']._serialized_end=689
   _globals['_TEXTRANGE']._serialized_start=118
   _globals['_TEXTRANGE']._serialized_end=248
   _globals['_UTTERANCE']._serialized_start=251

@@ -64,6 +64,10 @@ class _IntentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Intent.ValueTy
     """A question about what the assistant can do: "what can you help me with?"."""
     INTENT_WELLBEING: _Intent.ValueType  # 7
     """A question about how the assistant is: "how are you?"."""
+    INTENT_OUT_OF_SCOPE: _Intent.ValueType  # 8
+    """Something that the assistant is not for: an order, a task, a topic of another place. Searched for like a question unless the
+    policy says otherwise.
+    """
 
 class Intent(_Intent, metaclass=_IntentEnumTypeWrapper):
     """Intent is what a question is for. The guard finds it, the gateway orders the turn by it."""
@@ -84,6 +88,10 @@ INTENT_CAPABILITIES: Intent.ValueType  # 6
 """A question about what the assistant can do: "what can you help me with?"."""
 INTENT_WELLBEING: Intent.ValueType  # 7
 """A question about how the assistant is: "how are you?"."""
+INTENT_OUT_OF_SCOPE: Intent.ValueType  # 8
+"""Something that the assistant is not for: an order, a task, a topic of another place. Searched for like a question unless the
+policy says otherwise.
+"""
 Global___Intent: _TypeAlias = Intent  # noqa: Y015
 
 @_typing.final

@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from ragmesh.evidence.v1 import evidence_pb2 as _evidence_pb2
 from ragmesh.evidence.v1 import model_pb2 as _model_pb2
 from ragmesh.evidence.v1 import text_pb2 as _text_pb2
+from ragmesh.guard.v1 import pii_pb2 as _pii_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -89,6 +90,22 @@ class _CategoryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Category.Val
     """Output that repeats the assistant's own instructions."""
     CATEGORY_CITATION_MISMATCH: _Category.ValueType  # 13
     """A cited passage or quote does not match."""
+    CATEGORY_INDIRECT: _Category.ValueType  # 14
+    """A document that gives the assistant instructions."""
+    CATEGORY_PII: _Category.ValueType  # 15
+    """Personal data."""
+    CATEGORY_SECRET: _Category.ValueType  # 16
+    """A key, a token or a password."""
+    CATEGORY_OFF_TOPIC: _Category.ValueType  # 17
+    """A question outside the topics of the assistant."""
+    CATEGORY_LANGUAGE: _Category.ValueType  # 18
+    """A language that is not served, or output in another script than the conversation's."""
+    CATEGORY_CONTRADICTION: _Category.ValueType  # 19
+    """Output that contradicts itself."""
+    CATEGORY_NON_ANSWER: _Category.ValueType  # 20
+    """Output that gives the question back."""
+    CATEGORY_OPTIMISED_SUFFIX: _Category.ValueType  # 21
+    """Text that was optimised by a program to steer a model."""
 
 class Category(_Category, metaclass=_CategoryEnumTypeWrapper):
     """Category is the kind of reason behind a finding."""
@@ -121,6 +138,22 @@ CATEGORY_PROMPT_LEAK: Category.ValueType  # 12
 """Output that repeats the assistant's own instructions."""
 CATEGORY_CITATION_MISMATCH: Category.ValueType  # 13
 """A cited passage or quote does not match."""
+CATEGORY_INDIRECT: Category.ValueType  # 14
+"""A document that gives the assistant instructions."""
+CATEGORY_PII: Category.ValueType  # 15
+"""Personal data."""
+CATEGORY_SECRET: Category.ValueType  # 16
+"""A key, a token or a password."""
+CATEGORY_OFF_TOPIC: Category.ValueType  # 17
+"""A question outside the topics of the assistant."""
+CATEGORY_LANGUAGE: Category.ValueType  # 18
+"""A language that is not served, or output in another script than the conversation's."""
+CATEGORY_CONTRADICTION: Category.ValueType  # 19
+"""Output that contradicts itself."""
+CATEGORY_NON_ANSWER: Category.ValueType  # 20
+"""Output that gives the question back."""
+CATEGORY_OPTIMISED_SUFFIX: Category.ValueType  # 21
+"""Text that was optimised by a program to steer a model."""
 Global___Category: _TypeAlias = Category  # noqa: Y015
 
 class _Severity:
@@ -161,15 +194,67 @@ class _CheckPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CheckPart.V
     """Not known to this reader."""
     CHECK_PART_INTENT: _CheckPart.ValueType  # 1
     """The trained model that tells small talk from questions; phrases stand in for it."""
+    CHECK_PART_CLASSIFIER: _CheckPart.ValueType  # 2
+    """The trained model that tells attacks from questions; rules stand in for it."""
+    CHECK_PART_VERIFIER: _CheckPart.ValueType  # 3
+    """The model that compares claims with evidence; claims that it did not see are UNVERIFIED."""
+    CHECK_PART_LANGUAGE: _CheckPart.ValueType  # 4
+    """The trained model that tells languages apart; function words stand in for it."""
 
 class CheckPart(_CheckPart, metaclass=_CheckPartEnumTypeWrapper):
-    """CheckPart is a part of the check of a question that it can do without."""
+    """CheckPart is a part of a check that it can do without."""
 
 CHECK_PART_UNSPECIFIED: CheckPart.ValueType  # 0
 """Not known to this reader."""
 CHECK_PART_INTENT: CheckPart.ValueType  # 1
 """The trained model that tells small talk from questions; phrases stand in for it."""
+CHECK_PART_CLASSIFIER: CheckPart.ValueType  # 2
+"""The trained model that tells attacks from questions; rules stand in for it."""
+CHECK_PART_VERIFIER: CheckPart.ValueType  # 3
+"""The model that compares claims with evidence; claims that it did not see are UNVERIFIED."""
+CHECK_PART_LANGUAGE: CheckPart.ValueType  # 4
+"""The trained model that tells languages apart; function words stand in for it."""
 Global___CheckPart: _TypeAlias = CheckPart  # noqa: Y015
+
+class _Grade:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GradeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Grade.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GRADE_UNSPECIFIED: _Grade.ValueType  # 0
+    """Not graded."""
+    GRADE_A: _Grade.ValueType  # 1
+    """Very good."""
+    GRADE_B: _Grade.ValueType  # 2
+    """Good."""
+    GRADE_C: _Grade.ValueType  # 3
+    """Fair."""
+    GRADE_D: _Grade.ValueType  # 4
+    """Poor."""
+    GRADE_E: _Grade.ValueType  # 5
+    """Bad."""
+    GRADE_F: _Grade.ValueType  # 6
+    """Unusable."""
+
+class Grade(_Grade, metaclass=_GradeEnumTypeWrapper):
+    """Grade orders answers."""
+
+GRADE_UNSPECIFIED: Grade.ValueType  # 0
+"""Not graded."""
+GRADE_A: Grade.ValueType  # 1
+"""Very good."""
+GRADE_B: Grade.ValueType  # 2
+"""Good."""
+GRADE_C: Grade.ValueType  # 3
+"""Fair."""
+GRADE_D: Grade.ValueType  # 4
+"""Poor."""
+GRADE_E: Grade.ValueType  # 5
+"""Bad."""
+GRADE_F: Grade.ValueType  # 6
+"""Unusable."""
+Global___Grade: _TypeAlias = Grade  # noqa: Y015
 
 @_typing.final
 class Finding(_message.Message):
@@ -185,6 +270,7 @@ class Finding(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """Id of the rule, for example `override.ignore_previous`. Empty where a model found it."""
     category: Global___Category.ValueType
@@ -197,6 +283,8 @@ class Finding(_message.Message):
     """What it scored."""
     threshold: _builtins.float
     """From which score on it counts."""
+    digest: _builtins.str
+    """SHA-256 of what found it (the rule set, the model's weights or the policy), as 64 hexadecimal digits. Empty: not known."""
     @_builtins.property
     def model(self) -> _model_pb2.ModelRef:
         """The model that found it."""
@@ -216,10 +304,11 @@ class Finding(_message.Message):
         view: _builtins.str = ...,
         score: _builtins.float | None = ...,
         threshold: _builtins.float | None = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_threshold", b"_threshold", "model", b"model", "range", b"range", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_threshold", b"_threshold", "category", b"category", "model", b"model", "range", b"range", "rule", b"rule", "score", b"score", "severity", b"severity", "threshold", b"threshold", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_threshold", b"_threshold", "category", b"category", "digest", b"digest", "model", b"model", "range", b"range", "rule", b"rule", "score", b"score", "severity", b"severity", "threshold", b"threshold", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
@@ -241,10 +330,16 @@ class Verdict(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
+    SANITISED_FIELD_NUMBER: _builtins.int
+    POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     """What is to be done."""
     category: Global___Category.ValueType
     """The reason that decided. Unspecified with ACTION_ALLOW."""
+    sanitised: _builtins.str
+    """What may pass in the text's place. Set with ACTION_SANITISE, and only then."""
+    policy_digest: _builtins.str
+    """SHA-256 of the policy that it was concluded under, as 64 hexadecimal digits. Empty: not known."""
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """What was seen, gravest first."""
@@ -255,12 +350,16 @@ class Verdict(_message.Message):
         action: Global___Action.ValueType = ...,
         category: Global___Category.ValueType = ...,
         findings: _abc.Iterable[Global___Finding] | None = ...,
+        sanitised: _builtins.str | None = ...,
+        policy_digest: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sanitised", b"_sanitised", "sanitised", b"sanitised"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "category", b"category", "findings", b"findings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sanitised", b"_sanitised", "action", b"action", "category", b"category", "findings", b"findings", "policy_digest", b"policy_digest", "sanitised", b"sanitised"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__sanitised: _TypeAlias = _typing.Literal["sanitised"]  # noqa: Y015
+    _WhichOneofArgType__sanitised: _TypeAlias = _typing.Literal["_sanitised", b"_sanitised"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sanitised) -> _WhichOneofReturnType__sanitised | None: ...
 
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
@@ -273,10 +372,13 @@ class CheckInputRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
     ASSISTANT_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The question. May be empty or hold anything: judging that is the guard's work."""
     assistant: _builtins.str
     """The assistant whose policy counts: `assistants/{a}`."""
+    explain: _builtins.bool
+    """Whether the answer has an `explanation`."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[_text_pb2.Utterance]:
         """The conversation so far, oldest first."""
@@ -287,10 +389,11 @@ class CheckInputRequest(_message.Message):
         text: _builtins.str = ...,
         history: _abc.Iterable[_text_pb2.Utterance] | None = ...,
         assistant: _builtins.str = ...,
+        explain: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assistant", b"assistant", "history", b"history", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assistant", b"assistant", "explain", b"explain", "history", b"history", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -308,6 +411,8 @@ class CheckInputResponse(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    PII_FIELD_NUMBER: _builtins.int
     normalised: _builtins.str
     """The question as the other services should see it: NFC, without control characters, trimmed."""
     intent: _text_pb2.Intent.ValueType
@@ -326,6 +431,14 @@ class CheckInputResponse(_message.Message):
     def models(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.ModelRef]:
         """The models that took part."""
 
+    @_builtins.property
+    def explanation(self) -> Global___Explanation:
+        """How the verdict came about. Only where it was asked for."""
+
+    @_builtins.property
+    def pii(self) -> _containers.RepeatedCompositeFieldContainer[_pii_pb2.PiiFinding]:
+        """Personal data and secrets of the question, in the order of its text."""
+
     def __init__(
         self,
         *,
@@ -335,14 +448,91 @@ class CheckInputResponse(_message.Message):
         language: _builtins.str = ...,
         degraded: _abc.Iterable[Global___CheckDegradation] | None = ...,
         models: _abc.Iterable[_model_pb2.ModelRef] | None = ...,
+        explanation: Global___Explanation | None = ...,
+        pii: _abc.Iterable[_pii_pb2.PiiFinding] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "intent", b"intent", "language", b"language", "models", b"models", "normalised", b"normalised", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "explanation", b"explanation", "intent", b"intent", "language", b"language", "models", b"models", "normalised", b"normalised", "pii", b"pii", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckInputResponse: _TypeAlias = CheckInputResponse  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    """Explanation is everything that a check looked at, below the threshold too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READINGS_FIELD_NUMBER: _builtins.int
+    HITS_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """The score that the verdict rests on."""
+    threshold: _builtins.float
+    """From which score on a text is blocked."""
+    @_builtins.property
+    def readings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reading]:
+        """The readings of the text, the original first."""
+
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """What was seen in them, highest score first."""
+
+    def __init__(
+        self,
+        *,
+        readings: _abc.Iterable[Global___Reading] | None = ...,
+        hits: _abc.Iterable[Global___Finding] | None = ...,
+        score: _builtins.float | None = ...,
+        threshold: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_threshold", b"_threshold", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_threshold", b"_threshold", "hits", b"hits", "readings", b"readings", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Reading(_message.Message):
+    """Reading is a text as a rule or a model saw it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name: `original`, `folded`, `base64`, ..."""
+    text: _builtins.str
+    """Its text, or the beginning of it."""
+    bytes: _builtins.int
+    """How many bytes the whole reading has."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        text: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "name", b"name", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reading: _TypeAlias = Reading  # noqa: Y015
 
 @_typing.final
 class CheckDegradation(_message.Message):
@@ -372,27 +562,39 @@ Global___CheckDegradation: _TypeAlias = CheckDegradation  # noqa: Y015
 
 @_typing.final
 class CheckDocumentRequest(_message.Message):
-    """CheckDocumentRequest is passages of one document."""
+    """CheckDocumentRequest is passages of one document, or of several of one collection."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DOCUMENT_FIELD_NUMBER: _builtins.int
     PASSAGES_FIELD_NUMBER: _builtins.int
+    ASSISTANT_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
     document: _builtins.str
-    """`collections/{c}/documents/{d}`."""
+    """`collections/{c}/documents/{d}`; `collections/{c}/documents/-` where the passages come from several documents of it."""
+    assistant: _builtins.str
+    """The assistant whose policy counts: `assistants/{a}`. Empty, as at ingest: the strictest policy of all assistants that search
+    the collection.
+    """
     @_builtins.property
     def passages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The passages, in order."""
+
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Resource names of the passages, in their order, for the security log. Empty: they have none yet."""
 
     def __init__(
         self,
         *,
         document: _builtins.str = ...,
         passages: _abc.Iterable[_builtins.str] | None = ...,
+        assistant: _builtins.str = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "passages", b"passages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assistant", b"assistant", "document", b"document", "names", b"names", "passages", b"passages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -566,6 +768,7 @@ class CheckOutputResponse(_message.Message):
     RETRACTED_FIELD_NUMBER: _builtins.int
     WITHHELD_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
+    ANNOTATED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def released(self) -> Global___Released:
         """Text that may be shown."""
@@ -582,6 +785,10 @@ class CheckOutputResponse(_message.Message):
     def finished(self) -> Global___OutputFinished:
         """The end. Last, and once."""
 
+    @_builtins.property
+    def annotated(self) -> Global___Annotated:
+        """A later judgement on text that was released. A reader that does not know it loses nothing but that judgement."""
+
     def __init__(
         self,
         *,
@@ -589,12 +796,13 @@ class CheckOutputResponse(_message.Message):
         retracted: Global___OutputRetracted | None = ...,
         withheld: Global___Withheld | None = ...,
         finished: Global___OutputFinished | None = ...,
+        annotated: Global___Annotated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "finished", b"finished", "released", b"released", "retracted", b"retracted", "withheld", b"withheld"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["annotated", b"annotated", "decision", b"decision", "finished", b"finished", "released", b"released", "retracted", b"retracted", "withheld", b"withheld"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "finished", b"finished", "released", b"released", "retracted", b"retracted", "withheld", b"withheld"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotated", b"annotated", "decision", b"decision", "finished", b"finished", "released", b"released", "retracted", b"retracted", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_decision: _TypeAlias = _typing.Literal["released", "retracted", "withheld", "finished"]  # noqa: Y015
+    _WhichOneofReturnType_decision: _TypeAlias = _typing.Literal["released", "retracted", "withheld", "finished", "annotated"]  # noqa: Y015
     _WhichOneofArgType_decision: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_decision) -> _WhichOneofReturnType_decision | None: ...
 
@@ -667,6 +875,44 @@ class OutputRetracted(_message.Message):
 Global___OutputRetracted: _TypeAlias = OutputRetracted  # noqa: Y015
 
 @_typing.final
+class Annotated(_message.Message):
+    """Annotated says what was found out about released text after it was released."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANGE_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    category: Global___Category.ValueType
+    """Why. Unspecified where nothing speaks against the text."""
+    verdict: _evidence_pb2.ClaimVerdict.ValueType
+    """The verdict on the claims of that text, in place of an earlier one. Unspecified: it stays."""
+    score: _builtins.float
+    """What the judgement rests on, for example the probability that the evidence supports the text."""
+    @_builtins.property
+    def range(self) -> _text_pb2.TextRange:
+        """Which text, in coordinates of the released text."""
+
+    def __init__(
+        self,
+        *,
+        range: _text_pb2.TextRange | None = ...,
+        category: Global___Category.ValueType = ...,
+        verdict: _evidence_pb2.ClaimVerdict.ValueType = ...,
+        score: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "range", b"range", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "category", b"category", "range", b"range", "score", b"score", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+Global___Annotated: _TypeAlias = Annotated  # noqa: Y015
+
+@_typing.final
 class Withheld(_message.Message):
     """Withheld says that a segment was not released."""
 
@@ -706,6 +952,10 @@ class OutputFinished(_message.Message):
     RELEASED_BYTES_FIELD_NUMBER: _builtins.int
     RELEASED_SEGMENTS_FIELD_NUMBER: _builtins.int
     WITHHELD_SEGMENTS_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
     released_bytes: _builtins.int
     """Bytes released."""
     released_segments: _builtins.int
@@ -716,6 +966,22 @@ class OutputFinished(_message.Message):
     def verdict(self) -> Global___Verdict:
         """The verdict on the answer as a whole."""
 
+    @_builtins.property
+    def confidence(self) -> Global___Confidence:
+        """How sure the guard is of the answer. Unset where nothing was released."""
+
+    @_builtins.property
+    def quality(self) -> Global___Quality:
+        """How good the answer is, for metrics. Unset where nothing was released."""
+
+    @_builtins.property
+    def degraded(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckDegradation]:
+        """What the check had to do without, and why."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.ModelRef]:
+        """The models that took part."""
+
     def __init__(
         self,
         *,
@@ -723,11 +989,134 @@ class OutputFinished(_message.Message):
         released_bytes: _builtins.int = ...,
         released_segments: _builtins.int = ...,
         withheld_segments: _builtins.int = ...,
+        confidence: Global___Confidence | None = ...,
+        quality: Global___Quality | None = ...,
+        degraded: _abc.Iterable[Global___CheckDegradation] | None = ...,
+        models: _abc.Iterable[_model_pb2.ModelRef] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "quality", b"quality", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["released_bytes", b"released_bytes", "released_segments", b"released_segments", "verdict", b"verdict", "withheld_segments", b"withheld_segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "degraded", b"degraded", "models", b"models", "quality", b"quality", "released_bytes", b"released_bytes", "released_segments", b"released_segments", "verdict", b"verdict", "withheld_segments", b"withheld_segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutputFinished: _TypeAlias = OutputFinished  # noqa: Y015
+
+@_typing.final
+class Confidence(_message.Message):
+    """Confidence is a calibrated probability that an answer is right, and what it is made of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    FACTORS_FIELD_NUMBER: _builtins.int
+    value: _builtins.float
+    """The probability."""
+    @_builtins.property
+    def factors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Factor]:
+        """The factors whose product it is before calibration."""
+
+    def __init__(
+        self,
+        *,
+        value: _builtins.float | None = ...,
+        factors: _abc.Iterable[Global___Factor] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "factors", b"factors", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___Confidence: _TypeAlias = Confidence  # noqa: Y015
+
+@_typing.final
+class Factor(_message.Message):
+    """Factor is one factor of a confidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, for example `verified_claims`."""
+    value: _builtins.float
+    """Its value."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___Factor: _TypeAlias = Factor  # noqa: Y015
+
+@_typing.final
+class Quality(_message.Message):
+    """Quality grades an answer over five dimensions, each from 0 to 1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRADE_FIELD_NUMBER: _builtins.int
+    FAITHFULNESS_FIELD_NUMBER: _builtins.int
+    RELEVANCE_FIELD_NUMBER: _builtins.int
+    COMPLETENESS_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    CLARITY_FIELD_NUMBER: _builtins.int
+    grade: Global___Grade.ValueType
+    """The grade."""
+    faithfulness: _builtins.float
+    """How much of it its evidence carries."""
+    relevance: _builtins.float
+    """How close it is to the question."""
+    completeness: _builtins.float
+    """How much of what was drafted could be released."""
+    consistency: _builtins.float
+    """How far it is from contradicting or repeating itself."""
+    clarity: _builtins.float
+    """How well formed its text is."""
+    def __init__(
+        self,
+        *,
+        grade: Global___Grade.ValueType = ...,
+        faithfulness: _builtins.float | None = ...,
+        relevance: _builtins.float | None = ...,
+        completeness: _builtins.float | None = ...,
+        consistency: _builtins.float | None = ...,
+        clarity: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clarity", b"_clarity", "_completeness", b"_completeness", "_consistency", b"_consistency", "_faithfulness", b"_faithfulness", "_relevance", b"_relevance", "clarity", b"clarity", "completeness", b"completeness", "consistency", b"consistency", "faithfulness", b"faithfulness", "relevance", b"relevance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clarity", b"_clarity", "_completeness", b"_completeness", "_consistency", b"_consistency", "_faithfulness", b"_faithfulness", "_relevance", b"_relevance", "clarity", b"clarity", "completeness", b"completeness", "consistency", b"consistency", "faithfulness", b"faithfulness", "grade", b"grade", "relevance", b"relevance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clarity: _TypeAlias = _typing.Literal["clarity"]  # noqa: Y015
+    _WhichOneofArgType__clarity: _TypeAlias = _typing.Literal["_clarity", b"_clarity"]  # noqa: Y015
+    _WhichOneofReturnType__completeness: _TypeAlias = _typing.Literal["completeness"]  # noqa: Y015
+    _WhichOneofArgType__completeness: _TypeAlias = _typing.Literal["_completeness", b"_completeness"]  # noqa: Y015
+    _WhichOneofReturnType__consistency: _TypeAlias = _typing.Literal["consistency"]  # noqa: Y015
+    _WhichOneofArgType__consistency: _TypeAlias = _typing.Literal["_consistency", b"_consistency"]  # noqa: Y015
+    _WhichOneofReturnType__faithfulness: _TypeAlias = _typing.Literal["faithfulness"]  # noqa: Y015
+    _WhichOneofArgType__faithfulness: _TypeAlias = _typing.Literal["_faithfulness", b"_faithfulness"]  # noqa: Y015
+    _WhichOneofReturnType__relevance: _TypeAlias = _typing.Literal["relevance"]  # noqa: Y015
+    _WhichOneofArgType__relevance: _TypeAlias = _typing.Literal["_relevance", b"_relevance"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clarity) -> _WhichOneofReturnType__clarity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__completeness) -> _WhichOneofReturnType__completeness | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__consistency) -> _WhichOneofReturnType__consistency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__faithfulness) -> _WhichOneofReturnType__faithfulness | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__relevance) -> _WhichOneofReturnType__relevance | None: ...
+
+Global___Quality: _TypeAlias = Quality  # noqa: Y015

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ragmesh/evidence/v1/text.proto.
  */
 export const file_ragmesh_evidence_v1_text: GenFile = /*@__PURE__*/
-  fileDesc("Ch5yYWdtZXNoL2V2aWRlbmNlL3YxL3RleHQucHJvdG8SE3JhZ21lc2guZXZpZGVuY2UudjEiJwoJVGV4dFJhbmdlEg0KBXN0YXJ0GAEgASgNEgsKA2VuZBgCIAEoDSq1AQoGSW50ZW50EhYKEklOVEVOVF9VTlNQRUNJRklFRBAAEhMKD0lOVEVOVF9RVUVTVElPThABEhMKD0lOVEVOVF9HUkVFVElORxACEhEKDUlOVEVOVF9USEFOS1MQAxISCg5JTlRFTlRfR09PREJZRRAEEhMKD0lOVEVOVF9JREVOVElUWRAFEhcKE0lOVEVOVF9DQVBBQklMSVRJRVMQBhIUChBJTlRFTlRfV0VMTEJFSU5HEAdiBnByb3RvMw");
+  fileDesc("Ch5yYWdtZXNoL2V2aWRlbmNlL3YxL3RleHQucHJvdG8SE3JhZ21lc2guZXZpZGVuY2UudjEiJwoJVGV4dFJhbmdlEg0KBXN0YXJ0GAEgASgNEgsKA2VuZBgCIAEoDSrOAQoGSW50ZW50EhYKEklOVEVOVF9VTlNQRUNJRklFRBAAEhMKD0lOVEVOVF9RVUVTVElPThABEhMKD0lOVEVOVF9HUkVFVElORxACEhEKDUlOVEVOVF9USEFOS1MQAxISCg5JTlRFTlRfR09PREJZRRAEEhMKD0lOVEVOVF9JREVOVElUWRAFEhcKE0lOVEVOVF9DQVBBQklMSVRJRVMQBhIUChBJTlRFTlRfV0VMTEJFSU5HEAcSFwoTSU5URU5UX09VVF9PRl9TQ09QRRAIYgZwcm90bzM");
 
 /**
  * TextRange is a half-open range [start, end) of UTF-8 bytes whose ends lie on code point boundaries.
@@ -104,6 +104,14 @@ export enum Intent {
    * @generated from enum value: INTENT_WELLBEING = 7;
    */
   WELLBEING = 7,
+
+  /**
+   * Something that the assistant is not for: an order, a task, a topic of another place. Searched for like a question unless the
+   * policy says otherwise.
+   *
+   * @generated from enum value: INTENT_OUT_OF_SCOPE = 8;
+   */
+  OUT_OF_SCOPE = 8,
 }
 
 /**
