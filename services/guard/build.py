@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -17,7 +18,7 @@ from services.guard.settings import GuardSettings
 from services.guard.understanding.intent_model import IntentModel
 from services.guard.understanding.intents import SmallTalk
 from services.guard.understanding.language import LanguageFinder
-from services.mesh.assistant import load_assistants
+from services.mesh.assistant import Assistant, load_assistants
 from services.mesh.server import ServiceSpec
 from services.mesh.triton import TritonClient
 
@@ -36,6 +37,19 @@ def self_test(questions: QuestionCheck) -> bool:
     )
 
 
+def build_checks(settings: GuardSettings, assistants: Mapping[str, Assistant]) -> tuple[Judge, QuestionCheck]:
+    """What judges in this process: the service and `ragmesh eval guard` judge by the same.
+
+    Raises:
+        RuleError: a rule file is wrong; the message says where.
+        SmallTalkError: a file of small talk is wrong.
+    """
+    matcher = Matcher(load_rules(settings.guard_rules_dir), settings.data_dir / "cache")
+    judge = Judge(matcher, block=settings.guard_block_score, flag=settings.guard_flag_score)
+    small_talk = SmallTalk(settings.guard_small_talk_dir, [item.display_name for item in assistants.values()])
+    return judge, QuestionCheck(judge, small_talk, LanguageFinder(), max_characters=settings.guard_max_question_characters)
+
+
 async def build(settings: GuardSettings) -> ServiceSpec:
     """The guard, ready to serve.
 
@@ -45,10 +59,7 @@ async def build(settings: GuardSettings) -> ServiceSpec:
         AssistantError: a file of an assistant cannot be used.
     """
     assistants = load_assistants(settings.assistant_dir)
-    matcher = Matcher(load_rules(settings.guard_rules_dir), settings.data_dir / "cache")
-    judge = Judge(matcher, block=settings.guard_block_score, flag=settings.guard_flag_score)
-    small_talk = SmallTalk(settings.guard_small_talk_dir, [item.display_name for item in assistants.values()])
-    questions = QuestionCheck(judge, small_talk, LanguageFinder(), max_characters=settings.guard_max_question_characters)
+    judge, questions = build_checks(settings, assistants)
     workers = ThreadPoolExecutor(settings.guard_document_threads, thread_name_prefix="guard-passages")
     triton = TritonClient(settings.triton)
     intents = IntentModel(triton, seconds=settings.guard_intent_seconds, probe_seconds=_PROBE_SECONDS)
