@@ -19,7 +19,7 @@ _WIDE = {
     FieldDescriptor.TYPE_FIXED64,
     FieldDescriptor.TYPE_SFIXED64,
 }
-_READS = ("Get", "List", "Search", "Count", "Resume", "CheckInput", "CheckDocument", "StreamGenerate")
+_READS = ("Get", "List", "Search", "Explain", "Count", "Resume", "CheckInput", "CheckDocument", "StreamGenerate")
 _REPEATABLE = ("Delete", "Stop", "Rate")
 _LONGEST_PATTERN = 2048
 

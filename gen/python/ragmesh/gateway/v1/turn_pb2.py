@@ -27,10 +27,11 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from ragmesh.evidence.v1 import evidence_pb2 as ragmesh_dot_evidence_dot_v1_dot_evidence__pb2
 from ragmesh.evidence.v1 import model_pb2 as ragmesh_dot_evidence_dot_v1_dot_model__pb2
+from ragmesh.evidence.v1 import search_pb2 as ragmesh_dot_evidence_dot_v1_dot_search__pb2
 from ragmesh.evidence.v1 import text_pb2 as ragmesh_dot_evidence_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dragmesh/gateway/v1/turn.proto\x12\x12ragmesh.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"ragmesh/evidence/v1/evidence.proto\x1a\x1fragmesh/evidence/v1/model.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\x9a\x06\n\tTurnEvent\x12H\n\x04turn\x18\x01 \x01(\tB4\xbaH1r/2-^conversations/[^/]{1,128}/turns/[^/]{1,128}$R\x04turn\x12\x10\n\x03seq\x18\x02 \x01(\rR\x03seq\x12\x43\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\ncreateTime\x12;\n\x07started\x18\n \x01(\x0b\x32\x1f.ragmesh.gateway.v1.TurnStartedH\x00R\x07started\x12@\n\nunderstood\x18\x0b \x01(\x0b\x32\x1e.ragmesh.gateway.v1.UnderstoodH\x00R\nunderstood\x12\x38\n\x05stage\x18\x0c \x01(\x0b\x32 .ragmesh.gateway.v1.StageEnteredH\x00R\x05stage\x12?\n\x08\x65vidence\x18\r \x01(\x0b\x32!.ragmesh.gateway.v1.EvidenceFoundH\x00R\x08\x65vidence\x12\x31\n\x05\x64\x65lta\x18\x0e \x01(\x0b\x32\x19.ragmesh.gateway.v1.DeltaH\x00R\x05\x64\x65lta\x12\x35\n\x05\x63laim\x18\x0f \x01(\x0b\x32\x1d.ragmesh.gateway.v1.ClaimMadeH\x00R\x05\x63laim\x12=\n\tretracted\x18\x10 \x01(\x0b\x32\x1d.ragmesh.gateway.v1.RetractedH\x00R\tretracted\x12:\n\x08\x64\x65graded\x18\x11 \x01(\x0b\x32\x1c.ragmesh.gateway.v1.DegradedH\x00R\x08\x64\x65graded\x12=\n\theartbeat\x18\x12 \x01(\x0b\x32\x1d.ragmesh.gateway.v1.HeartbeatH\x00R\theartbeat\x12>\n\x08\x66inished\x18\x13 \x01(\x0b\x32 .ragmesh.gateway.v1.TurnFinishedH\x00R\x08\x66inishedB\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01\"\xb5\x01\n\x0bTurnStarted\x12\"\n\x0c\x63onversation\x18\x01 \x01(\tR\x0c\x63onversation\x12\x1a\n\x08question\x18\x02 \x01(\tR\x08question\x12\x1c\n\tassistant\x18\x03 \x01(\tR\tassistant\x12H\n\x12resume_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10resumeExpireTime\"w\n\nUnderstood\x12\x33\n\x06intent\x18\x01 \x01(\x0e\x32\x1b.ragmesh.evidence.v1.IntentR\x06intent\x12\x1a\n\x08language\x18\x02 \x01(\tR\x08language\x12\x18\n\x07variant\x18\x03 \x01(\tR\x07variant\"d\n\x0cStageEntered\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.ragmesh.gateway.v1.StageR\x05stage\x12\x19\n\x05\x63ount\x18\x02 \x01(\rH\x00R\x05\x63ount\x88\x01\x01\x42\x08\n\x06_count\"\x83\x01\n\rEvidenceFound\x12\x43\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceB\x08\xbaH\x05\x92\x01\x02\x10@R\x08\x65vidence\x12-\n\x12\x64ocuments_searched\x18\x02 \x01(\rR\x11\x64ocumentsSearched\":\n\x05\x44\x65lta\x12\x14\n\x05start\x18\x01 \x01(\rR\x05start\x12\x1b\n\x04text\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x04text\"E\n\tClaimMade\x12\x38\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1a.ragmesh.evidence.v1.ClaimB\x06\xbaH\x03\xc8\x01\x01R\x05\x63laim\"\x82\x01\n\tRetracted\x12<\n\x05range\x18\x01 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\x06\xbaH\x03\xc8\x01\x01R\x05range\x12\x37\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.ragmesh.gateway.v1.BlockReasonR\x06reason\"\x80\x01\n\x08\x44\x65graded\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.ragmesh.gateway.v1.StageR\x05stage\x12\"\n\x07skipped\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x07skipped\x12\x1f\n\x06reason\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06reason\"\x0b\n\tHeartbeat\"\x85\x05\n\x0cTurnFinished\x12\x41\n\x07outcome\x18\x01 \x01(\x0e\x32\x1b.ragmesh.gateway.v1.OutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07outcome\x12<\n\x07verdict\x18\x02 \x01(\x0e\x32\".ragmesh.gateway.v1.OverallVerdictR\x07verdict\x12\x35\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1b.ragmesh.gateway.v1.FailureR\x07\x66\x61ilure\x12\x42\n\x0c\x62lock_reason\x18\x04 \x01(\x0e\x32\x1f.ragmesh.gateway.v1.BlockReasonR\x0b\x62lockReason\x12#\n\nconfidence\x18\x05 \x01(\x01H\x00R\nconfidence\x88\x01\x01\x12*\n\x0bsuggestions\x18\x06 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x0bsuggestions\x12/\n\x05usage\x18\x07 \x01(\x0b\x32\x19.ragmesh.gateway.v1.UsageR\x05usage\x12\x43\n\x07timings\x18\x08 \x03(\x0b\x32\x1f.ragmesh.gateway.v1.StageTimingB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x07timings\x12>\n\nabstention\x18\t \x01(\x0b\x32\x1e.ragmesh.gateway.v1.AbstentionR\nabstention\x12?\n\x06models\x18\n \x03(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x06models\x12\"\n\x08trace_id\x18\x0b \x01(\tB\x07\xbaH\x04r\x02\x18 R\x07traceIdB\r\n\x0b_confidence\"l\n\x07\x46\x61ilure\x12\x1f\n\x06reason\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06reason\x12\"\n\x07message\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08R\x07message\x12\x1c\n\tretryable\x18\x03 \x01(\x08R\tretryable\"\x84\x01\n\nAbstention\x12-\n\x12\x64ocuments_searched\x18\x01 \x01(\rR\x11\x64ocumentsSearched\x12G\n\x07nearest\x18\x02 \x03(\x0b\x32#.ragmesh.gateway.v1.NearestDocumentB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07nearest\"_\n\x0fNearestDocument\x12\x1a\n\x08\x64ocument\x18\x01 \x01(\tR\x08\x64ocument\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n\x08\x65vidence\x18\x03 \x01(\tR\x08\x65vidence\"k\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\rR\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\rR\x0coutputTokens\x12\x1a\n\x08passages\x18\x03 \x01(\rR\x08passages\"s\n\x0bStageTiming\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.ragmesh.gateway.v1.StageR\x05stage\x12\x33\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\"\xc8\x05\n\x04Turn\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08question\x18\x02 \x01(\tR\x08question\x12\x12\n\x04text\x18\x03 \x01(\tR\x04text\x12\x32\n\x06\x63laims\x18\x04 \x03(\x0b\x32\x1a.ragmesh.evidence.v1.ClaimR\x06\x63laims\x12\x39\n\x08\x65vidence\x18\x05 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceR\x08\x65vidence\x12>\n\nunderstood\x18\x06 \x01(\x0b\x32\x1e.ragmesh.gateway.v1.UnderstoodR\nunderstood\x12<\n\x08\x66inished\x18\x07 \x01(\x0b\x32 .ragmesh.gateway.v1.TurnFinishedR\x08\x66inished\x12?\n\x0bretractions\x18\x08 \x03(\x0b\x32\x1d.ragmesh.gateway.v1.RetractedR\x0bretractions\x12@\n\x0c\x64\x65gradations\x18\t \x03(\x0b\x32\x1c.ragmesh.gateway.v1.DegradedR\x0c\x64\x65gradations\x12\x19\n\x08last_seq\x18\n \x01(\rR\x07lastSeq\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x32\n\x06rating\x18\x0c \x01(\x0b\x32\x1a.ragmesh.gateway.v1.RatingR\x06rating\x12\x36\n\x05stage\x18\r \x01(\x0b\x32 .ragmesh.gateway.v1.StageEnteredR\x05stage\x12H\n\x12resume_expire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10resumeExpireTime\"g\n\x06Rating\x12\x39\n\x05thumb\x18\x01 \x01(\x0e\x32\x19.ragmesh.gateway.v1.ThumbB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05thumb\x12\"\n\x07\x63omment\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x10R\x07\x63omment*m\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTAGE_CHECKING\x10\x01\x12\x13\n\x0fSTAGE_SEARCHING\x10\x02\x12\x11\n\rSTAGE_READING\x10\x03\x12\x11\n\rSTAGE_WRITING\x10\x04*\xbd\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ANSWERED\x10\x01\x12\x13\n\x0fOUTCOME_PARTIAL\x10\x02\x12\x15\n\x11OUTCOME_ABSTAINED\x10\x03\x12\x19\n\x15OUTCOME_CLARIFICATION\x10\x04\x12\x13\n\x0fOUTCOME_BLOCKED\x10\x05\x12\x13\n\x0fOUTCOME_STOPPED\x10\x06\x12\x12\n\x0eOUTCOME_FAILED\x10\x07*\xed\x01\n\x0b\x42lockReason\x12\x1c\n\x18\x42LOCK_REASON_UNSPECIFIED\x10\x00\x12%\n!BLOCK_REASON_INSTRUCTION_OVERRIDE\x10\x01\x12\"\n\x1e\x42LOCK_REASON_PROMPT_EXTRACTION\x10\x02\x12\x1f\n\x1b\x42LOCK_REASON_UNSAFE_CONTENT\x10\x03\x12\x1b\n\x17\x42LOCK_REASON_UNREADABLE\x10\x04\x12\x19\n\x15\x42LOCK_REASON_TOO_LONG\x10\x05\x12\x1c\n\x18\x42LOCK_REASON_UNSUPPORTED\x10\x06*\x8b\x01\n\x0eOverallVerdict\x12\x1f\n\x1bOVERALL_VERDICT_UNSPECIFIED\x10\x00\x12\x1c\n\x18OVERALL_VERDICT_VERIFIED\x10\x01\x12\x1a\n\x16OVERALL_VERDICT_PARTLY\x10\x02\x12\x1e\n\x1aOVERALL_VERDICT_UNVERIFIED\x10\x03*<\n\x05Thumb\x12\x15\n\x11THUMB_UNSPECIFIED\x10\x00\x12\x0c\n\x08THUMB_UP\x10\x01\x12\x0e\n\nTHUMB_DOWN\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dragmesh/gateway/v1/turn.proto\x12\x12ragmesh.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"ragmesh/evidence/v1/evidence.proto\x1a\x1fragmesh/evidence/v1/model.proto\x1a ragmesh/evidence/v1/search.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\x9a\x06\n\tTurnEvent\x12H\n\x04turn\x18\x01 \x01(\tB4\xbaH1r/2-^conversations/[^/]{1,128}/turns/[^/]{1,128}$R\x04turn\x12\x10\n\x03seq\x18\x02 \x01(\rR\x03seq\x12\x43\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\ncreateTime\x12;\n\x07started\x18\n \x01(\x0b\x32\x1f.ragmesh.gateway.v1.TurnStartedH\x00R\x07started\x12@\n\nunderstood\x18\x0b \x01(\x0b\x32\x1e.ragmesh.gateway.v1.UnderstoodH\x00R\nunderstood\x12\x38\n\x05stage\x18\x0c \x01(\x0b\x32 .ragmesh.gateway.v1.StageEnteredH\x00R\x05stage\x12?\n\x08\x65vidence\x18\r \x01(\x0b\x32!.ragmesh.gateway.v1.EvidenceFoundH\x00R\x08\x65vidence\x12\x31\n\x05\x64\x65lta\x18\x0e \x01(\x0b\x32\x19.ragmesh.gateway.v1.DeltaH\x00R\x05\x64\x65lta\x12\x35\n\x05\x63laim\x18\x0f \x01(\x0b\x32\x1d.ragmesh.gateway.v1.ClaimMadeH\x00R\x05\x63laim\x12=\n\tretracted\x18\x10 \x01(\x0b\x32\x1d.ragmesh.gateway.v1.RetractedH\x00R\tretracted\x12:\n\x08\x64\x65graded\x18\x11 \x01(\x0b\x32\x1c.ragmesh.gateway.v1.DegradedH\x00R\x08\x64\x65graded\x12=\n\theartbeat\x18\x12 \x01(\x0b\x32\x1d.ragmesh.gateway.v1.HeartbeatH\x00R\theartbeat\x12>\n\x08\x66inished\x18\x13 \x01(\x0b\x32 .ragmesh.gateway.v1.TurnFinishedH\x00R\x08\x66inishedB\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01\"\xb5\x01\n\x0bTurnStarted\x12\"\n\x0c\x63onversation\x18\x01 \x01(\tR\x0c\x63onversation\x12\x1a\n\x08question\x18\x02 \x01(\tR\x08question\x12\x1c\n\tassistant\x18\x03 \x01(\tR\tassistant\x12H\n\x12resume_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10resumeExpireTime\"w\n\nUnderstood\x12\x33\n\x06intent\x18\x01 \x01(\x0e\x32\x1b.ragmesh.evidence.v1.IntentR\x06intent\x12\x1a\n\x08language\x18\x02 \x01(\tR\x08language\x12\x18\n\x07variant\x18\x03 \x01(\tR\x07variant\"d\n\x0cStageEntered\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.ragmesh.gateway.v1.StageR\x05stage\x12\x19\n\x05\x63ount\x18\x02 \x01(\rH\x00R\x05\x63ount\x88\x01\x01\x42\x08\n\x06_count\"\x82\x02\n\rEvidenceFound\x12\x43\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceB\x08\xbaH\x05\x92\x01\x02\x10@R\x08\x65vidence\x12-\n\x12\x64ocuments_searched\x18\x02 \x01(\rR\x11\x64ocumentsSearched\x12\x39\n\x08searched\x18\x03 \x01(\x0b\x32\x1d.ragmesh.evidence.v1.SearchedR\x08searched\x12\x42\n\x0bsufficiency\x18\x04 \x01(\x0b\x32 .ragmesh.evidence.v1.SufficiencyR\x0bsufficiency\":\n\x05\x44\x65lta\x12\x14\n\x05start\x18\x01 \x01(\rR\x05start\x12\x1b\n\x04text\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x04text\"E\n\tClaimMade\x12\x38\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1a.ragmesh.evidence.v1.ClaimB\x06\xbaH\x03\xc8\x01\x01R\x05\x63laim\"\x82\x01\n\tRetracted\x12<\n\x05range\x18\x01 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\x06\xbaH\x03\xc8\x01\x01R\x05range\x12\x37\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.ragmesh.gateway.v1.BlockReasonR\x06reason\"\x80\x01\n\x08\x44\x65graded\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.ragmesh.gateway.v1.StageR\x05stage\x12\"\n\x07skipped\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x07skipped\x12\x1f\n\x06reason\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06reason\"\x0b\n\tHeartbeat\"\xaa\x05\n\x0cTurnFinished\x12\x41\n\x07outcome\x18\x01 \x01(\x0e\x32\x1b.ragmesh.gateway.v1.OutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07outcome\x12<\n\x07verdict\x18\x02 \x01(\x0e\x32\".ragmesh.gateway.v1.OverallVerdictR\x07verdict\x12\x35\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1b.ragmesh.gateway.v1.FailureR\x07\x66\x61ilure\x12\x42\n\x0c\x62lock_reason\x18\x04 \x01(\x0e\x32\x1f.ragmesh.gateway.v1.BlockReasonR\x0b\x62lockReason\x12#\n\nconfidence\x18\x05 \x01(\x01H\x00R\nconfidence\x88\x01\x01\x12*\n\x0bsuggestions\x18\x06 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x0bsuggestions\x12/\n\x05usage\x18\x07 \x01(\x0b\x32\x19.ragmesh.gateway.v1.UsageR\x05usage\x12\x43\n\x07timings\x18\x08 \x03(\x0b\x32\x1f.ragmesh.gateway.v1.StageTimingB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x07timings\x12>\n\nabstention\x18\t \x01(\x0b\x32\x1e.ragmesh.gateway.v1.AbstentionR\nabstention\x12?\n\x06models\x18\n \x03(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x06models\x12\"\n\x08trace_id\x18\x0b \x01(\tB\x07\xbaH\x04r\x02\x18 R\x07traceId\x12#\n\x04gaps\x18\x0c \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10\x08\"\x05r\x03(\x80@R\x04gapsB\r\n\x0b_confidence\"l\n\x07\x46\x61ilure\x12\x1f\n\x06reason\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06reason\x12\"\n\x07message\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08R\x07message\x12\x1c\n\tretryable\x18\x03 \x01(\x08R\tretryable\"\x84\x01\n\nAbstention\x12-\n\x12\x64ocuments_searched\x18\x01 \x01(\rR\x11\x64ocumentsSearched\x12G\n\x07nearest\x18\x02 \x03(\x0b\x32#.ragmesh.gateway.v1.NearestDocumentB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07nearest\"_\n\x0fNearestDocument\x12\x1a\n\x08\x64ocument\x18\x01 \x01(\tR\x08\x64ocument\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n\x08\x65vidence\x18\x03 \x01(\tR\x08\x65vidence\"k\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\rR\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\rR\x0coutputTokens\x12\x1a\n\x08passages\x18\x03 \x01(\rR\x08passages\"s\n\x0bStageTiming\x12/\n\x05stage\x18\x01 \x01(\x0e\x32\x19.ragmesh.gateway.v1.StageR\x05stage\x12\x33\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\"\xc8\x05\n\x04Turn\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08question\x18\x02 \x01(\tR\x08question\x12\x12\n\x04text\x18\x03 \x01(\tR\x04text\x12\x32\n\x06\x63laims\x18\x04 \x03(\x0b\x32\x1a.ragmesh.evidence.v1.ClaimR\x06\x63laims\x12\x39\n\x08\x65vidence\x18\x05 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceR\x08\x65vidence\x12>\n\nunderstood\x18\x06 \x01(\x0b\x32\x1e.ragmesh.gateway.v1.UnderstoodR\nunderstood\x12<\n\x08\x66inished\x18\x07 \x01(\x0b\x32 .ragmesh.gateway.v1.TurnFinishedR\x08\x66inished\x12?\n\x0bretractions\x18\x08 \x03(\x0b\x32\x1d.ragmesh.gateway.v1.RetractedR\x0bretractions\x12@\n\x0c\x64\x65gradations\x18\t \x03(\x0b\x32\x1c.ragmesh.gateway.v1.DegradedR\x0c\x64\x65gradations\x12\x19\n\x08last_seq\x18\n \x01(\rR\x07lastSeq\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x32\n\x06rating\x18\x0c \x01(\x0b\x32\x1a.ragmesh.gateway.v1.RatingR\x06rating\x12\x36\n\x05stage\x18\r \x01(\x0b\x32 .ragmesh.gateway.v1.StageEnteredR\x05stage\x12H\n\x12resume_expire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10resumeExpireTime\"g\n\x06Rating\x12\x39\n\x05thumb\x18\x01 \x01(\x0e\x32\x19.ragmesh.gateway.v1.ThumbB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05thumb\x12\"\n\x07\x63omment\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x10R\x07\x63omment*m\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTAGE_CHECKING\x10\x01\x12\x13\n\x0fSTAGE_SEARCHING\x10\x02\x12\x11\n\rSTAGE_READING\x10\x03\x12\x11\n\rSTAGE_WRITING\x10\x04*\xbd\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ANSWERED\x10\x01\x12\x13\n\x0fOUTCOME_PARTIAL\x10\x02\x12\x15\n\x11OUTCOME_ABSTAINED\x10\x03\x12\x19\n\x15OUTCOME_CLARIFICATION\x10\x04\x12\x13\n\x0fOUTCOME_BLOCKED\x10\x05\x12\x13\n\x0fOUTCOME_STOPPED\x10\x06\x12\x12\n\x0eOUTCOME_FAILED\x10\x07*\xed\x01\n\x0b\x42lockReason\x12\x1c\n\x18\x42LOCK_REASON_UNSPECIFIED\x10\x00\x12%\n!BLOCK_REASON_INSTRUCTION_OVERRIDE\x10\x01\x12\"\n\x1e\x42LOCK_REASON_PROMPT_EXTRACTION\x10\x02\x12\x1f\n\x1b\x42LOCK_REASON_UNSAFE_CONTENT\x10\x03\x12\x1b\n\x17\x42LOCK_REASON_UNREADABLE\x10\x04\x12\x19\n\x15\x42LOCK_REASON_TOO_LONG\x10\x05\x12\x1c\n\x18\x42LOCK_REASON_UNSUPPORTED\x10\x06*\x8b\x01\n\x0eOverallVerdict\x12\x1f\n\x1bOVERALL_VERDICT_UNSPECIFIED\x10\x00\x12\x1c\n\x18OVERALL_VERDICT_VERIFIED\x10\x01\x12\x1a\n\x16OVERALL_VERDICT_PARTLY\x10\x02\x12\x1e\n\x1aOVERALL_VERDICT_UNVERIFIED\x10\x03*<\n\x05Thumb\x12\x15\n\x11THUMB_UNSPECIFIED\x10\x00\x12\x0c\n\x08THUMB_UP\x10\x01\x12\x0e\n\nTHUMB_DOWN\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,6 +66,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TURNFINISHED'].fields_by_name['models']._serialized_options = b'\272H\005\222\001\002\020\020'
   _globals['_TURNFINISHED'].fields_by_name['trace_id']._loaded_options = None
   _globals['_TURNFINISHED'].fields_by_name['trace_id']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_TURNFINISHED'].fields_by_name['gaps']._loaded_options = None
+  _globals['_TURNFINISHED'].fields_by_name['gaps']._serialized_options = b'\272H\014\222\001\t\020\010\"\005r\003(\200@'
   _globals['_FAILURE'].fields_by_name['reason']._loaded_options = None
   _globals['_FAILURE'].fields_by_name['reason']._serialized_options = b'\272H\004r\002\030@'
   _globals['_FAILURE'].fields_by_name['message']._loaded_options = None
@@ -75,50 +78,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RATING'].fields_by_name['thumb']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_RATING'].fields_by_name['comment']._loaded_options = None
   _globals['_RATING'].fields_by_name['comment']._serialized_options = b'\272H\005r\003(\200\020'
-  _globals['_STAGE']._serialized_start=4030
-  _globals['_STAGE']._serialized_end=4139
-  _globals['_OUTCOME']._serialized_start=4142
-  _globals['_OUTCOME']._serialized_end=4331
-  _globals['_BLOCKREASON']._serialized_start=4334
-  _globals['_BLOCKREASON']._serialized_end=4571
-  _globals['_OVERALLVERDICT']._serialized_start=4574
-  _globals['_OVERALLVERDICT']._serialized_end=4713
-  _globals['_THUMB']._serialized_start=4715
-  _globals['_THUMB']._serialized_end=4775
-  _globals['_TURNEVENT']._serialized_start=249
-  _globals['_TURNEVENT']._serialized_end=1043
-  _globals['_TURNSTARTED']._serialized_start=1046
-  _globals['_TURNSTARTED']._serialized_end=1227
-  _globals['_UNDERSTOOD']._serialized_start=1229
-  _globals['_UNDERSTOOD']._serialized_end=1348
-  _globals['_STAGEENTERED']._serialized_start=1350
-  _globals['_STAGEENTERED']._serialized_end=1450
-  _globals['_EVIDENCEFOUND']._serialized_start=1453
-  _globals['_EVIDENCEFOUND']._serialized_end=1584
-  _globals['_DELTA']._serialized_start=1586
-  _globals['_DELTA']._serialized_end=1644
-  _globals['_CLAIMMADE']._serialized_start=1646
-  _globals['_CLAIMMADE']._serialized_end=1715
-  _globals['_RETRACTED']._serialized_start=1718
-  _globals['_RETRACTED']._serialized_end=1848
-  _globals['_DEGRADED']._serialized_start=1851
-  _globals['_DEGRADED']._serialized_end=1979
-  _globals['_HEARTBEAT']._serialized_start=1981
-  _globals['_HEARTBEAT']._serialized_end=1992
-  _globals['_TURNFINISHED']._serialized_start=1995
-  _globals['_TURNFINISHED']._serialized_end=2640
-  _globals['_FAILURE']._serialized_start=2642
-  _globals['_FAILURE']._serialized_end=2750
-  _globals['_ABSTENTION']._serialized_start=2753
-  _globals['_ABSTENTION']._serialized_end=2885
-  _globals['_NEARESTDOCUMENT']._serialized_start=2887
-  _globals['_NEARESTDOCUMENT']._serialized_end=2982
-  _globals['_USAGE']._serialized_start=2984
-  _globals['_USAGE']._serialized_end=3091
-  _globals['_STAGETIMING']._serialized_start=3093
-  _globals['_STAGETIMING']._serialized_end=3208
-  _globals['_TURN']._serialized_start=3211
-  _globals['_TURN']._serialized_end=3923
-  _globals['_RATING']._serialized_start=3925
-  _globals['_RATING']._serialized_end=4028
+  _globals['_STAGE']._serialized_start=4228
+  _globals['_STAGE']._serialized_end=4337
+  _globals['_OUTCOME']._serialized_start=4340
+  _globals['_OUTCOME']._serialized_end=4529
+  _globals['_BLOCKREASON']._serialized_start=4532
+  _globals['_BLOCKREASON']._serialized_end=4769
+  _globals['_OVERALLVERDICT']._serialized_start=4772
+  _globals['_OVERALLVERDICT']._serialized_end=4911
+  _globals['_THUMB']._serialized_start=4913
+  _globals['_THUMB']._serialized_end=4973
+  _globals['_TURNEVENT']._serialized_start=283
+  _globals['_TURNEVENT']._serialized_end=1077
+  _globals['_TURNSTARTED']._serialized_start=1080
+  _globals['_TURNSTARTED']._serialized_end=1261
+  _globals['_UNDERSTOOD']._serialized_start=1263
+  _globals['_UNDERSTOOD']._serialized_end=1382
+  _globals['_STAGEENTERED']._serialized_start=1384
+  _globals['_STAGEENTERED']._serialized_end=1484
+  _globals['_EVIDENCEFOUND']._serialized_start=1487
+  _globals['_EVIDENCEFOUND']._serialized_end=1745
+  _globals['_DELTA']._serialized_start=1747
+  _globals['_DELTA']._serialized_end=1805
+  _globals['_CLAIMMADE']._serialized_start=1807
+  _globals['_CLAIMMADE']._serialized_end=1876
+  _globals['_RETRACTED']._serialized_start=1879
+  _globals['_RETRACTED']._serialized_end=2009
+  _globals['_DEGRADED']._serialized_start=2012
+  _globals['_DEGRADED']._serialized_end=2140
+  _globals['_HEARTBEAT']._serialized_start=2142
+  _globals['_HEARTBEAT']._serialized_end=2153
+  _globals['_TURNFINISHED']._serialized_start=2156
+  _globals['_TURNFINISHED']._serialized_end=2838
+  _globals['_FAILURE']._serialized_start=2840
+  _globals['_FAILURE']._serialized_end=2948
+  _globals['_ABSTENTION']._serialized_start=2951
+  _globals['_ABSTENTION']._serialized_end=3083
+  _globals['_NEARESTDOCUMENT']._serialized_start=3085
+  _globals['_NEARESTDOCUMENT']._serialized_end=3180
+  _globals['_USAGE']._serialized_start=3182
+  _globals['_USAGE']._serialized_end=3289
+  _globals['_STAGETIMING']._serialized_start=3291
+  _globals['_STAGETIMING']._serialized_end=3406
+  _globals['_TURN']._serialized_start=3409
+  _globals['_TURN']._serialized_end=4121
+  _globals['_RATING']._serialized_start=4123
+  _globals['_RATING']._serialized_end=4226
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from ragmesh.evidence.v1 import evidence_pb2 as _evidence_pb2
 from ragmesh.evidence.v1 import model_pb2 as _model_pb2
+from ragmesh.evidence.v1 import search_pb2 as _search_pb2
 from ragmesh.evidence.v1 import text_pb2 as _text_pb2
 import builtins as _builtins
 import sys
@@ -393,21 +394,33 @@ class EvidenceFound(_message.Message):
 
     EVIDENCE_FIELD_NUMBER: _builtins.int
     DOCUMENTS_SEARCHED_FIELD_NUMBER: _builtins.int
+    SEARCHED_FIELD_NUMBER: _builtins.int
+    SUFFICIENCY_FIELD_NUMBER: _builtins.int
     documents_searched: _builtins.int
     """Documents that were searched."""
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.Evidence]:
         """The passages, best first."""
 
+    @_builtins.property
+    def searched(self) -> _search_pb2.Searched:
+        """What was searched in the end."""
+
+    @_builtins.property
+    def sufficiency(self) -> _search_pb2.Sufficiency:
+        """Whether the evidence holds the answer, as far as the search can tell."""
+
     def __init__(
         self,
         *,
         evidence: _abc.Iterable[_evidence_pb2.Evidence] | None = ...,
         documents_searched: _builtins.int = ...,
+        searched: _search_pb2.Searched | None = ...,
+        sufficiency: _search_pb2.Sufficiency | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["searched", b"searched", "sufficiency", b"sufficiency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents_searched", b"documents_searched", "evidence", b"evidence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents_searched", b"documents_searched", "evidence", b"evidence", "searched", b"searched", "sufficiency", b"sufficiency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -555,6 +568,7 @@ class TurnFinished(_message.Message):
     ABSTENTION_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     """How."""
     verdict: Global___OverallVerdict.ValueType
@@ -589,6 +603,10 @@ class TurnFinished(_message.Message):
     def models(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.ModelRef]:
         """Models that took part."""
 
+    @_builtins.property
+    def gaps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parts of the question that the documents do not answer, in its words."""
+
     def __init__(
         self,
         *,
@@ -603,10 +621,11 @@ class TurnFinished(_message.Message):
         abstention: Global___Abstention | None = ...,
         models: _abc.Iterable[_model_pb2.ModelRef] | None = ...,
         trace_id: _builtins.str = ...,
+        gaps: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "abstention", b"abstention", "confidence", b"confidence", "failure", b"failure", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "abstention", b"abstention", "block_reason", b"block_reason", "confidence", b"confidence", "failure", b"failure", "models", b"models", "outcome", b"outcome", "suggestions", b"suggestions", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "abstention", b"abstention", "block_reason", b"block_reason", "confidence", b"confidence", "failure", b"failure", "gaps", b"gaps", "models", b"models", "outcome", b"outcome", "suggestions", b"suggestions", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015

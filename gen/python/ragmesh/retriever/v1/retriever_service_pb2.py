@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from ragmesh.evidence.v1 import evidence_pb2 as ragmesh_dot_evidence_dot_v1_dot_evidence__pb2
+from ragmesh.evidence.v1 import search_pb2 as ragmesh_dot_evidence_dot_v1_dot_search__pb2
 from ragmesh.evidence.v1 import text_pb2 as ragmesh_dot_evidence_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ragmesh/retriever/v1/retriever_service.proto\x12\x14ragmesh.retriever.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\"ragmesh/evidence/v1/evidence.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\xa1\x03\n\rSearchRequest\x12@\n\ncollection\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^collections/[^/]{1,128}$R\ncollection\x12 \n\x05query\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80@R\x05query\x12\x42\n\x07history\x18\x03 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.UtteranceB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12#\n\x08language\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x08language\x12%\n\x05limit\x18\x05 \x01(\rB\n\xbaH\x07*\x05\x18\xc8\x01(\x01H\x00R\x05limit\x88\x01\x01\x12?\n\x0c\x64\x65nse_weight\x18\x06 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x01R\x0b\x64\x65nseWeight\x88\x01\x01\x12/\n\x0crerank_depth\x18\x07 \x01(\rB\x07\xbaH\x04*\x02\x18\x64H\x02R\x0brerankDepth\x88\x01\x01\x42\x08\n\x06_limitB\x0f\n\r_dense_weightB\x0f\n\r_rerank_depth\"\xba\x02\n\x0eSearchResponse\x12\x44\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x08\x65vidence\x12-\n\x12\x64ocuments_searched\x18\x02 \x01(\rR\x11\x64ocumentsSearched\x12\x1f\n\x0bindex_epoch\x18\x03 \x01(\rR\nindexEpoch\x12M\n\x08\x64\x65graded\x18\x04 \x03(\x0b\x32\'.ragmesh.retriever.v1.SearchDegradationB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x08\x64\x65graded\x12\x43\n\x07timings\x18\x05 \x03(\x0b\x32\x1f.ragmesh.retriever.v1.LegTimingB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07timings\"s\n\x11SearchDegradation\x12=\n\x03leg\x18\x01 \x01(\x0e\x32\x1f.ragmesh.retriever.v1.SearchLegB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x03leg\x12\x1f\n\x06reason\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06reason\"s\n\tLegTiming\x12\x31\n\x03leg\x18\x01 \x01(\x0e\x32\x1f.ragmesh.retriever.v1.SearchLegR\x03leg\x12\x33\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\"\xc6\x01\n\x11GetPassageRequest\x12t\n\x05\x63hunk\x18\x01 \x01(\tB^\xbaH[rY2W^collections/[^/]{1,128}/documents/[^/]{1,128}/versions/[^/]{1,128}/chunks/[^/]{1,128}$R\x05\x63hunk\x12,\n\nneighbours\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18\x08H\x00R\nneighbours\x88\x01\x01\x42\r\n\x0b_neighbours\"U\n\x12GetPassageResponse\x12?\n\x07passage\x18\x01 \x01(\x0b\x32\x1d.ragmesh.retriever.v1.PassageB\x06\xbaH\x03\xc8\x01\x01R\x07passage\"\xc3\x02\n\x07Passage\x12)\n\x10\x64ocument_version\x18\x01 \x01(\tR\x0f\x64ocumentVersion\x12\x1d\n\ntitle_path\x18\x02 \x03(\tR\ttitlePath\x12\x34\n\x05range\x18\x03 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\x05range\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text\x12?\n\x0b\x63hunk_range\x18\x05 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\nchunkRange\x12%\n\x0eprevious_chunk\x18\x06 \x01(\tR\rpreviousChunk\x12\x1d\n\nnext_chunk\x18\x07 \x01(\tR\tnextChunk\x12\x1d\n\nsource_uri\x18\x08 \x01(\tR\tsourceUri\"L\n\x14GetCollectionRequest\x12\x34\n\x04name\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^collections/[^/]{1,128}$R\x04name\"a\n\x15GetCollectionResponse\x12H\n\ncollection\x18\x01 \x01(\x0b\x32 .ragmesh.retriever.v1.CollectionB\x06\xbaH\x03\xc8\x01\x01R\ncollection\"\x89\x01\n\nCollection\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12%\n\x0e\x64ocument_count\x18\x02 \x01(\rR\rdocumentCount\x12\x1f\n\x0b\x63hunk_count\x18\x03 \x01(\rR\nchunkCount\x12\x1f\n\x0bindex_epoch\x18\x04 \x01(\rR\nindexEpoch*\x81\x01\n\tSearchLeg\x12\x1a\n\x16SEARCH_LEG_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_LEG_DENSE\x10\x01\x12\x15\n\x11SEARCH_LEG_SPARSE\x10\x02\x12\x14\n\x10SEARCH_LEG_INDEX\x10\x03\x12\x15\n\x11SEARCH_LEG_RERANK\x10\x04\x32\xc1\x02\n\x10RetrieverService\x12X\n\x06Search\x12#.ragmesh.retriever.v1.SearchRequest\x1a$.ragmesh.retriever.v1.SearchResponse\"\x03\x90\x02\x01\x12\x64\n\nGetPassage\x12\'.ragmesh.retriever.v1.GetPassageRequest\x1a(.ragmesh.retriever.v1.GetPassageResponse\"\x03\x90\x02\x01\x12m\n\rGetCollection\x12*.ragmesh.retriever.v1.GetCollectionRequest\x1a+.ragmesh.retriever.v1.GetCollectionResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ragmesh/retriever/v1/retriever_service.proto\x12\x14ragmesh.retriever.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\"ragmesh/evidence/v1/evidence.proto\x1a ragmesh/evidence/v1/search.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\xb0\x05\n\rSearchRequest\x12@\n\ncollection\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^collections/[^/]{1,128}$R\ncollection\x12 \n\x05query\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80@R\x05query\x12\x42\n\x07history\x18\x03 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.UtteranceB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12#\n\x08language\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x08language\x12%\n\x05limit\x18\x05 \x01(\rB\n\xbaH\x07*\x05\x18\xc8\x01(\x01H\x00R\x05limit\x88\x01\x01\x12?\n\x0c\x64\x65nse_weight\x18\x06 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x01R\x0b\x64\x65nseWeight\x88\x01\x01\x12/\n\x0crerank_depth\x18\x07 \x01(\rB\x07\xbaH\x04*\x02\x18\x64H\x02R\x0brerankDepth\x88\x01\x01\x12\"\n\x07subject\x18\x08 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02R\x07subject\x12K\n\x07without\x18\t \x03(\x0e\x32 .ragmesh.evidence.v1.RewriteKindB\x0f\xbaH\x0c\x92\x01\t\x10\x10\"\x05\x82\x01\x02\x10\x01R\x07without\x12:\n\x06\x66usion\x18\n \x01(\x0e\x32\".ragmesh.retriever.v1.FusionMethodR\x06\x66usion\x12/\n\nmax_tokens\x18\x0b \x01(\rB\x0b\xbaH\x08*\x06\x18\x80\x80\x04(@H\x03R\tmaxTokens\x88\x01\x01\x12 \n\x0breformulate\x18\x0c \x01(\x08R\x0breformulateB\x08\n\x06_limitB\x0f\n\r_dense_weightB\x0f\n\r_rerank_depthB\r\n\x0b_max_tokens\"\xfe\x03\n\x0eSearchResponse\x12\x44\n\x08\x65vidence\x18\x01 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x08\x65vidence\x12-\n\x12\x64ocuments_searched\x18\x02 \x01(\rR\x11\x64ocumentsSearched\x12\x1f\n\x0bindex_epoch\x18\x03 \x01(\rR\nindexEpoch\x12M\n\x08\x64\x65graded\x18\x04 \x03(\x0b\x32\'.ragmesh.retriever.v1.SearchDegradationB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x08\x64\x65graded\x12\x43\n\x07timings\x18\x05 \x03(\x0b\x32\x1f.ragmesh.retriever.v1.LegTimingB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07timings\x12\x39\n\x08searched\x18\x06 \x01(\x0b\x32\x1d.ragmesh.evidence.v1.SearchedR\x08searched\x12\x42\n\x0bsufficiency\x18\x07 \x01(\x0b\x32 .ragmesh.evidence.v1.SufficiencyR\x0bsufficiency\x12\x43\n\x0b\x63ompression\x18\x08 \x01(\x0b\x32!.ragmesh.retriever.v1.CompressionR\x0b\x63ompression\"\xde\x01\n\x0b\x43ompression\x12\x1d\n\nmax_tokens\x18\x01 \x01(\rR\tmaxTokens\x12#\n\rtokens_before\x18\x02 \x01(\rR\x0ctokensBefore\x12!\n\x0ctokens_after\x18\x03 \x01(\rR\x0btokensAfter\x12N\n\x08passages\x18\x04 \x03(\x0b\x32\'.ragmesh.retriever.v1.CompressedPassageB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x08passages\x12\x18\n\x07\x64ropped\x18\x05 \x01(\rR\x07\x64ropped\"\x8f\x01\n\x11\x43ompressedPassage\x12\x1a\n\x08\x65vidence\x18\x01 \x01(\tR\x08\x65vidence\x12\x16\n\x06header\x18\x02 \x01(\tR\x06header\x12#\n\rtokens_before\x18\x03 \x01(\rR\x0ctokensBefore\x12!\n\x0ctokens_after\x18\x04 \x01(\rR\x0btokensAfter\"U\n\x0e\x45xplainRequest\x12\x43\n\x06search\x18\x01 \x01(\x0b\x32#.ragmesh.retriever.v1.SearchRequestB\x06\xbaH\x03\xc8\x01\x01R\x06search\"\x8a\x03\n\x0f\x45xplainResponse\x12@\n\x08response\x18\x01 \x01(\x0b\x32$.ragmesh.retriever.v1.SearchResponseR\x08response\x12H\n\x07queries\x18\x02 \x03(\x0b\x32$.ragmesh.retriever.v1.ExplainedQueryB\x08\xbaH\x05\x92\x01\x02\x10\x04R\x07queries\x12S\n\ncandidates\x18\x03 \x03(\x0b\x32(.ragmesh.retriever.v1.ExplainedCandidateB\t\xbaH\x06\x92\x01\x03\x10\x80 R\ncandidates\x12&\n\x0c\x64\x65nse_weight\x18\x04 \x01(\x01H\x00R\x0b\x64\x65nseWeight\x88\x01\x01\x12:\n\x06\x66usion\x18\x05 \x01(\x0e\x32\".ragmesh.retriever.v1.FusionMethodR\x06\x66usion\x12!\n\x0crerank_depth\x18\x06 \x01(\rR\x0brerankDepthB\x0f\n\r_dense_weight\"i\n\x0e\x45xplainedQuery\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x43\n\x05terms\x18\x02 \x03(\x0b\x32\".ragmesh.retriever.v1.WeightedTermB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x05terms\"J\n\x0cWeightedTerm\x12\x12\n\x04term\x18\x01 \x01(\tR\x04term\x12\x1b\n\x06weight\x18\x02 \x01(\x01H\x00R\x06weight\x88\x01\x01\x42\t\n\x07_weight\"\xd4\x03\n\x12\x45xplainedCandidate\x12\x14\n\x05\x63hunk\x18\x01 \x01(\tR\x05\x63hunk\x12\x1d\n\ntitle_path\x18\x02 \x03(\tR\ttitlePath\x12\"\n\x07\x65xcerpt\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08R\x07\x65xcerpt\x12\x1d\n\nsource_uri\x18\x04 \x01(\tR\tsourceUri\x12\x14\n\x05query\x18\x05 \x01(\rR\x05query\x12\x31\n\x05\x64\x65nse\x18\x06 \x01(\x0b\x32\x1b.ragmesh.retriever.v1.PlaceR\x05\x64\x65nse\x12\x33\n\x06sparse\x18\x07 \x01(\x0b\x32\x1b.ragmesh.retriever.v1.PlaceR\x06sparse\x12\x31\n\x05\x66used\x18\x08 \x01(\x0b\x32\x1b.ragmesh.retriever.v1.PlaceR\x05\x66used\x12\x37\n\x08reranked\x18\t \x01(\x0b\x32\x1b.ragmesh.retriever.v1.PlaceR\x08reranked\x12\x17\n\x04rank\x18\n \x01(\rH\x00R\x04rank\x88\x01\x01\x12:\n\x07\x64ropped\x18\x0b \x01(\x0e\x32 .ragmesh.retriever.v1.DropReasonR\x07\x64roppedB\x07\n\x05_rank\"@\n\x05Place\x12\x12\n\x04rank\x18\x01 \x01(\rR\x04rank\x12\x19\n\x05score\x18\x02 \x01(\x01H\x00R\x05score\x88\x01\x01\x42\x08\n\x06_score\"s\n\x11SearchDegradation\x12=\n\x03leg\x18\x01 \x01(\x0e\x32\x1f.ragmesh.retriever.v1.SearchLegB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x03leg\x12\x1f\n\x06reason\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06reason\"s\n\tLegTiming\x12\x31\n\x03leg\x18\x01 \x01(\x0e\x32\x1f.ragmesh.retriever.v1.SearchLegR\x03leg\x12\x33\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\"\xc6\x01\n\x11GetPassageRequest\x12t\n\x05\x63hunk\x18\x01 \x01(\tB^\xbaH[rY2W^collections/[^/]{1,128}/documents/[^/]{1,128}/versions/[^/]{1,128}/chunks/[^/]{1,128}$R\x05\x63hunk\x12,\n\nneighbours\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18\x08H\x00R\nneighbours\x88\x01\x01\x42\r\n\x0b_neighbours\"U\n\x12GetPassageResponse\x12?\n\x07passage\x18\x01 \x01(\x0b\x32\x1d.ragmesh.retriever.v1.PassageB\x06\xbaH\x03\xc8\x01\x01R\x07passage\"\xc3\x02\n\x07Passage\x12)\n\x10\x64ocument_version\x18\x01 \x01(\tR\x0f\x64ocumentVersion\x12\x1d\n\ntitle_path\x18\x02 \x03(\tR\ttitlePath\x12\x34\n\x05range\x18\x03 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\x05range\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text\x12?\n\x0b\x63hunk_range\x18\x05 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\nchunkRange\x12%\n\x0eprevious_chunk\x18\x06 \x01(\tR\rpreviousChunk\x12\x1d\n\nnext_chunk\x18\x07 \x01(\tR\tnextChunk\x12\x1d\n\nsource_uri\x18\x08 \x01(\tR\tsourceUri\"L\n\x14GetCollectionRequest\x12\x34\n\x04name\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^collections/[^/]{1,128}$R\x04name\"a\n\x15GetCollectionResponse\x12H\n\ncollection\x18\x01 \x01(\x0b\x32 .ragmesh.retriever.v1.CollectionB\x06\xbaH\x03\xc8\x01\x01R\ncollection\"\x89\x01\n\nCollection\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12%\n\x0e\x64ocument_count\x18\x02 \x01(\rR\rdocumentCount\x12\x1f\n\x0b\x63hunk_count\x18\x03 \x01(\rR\nchunkCount\x12\x1f\n\x0bindex_epoch\x18\x04 \x01(\rR\nindexEpoch*b\n\x0c\x46usionMethod\x12\x1d\n\x19\x46USION_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46USION_METHOD_RELATIVE\x10\x01\x12\x17\n\x13\x46USION_METHOD_RANKS\x10\x02*\x94\x01\n\nDropReason\x12\x1b\n\x17\x44ROP_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44ROP_REASON_LIMIT\x10\x01\x12\x1d\n\x19\x44ROP_REASON_SAME_DOCUMENT\x10\x02\x12\x1b\n\x17\x44ROP_REASON_FOUND_TWICE\x10\x03\x12\x16\n\x12\x44ROP_REASON_TOKENS\x10\x04*\x81\x01\n\tSearchLeg\x12\x1a\n\x16SEARCH_LEG_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_LEG_DENSE\x10\x01\x12\x15\n\x11SEARCH_LEG_SPARSE\x10\x02\x12\x14\n\x10SEARCH_LEG_INDEX\x10\x03\x12\x15\n\x11SEARCH_LEG_RERANK\x10\x04\x32\x9e\x03\n\x10RetrieverService\x12X\n\x06Search\x12#.ragmesh.retriever.v1.SearchRequest\x1a$.ragmesh.retriever.v1.SearchResponse\"\x03\x90\x02\x01\x12[\n\x07\x45xplain\x12$.ragmesh.retriever.v1.ExplainRequest\x1a%.ragmesh.retriever.v1.ExplainResponse\"\x03\x90\x02\x01\x12\x64\n\nGetPassage\x12\'.ragmesh.retriever.v1.GetPassageRequest\x1a(.ragmesh.retriever.v1.GetPassageResponse\"\x03\x90\x02\x01\x12m\n\rGetCollection\x12*.ragmesh.retriever.v1.GetCollectionRequest\x1a+.ragmesh.retriever.v1.GetCollectionResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,12 +50,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHREQUEST'].fields_by_name['dense_weight']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000\360?)\000\000\000\000\000\000\000\000'
   _globals['_SEARCHREQUEST'].fields_by_name['rerank_depth']._loaded_options = None
   _globals['_SEARCHREQUEST'].fields_by_name['rerank_depth']._serialized_options = b'\272H\004*\002\030d'
+  _globals['_SEARCHREQUEST'].fields_by_name['subject']._loaded_options = None
+  _globals['_SEARCHREQUEST'].fields_by_name['subject']._serialized_options = b'\272H\005r\003(\200\002'
+  _globals['_SEARCHREQUEST'].fields_by_name['without']._loaded_options = None
+  _globals['_SEARCHREQUEST'].fields_by_name['without']._serialized_options = b'\272H\014\222\001\t\020\020\"\005\202\001\002\020\001'
+  _globals['_SEARCHREQUEST'].fields_by_name['max_tokens']._loaded_options = None
+  _globals['_SEARCHREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\010*\006\030\200\200\004(@'
   _globals['_SEARCHRESPONSE'].fields_by_name['evidence']._loaded_options = None
   _globals['_SEARCHRESPONSE'].fields_by_name['evidence']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_SEARCHRESPONSE'].fields_by_name['degraded']._loaded_options = None
   _globals['_SEARCHRESPONSE'].fields_by_name['degraded']._serialized_options = b'\272H\005\222\001\002\020\010'
   _globals['_SEARCHRESPONSE'].fields_by_name['timings']._loaded_options = None
   _globals['_SEARCHRESPONSE'].fields_by_name['timings']._serialized_options = b'\272H\005\222\001\002\020\010'
+  _globals['_COMPRESSION'].fields_by_name['passages']._loaded_options = None
+  _globals['_COMPRESSION'].fields_by_name['passages']._serialized_options = b'\272H\006\222\001\003\020\310\001'
+  _globals['_EXPLAINREQUEST'].fields_by_name['search']._loaded_options = None
+  _globals['_EXPLAINREQUEST'].fields_by_name['search']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_EXPLAINRESPONSE'].fields_by_name['queries']._loaded_options = None
+  _globals['_EXPLAINRESPONSE'].fields_by_name['queries']._serialized_options = b'\272H\005\222\001\002\020\004'
+  _globals['_EXPLAINRESPONSE'].fields_by_name['candidates']._loaded_options = None
+  _globals['_EXPLAINRESPONSE'].fields_by_name['candidates']._serialized_options = b'\272H\006\222\001\003\020\200 '
+  _globals['_EXPLAINEDQUERY'].fields_by_name['terms']._loaded_options = None
+  _globals['_EXPLAINEDQUERY'].fields_by_name['terms']._serialized_options = b'\272H\006\222\001\003\020\200\002'
+  _globals['_EXPLAINEDCANDIDATE'].fields_by_name['excerpt']._loaded_options = None
+  _globals['_EXPLAINEDCANDIDATE'].fields_by_name['excerpt']._serialized_options = b'\272H\005r\003(\200\010'
   _globals['_SEARCHDEGRADATION'].fields_by_name['leg']._loaded_options = None
   _globals['_SEARCHDEGRADATION'].fields_by_name['leg']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SEARCHDEGRADATION'].fields_by_name['reason']._loaded_options = None
@@ -71,32 +90,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCOLLECTIONRESPONSE'].fields_by_name['collection']._serialized_options = b'\272H\003\310\001\001'
   _globals['_RETRIEVERSERVICE'].methods_by_name['Search']._loaded_options = None
   _globals['_RETRIEVERSERVICE'].methods_by_name['Search']._serialized_options = b'\220\002\001'
+  _globals['_RETRIEVERSERVICE'].methods_by_name['Explain']._loaded_options = None
+  _globals['_RETRIEVERSERVICE'].methods_by_name['Explain']._serialized_options = b'\220\002\001'
   _globals['_RETRIEVERSERVICE'].methods_by_name['GetPassage']._loaded_options = None
   _globals['_RETRIEVERSERVICE'].methods_by_name['GetPassage']._serialized_options = b'\220\002\001'
   _globals['_RETRIEVERSERVICE'].methods_by_name['GetCollection']._loaded_options = None
   _globals['_RETRIEVERSERVICE'].methods_by_name['GetCollection']._serialized_options = b'\220\002\001'
-  _globals['_SEARCHLEG']._serialized_start=2102
-  _globals['_SEARCHLEG']._serialized_end=2231
-  _globals['_SEARCHREQUEST']._serialized_start=200
-  _globals['_SEARCHREQUEST']._serialized_end=617
-  _globals['_SEARCHRESPONSE']._serialized_start=620
-  _globals['_SEARCHRESPONSE']._serialized_end=934
-  _globals['_SEARCHDEGRADATION']._serialized_start=936
-  _globals['_SEARCHDEGRADATION']._serialized_end=1051
-  _globals['_LEGTIMING']._serialized_start=1053
-  _globals['_LEGTIMING']._serialized_end=1168
-  _globals['_GETPASSAGEREQUEST']._serialized_start=1171
-  _globals['_GETPASSAGEREQUEST']._serialized_end=1369
-  _globals['_GETPASSAGERESPONSE']._serialized_start=1371
-  _globals['_GETPASSAGERESPONSE']._serialized_end=1456
-  _globals['_PASSAGE']._serialized_start=1459
-  _globals['_PASSAGE']._serialized_end=1782
-  _globals['_GETCOLLECTIONREQUEST']._serialized_start=1784
-  _globals['_GETCOLLECTIONREQUEST']._serialized_end=1860
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=1862
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=1959
-  _globals['_COLLECTION']._serialized_start=1962
-  _globals['_COLLECTION']._serialized_end=2099
-  _globals['_RETRIEVERSERVICE']._serialized_start=2234
-  _globals['_RETRIEVERSERVICE']._serialized_end=2555
+  _globals['_FUSIONMETHOD']._serialized_start=4177
+  _globals['_FUSIONMETHOD']._serialized_end=4275
+  _globals['_DROPREASON']._serialized_start=4278
+  _globals['_DROPREASON']._serialized_end=4426
+  _globals['_SEARCHLEG']._serialized_start=4429
+  _globals['_SEARCHLEG']._serialized_end=4558
+  _globals['_SEARCHREQUEST']._serialized_start=234
+  _globals['_SEARCHREQUEST']._serialized_end=922
+  _globals['_SEARCHRESPONSE']._serialized_start=925
+  _globals['_SEARCHRESPONSE']._serialized_end=1435
+  _globals['_COMPRESSION']._serialized_start=1438
+  _globals['_COMPRESSION']._serialized_end=1660
+  _globals['_COMPRESSEDPASSAGE']._serialized_start=1663
+  _globals['_COMPRESSEDPASSAGE']._serialized_end=1806
+  _globals['_EXPLAINREQUEST']._serialized_start=1808
+  _globals['_EXPLAINREQUEST']._serialized_end=1893
+  _globals['_EXPLAINRESPONSE']._serialized_start=1896
+  _globals['_EXPLAINRESPONSE']._serialized_end=2290
+  _globals['_EXPLAINEDQUERY']._serialized_start=2292
+  _globals['_EXPLAINEDQUERY']._serialized_end=2397
+  _globals['_WEIGHTEDTERM']._serialized_start=2399
+  _globals['_WEIGHTEDTERM']._serialized_end=2473
+  _globals['_EXPLAINEDCANDIDATE']._serialized_start=2476
+  _globals['_EXPLAINEDCANDIDATE']._serialized_end=2944
+  _globals['_PLACE']._serialized_start=2946
+  _globals['_PLACE']._serialized_end=3010
+  _globals['_SEARCHDEGRADATION']._serialized_start=3012
+  _globals['_SEARCHDEGRADATION']._serialized_end=3127
+  _globals['_LEGTIMING']._serialized_start=3129
+  _globals['_LEGTIMING']._serialized_end=3244
+  _globals['_GETPASSAGEREQUEST']._serialized_start=3247
+  _globals['_GETPASSAGEREQUEST']._serialized_end=3445
+  _globals['_GETPASSAGERESPONSE']._serialized_start=3447
+  _globals['_GETPASSAGERESPONSE']._serialized_end=3532
+  _globals['_PASSAGE']._serialized_start=3535
+  _globals['_PASSAGE']._serialized_end=3858
+  _globals['_GETCOLLECTIONREQUEST']._serialized_start=3860
+  _globals['_GETCOLLECTIONREQUEST']._serialized_end=3936
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=3938
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=4035
+  _globals['_COLLECTION']._serialized_start=4038
+  _globals['_COLLECTION']._serialized_end=4175
+  _globals['_RETRIEVERSERVICE']._serialized_start=4561
+  _globals['_RETRIEVERSERVICE']._serialized_end=4975
 # @@protoc_insertion_point(module_scope)

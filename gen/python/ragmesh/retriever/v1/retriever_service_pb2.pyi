@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from ragmesh.evidence.v1 import evidence_pb2 as _evidence_pb2
+from ragmesh.evidence.v1 import search_pb2 as _search_pb2
 from ragmesh.evidence.v1 import text_pb2 as _text_pb2
 import builtins as _builtins
 import sys
@@ -21,6 +22,62 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _FusionMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FusionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FusionMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FUSION_METHOD_UNSPECIFIED: _FusionMethod.ValueType  # 0
+    """The retriever's setting."""
+    FUSION_METHOD_RELATIVE: _FusionMethod.ValueType  # 1
+    """Scores of each leg, moved to 0 to 1, weighted and added."""
+    FUSION_METHOD_RANKS: _FusionMethod.ValueType  # 2
+    """Reciprocal ranks, weighted and added."""
+
+class FusionMethod(_FusionMethod, metaclass=_FusionMethodEnumTypeWrapper):
+    """FusionMethod is how the hits of two legs become one order."""
+
+FUSION_METHOD_UNSPECIFIED: FusionMethod.ValueType  # 0
+"""The retriever's setting."""
+FUSION_METHOD_RELATIVE: FusionMethod.ValueType  # 1
+"""Scores of each leg, moved to 0 to 1, weighted and added."""
+FUSION_METHOD_RANKS: FusionMethod.ValueType  # 2
+"""Reciprocal ranks, weighted and added."""
+Global___FusionMethod: _TypeAlias = FusionMethod  # noqa: Y015
+
+class _DropReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DropReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DropReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DROP_REASON_UNSPECIFIED: _DropReason.ValueType  # 0
+    """It was not dropped."""
+    DROP_REASON_LIMIT: _DropReason.ValueType  # 1
+    """Enough others came before it."""
+    DROP_REASON_SAME_DOCUMENT: _DropReason.ValueType  # 2
+    """Other passages of its document came before it, and then enough others."""
+    DROP_REASON_FOUND_TWICE: _DropReason.ValueType  # 3
+    """Another part of the question found it as well, and nearer."""
+    DROP_REASON_TOKENS: _DropReason.ValueType  # 4
+    """The token budget had no room for it."""
+
+class DropReason(_DropReason, metaclass=_DropReasonEnumTypeWrapper):
+    """DropReason is why a passage that was found is not in the answer."""
+
+DROP_REASON_UNSPECIFIED: DropReason.ValueType  # 0
+"""It was not dropped."""
+DROP_REASON_LIMIT: DropReason.ValueType  # 1
+"""Enough others came before it."""
+DROP_REASON_SAME_DOCUMENT: DropReason.ValueType  # 2
+"""Other passages of its document came before it, and then enough others."""
+DROP_REASON_FOUND_TWICE: DropReason.ValueType  # 3
+"""Another part of the question found it as well, and nearer."""
+DROP_REASON_TOKENS: DropReason.ValueType  # 4
+"""The token budget had no room for it."""
+Global___DropReason: _TypeAlias = DropReason  # noqa: Y015
 
 class _SearchLeg:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -67,6 +124,11 @@ class SearchRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     DENSE_WEIGHT_FIELD_NUMBER: _builtins.int
     RERANK_DEPTH_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    WITHOUT_FIELD_NUMBER: _builtins.int
+    FUSION_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    REFORMULATE_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """`collections/{c}`."""
     query: _builtins.str
@@ -81,9 +143,23 @@ class SearchRequest(_message.Message):
     """How many of the best candidates the reranker's cross-encoder may read, after its features have ordered all of them. Unset: the
     retriever's setting. 0: no reranking at all, the order is the fusion's.
     """
+    subject: _builtins.str
+    """What the assistant is about: completes a first question that names nothing. Empty: such a question stays as it is."""
+    fusion: Global___FusionMethod.ValueType
+    """How the legs become one order. Unset: the retriever's setting."""
+    max_tokens: _builtins.int
+    """Most tokens that the passages, each with its context header, may have together; longer ones lose the sentences that say least.
+    Unset: passages are whole.
+    """
+    reformulate: _builtins.bool
+    """Search again, after a search that was not sufficient: the question is put differently, and more is searched for."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[_text_pb2.Utterance]:
         """The conversation so far, oldest first."""
+
+    @_builtins.property
+    def without(self) -> _containers.RepeatedScalarFieldContainer[_search_pb2.RewriteKind.ValueType]:
+        """Ways of rewriting to leave out, beside those that the retriever's settings leave out."""
 
     def __init__(
         self,
@@ -95,21 +171,30 @@ class SearchRequest(_message.Message):
         limit: _builtins.int | None = ...,
         dense_weight: _builtins.float | None = ...,
         rerank_depth: _builtins.int | None = ...,
+        subject: _builtins.str = ...,
+        without: _abc.Iterable[_search_pb2.RewriteKind.ValueType] | None = ...,
+        fusion: Global___FusionMethod.ValueType = ...,
+        max_tokens: _builtins.int | None = ...,
+        reformulate: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_limit", b"_limit", "_rerank_depth", b"_rerank_depth", "dense_weight", b"dense_weight", "limit", b"limit", "rerank_depth", b"rerank_depth"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_limit", b"_limit", "_max_tokens", b"_max_tokens", "_rerank_depth", b"_rerank_depth", "dense_weight", b"dense_weight", "limit", b"limit", "max_tokens", b"max_tokens", "rerank_depth", b"rerank_depth"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_limit", b"_limit", "_rerank_depth", b"_rerank_depth", "collection", b"collection", "dense_weight", b"dense_weight", "history", b"history", "language", b"language", "limit", b"limit", "query", b"query", "rerank_depth", b"rerank_depth"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_limit", b"_limit", "_max_tokens", b"_max_tokens", "_rerank_depth", b"_rerank_depth", "collection", b"collection", "dense_weight", b"dense_weight", "fusion", b"fusion", "history", b"history", "language", b"language", "limit", b"limit", "max_tokens", b"max_tokens", "query", b"query", "reformulate", b"reformulate", "rerank_depth", b"rerank_depth", "subject", b"subject", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dense_weight: _TypeAlias = _typing.Literal["dense_weight"]  # noqa: Y015
     _WhichOneofArgType__dense_weight: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight"]  # noqa: Y015
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__max_tokens: _TypeAlias = _typing.Literal["max_tokens"]  # noqa: Y015
+    _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
     _WhichOneofReturnType__rerank_depth: _TypeAlias = _typing.Literal["rerank_depth"]  # noqa: Y015
     _WhichOneofArgType__rerank_depth: _TypeAlias = _typing.Literal["_rerank_depth", b"_rerank_depth"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dense_weight) -> _WhichOneofReturnType__dense_weight | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens) -> _WhichOneofReturnType__max_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rerank_depth) -> _WhichOneofReturnType__rerank_depth | None: ...
 
@@ -126,6 +211,9 @@ class SearchResponse(_message.Message):
     INDEX_EPOCH_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    SEARCHED_FIELD_NUMBER: _builtins.int
+    SUFFICIENCY_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
     documents_searched: _builtins.int
     """Documents that were searched: all current ones that the principal may read."""
     index_epoch: _builtins.int
@@ -142,6 +230,18 @@ class SearchResponse(_message.Message):
     def timings(self) -> _containers.RepeatedCompositeFieldContainer[Global___LegTiming]:
         """How long each leg took."""
 
+    @_builtins.property
+    def searched(self) -> _search_pb2.Searched:
+        """What was searched in the end."""
+
+    @_builtins.property
+    def sufficiency(self) -> _search_pb2.Sufficiency:
+        """Whether the evidence holds the answer, as far as the search can tell."""
+
+    @_builtins.property
+    def compression(self) -> Global___Compression:
+        """What compression did. Only with `max_tokens`."""
+
     def __init__(
         self,
         *,
@@ -150,14 +250,323 @@ class SearchResponse(_message.Message):
         index_epoch: _builtins.int = ...,
         degraded: _abc.Iterable[Global___SearchDegradation] | None = ...,
         timings: _abc.Iterable[Global___LegTiming] | None = ...,
+        searched: _search_pb2.Searched | None = ...,
+        sufficiency: _search_pb2.Sufficiency | None = ...,
+        compression: Global___Compression | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compression", b"compression", "searched", b"searched", "sufficiency", b"sufficiency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "documents_searched", b"documents_searched", "evidence", b"evidence", "index_epoch", b"index_epoch", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compression", b"compression", "degraded", b"degraded", "documents_searched", b"documents_searched", "evidence", b"evidence", "index_epoch", b"index_epoch", "searched", b"searched", "sufficiency", b"sufficiency", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class Compression(_message.Message):
+    """Compression says what became of the passages under a token budget."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    TOKENS_BEFORE_FIELD_NUMBER: _builtins.int
+    TOKENS_AFTER_FIELD_NUMBER: _builtins.int
+    PASSAGES_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    max_tokens: _builtins.int
+    """The budget."""
+    tokens_before: _builtins.int
+    """Tokens of the passages and their headers before."""
+    tokens_after: _builtins.int
+    """Tokens of both after."""
+    dropped: _builtins.int
+    """Passages for which no room was left."""
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompressedPassage]:
+        """For each passage that is left, in their order: where it comes from, and what of it was kept."""
+
+    def __init__(
+        self,
+        *,
+        max_tokens: _builtins.int = ...,
+        tokens_before: _builtins.int = ...,
+        tokens_after: _builtins.int = ...,
+        passages: _abc.Iterable[Global___CompressedPassage] | None = ...,
+        dropped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "max_tokens", b"max_tokens", "passages", b"passages", "tokens_after", b"tokens_after", "tokens_before", b"tokens_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Compression: _TypeAlias = Compression  # noqa: Y015
+
+@_typing.final
+class CompressedPassage(_message.Message):
+    """CompressedPassage is a passage with its context header."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    HEADER_FIELD_NUMBER: _builtins.int
+    TOKENS_BEFORE_FIELD_NUMBER: _builtins.int
+    TOKENS_AFTER_FIELD_NUMBER: _builtins.int
+    evidence: _builtins.str
+    """`Evidence.name`."""
+    header: _builtins.str
+    """Source, section and date in one line, for a reader that sees the text alone. No part of the evidence's text."""
+    tokens_before: _builtins.int
+    """Tokens of the passage as it was found."""
+    tokens_after: _builtins.int
+    """Tokens of what was kept of it."""
+    def __init__(
+        self,
+        *,
+        evidence: _builtins.str = ...,
+        header: _builtins.str = ...,
+        tokens_before: _builtins.int = ...,
+        tokens_after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "header", b"header", "tokens_after", b"tokens_after", "tokens_before", b"tokens_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompressedPassage: _TypeAlias = CompressedPassage  # noqa: Y015
+
+@_typing.final
+class ExplainRequest(_message.Message):
+    """ExplainRequest names a search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def search(self) -> Global___SearchRequest:
+        """The search, as it would be made."""
+
+    def __init__(
+        self,
+        *,
+        search: Global___SearchRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["search", b"search"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["search", b"search"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    """ExplainResponse is a search with its reasons."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    DENSE_WEIGHT_FIELD_NUMBER: _builtins.int
+    FUSION_FIELD_NUMBER: _builtins.int
+    RERANK_DEPTH_FIELD_NUMBER: _builtins.int
+    dense_weight: _builtins.float
+    """Weight of the dense leg in the fusion."""
+    fusion: Global___FusionMethod.ValueType
+    """How the legs became one order."""
+    rerank_depth: _builtins.int
+    """How many candidates the cross-encoder read."""
+    @_builtins.property
+    def response(self) -> Global___SearchResponse:
+        """What the search answered."""
+
+    @_builtins.property
+    def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedQuery]:
+        """What was sent to the legs: one query, or one for each part of the question."""
+
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedCandidate]:
+        """Everything that a leg found and the principal may read, in the order of the answer, then what was dropped."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___SearchResponse | None = ...,
+        queries: _abc.Iterable[Global___ExplainedQuery] | None = ...,
+        candidates: _abc.Iterable[Global___ExplainedCandidate] | None = ...,
+        dense_weight: _builtins.float | None = ...,
+        fusion: Global___FusionMethod.ValueType = ...,
+        rerank_depth: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "dense_weight", b"dense_weight", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "candidates", b"candidates", "dense_weight", b"dense_weight", "fusion", b"fusion", "queries", b"queries", "rerank_depth", b"rerank_depth", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__dense_weight: _TypeAlias = _typing.Literal["dense_weight"]  # noqa: Y015
+    _WhichOneofArgType__dense_weight: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dense_weight) -> _WhichOneofReturnType__dense_weight | None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
+
+@_typing.final
+class ExplainedQuery(_message.Message):
+    """ExplainedQuery is what was sent to the legs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Text that was embedded."""
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeightedTerm]:
+        """Terms that BM25 counted."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        terms: _abc.Iterable[Global___WeightedTerm] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedQuery: _TypeAlias = ExplainedQuery  # noqa: Y015
+
+@_typing.final
+class WeightedTerm(_message.Message):
+    """WeightedTerm is a stemmed word with its weight."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    term: _builtins.str
+    """The term."""
+    weight: _builtins.float
+    """Its weight."""
+    def __init__(
+        self,
+        *,
+        term: _builtins.str = ...,
+        weight: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "term", b"term", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+Global___WeightedTerm: _TypeAlias = WeightedTerm  # noqa: Y015
+
+@_typing.final
+class ExplainedCandidate(_message.Message):
+    """ExplainedCandidate is a passage with what each step thought of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    TITLE_PATH_FIELD_NUMBER: _builtins.int
+    EXCERPT_FIELD_NUMBER: _builtins.int
+    SOURCE_URI_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    DENSE_FIELD_NUMBER: _builtins.int
+    SPARSE_FIELD_NUMBER: _builtins.int
+    FUSED_FIELD_NUMBER: _builtins.int
+    RERANKED_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.str
+    """`collections/{c}/documents/{d}/versions/{v}/chunks/{k}`."""
+    excerpt: _builtins.str
+    """How the passage begins."""
+    source_uri: _builtins.str
+    """Where the document came from."""
+    query: _builtins.int
+    """The query that found it, from 0."""
+    rank: _builtins.int
+    """Its place in the answer, from 1. Unset: it was dropped."""
+    dropped: Global___DropReason.ValueType
+    """Why it was dropped."""
+    @_builtins.property
+    def title_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Title of the document, then the headings that lead to the passage, outermost first."""
+
+    @_builtins.property
+    def dense(self) -> Global___Place:
+        """Its place in the dense leg. Unset: that leg did not find it."""
+
+    @_builtins.property
+    def sparse(self) -> Global___Place:
+        """Its place in the BM25 leg. Unset: that leg did not find it."""
+
+    @_builtins.property
+    def fused(self) -> Global___Place:
+        """Its place after the fusion."""
+
+    @_builtins.property
+    def reranked(self) -> Global___Place:
+        """Its place after reranking. Unset: it was not reranked."""
+
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.str = ...,
+        title_path: _abc.Iterable[_builtins.str] | None = ...,
+        excerpt: _builtins.str = ...,
+        source_uri: _builtins.str = ...,
+        query: _builtins.int = ...,
+        dense: Global___Place | None = ...,
+        sparse: Global___Place | None = ...,
+        fused: Global___Place | None = ...,
+        reranked: Global___Place | None = ...,
+        rank: _builtins.int | None = ...,
+        dropped: Global___DropReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rank", b"_rank", "dense", b"dense", "fused", b"fused", "rank", b"rank", "reranked", b"reranked", "sparse", b"sparse"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rank", b"_rank", "chunk", b"chunk", "dense", b"dense", "dropped", b"dropped", "excerpt", b"excerpt", "fused", b"fused", "query", b"query", "rank", b"rank", "reranked", b"reranked", "source_uri", b"source_uri", "sparse", b"sparse", "title_path", b"title_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
+    _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
+
+Global___ExplainedCandidate: _TypeAlias = ExplainedCandidate  # noqa: Y015
+
+@_typing.final
+class Place(_message.Message):
+    """Place is a rank and the score behind it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANK_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    rank: _builtins.int
+    """From 1."""
+    score: _builtins.float
+    """The score; only comparable inside one step of one search."""
+    def __init__(
+        self,
+        *,
+        rank: _builtins.int = ...,
+        score: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "rank", b"rank", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+Global___Place: _TypeAlias = Place  # noqa: Y015
 
 @_typing.final
 class SearchDegradation(_message.Message):

@@ -40,6 +40,11 @@ class RetrieverServiceStub:
                 request_serializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.SearchRequest.SerializeToString,
                 response_deserializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/ragmesh.retriever.v1.RetrieverService/Explain',
+                request_serializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.GetPassage = channel.unary_unary(
                 '/ragmesh.retriever.v1.RetrieverService/GetPassage',
                 request_serializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.GetPassageRequest.SerializeToString,
@@ -61,6 +66,15 @@ class RetrieverServiceServicer:
 
         A hit whose document version is not current in the store of truth never becomes Evidence. COLLECTION_NOT_FOUND where the
         collection does not exist; an empty collection is a result without evidence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Explain searches as Search does, and says of every candidate what each step thought of it, and why it was dropped.
+
+        It names nothing that the principal may not read. COLLECTION_NOT_FOUND where the collection does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,6 +103,11 @@ def add_RetrieverServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.SearchRequest.FromString,
                     response_serializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.SearchResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.ExplainRequest.FromString,
+                    response_serializer=ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.ExplainResponse.SerializeToString,
             ),
             'GetPassage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPassage,
@@ -129,6 +148,33 @@ class RetrieverService:
             '/ragmesh.retriever.v1.RetrieverService/Search',
             ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.SearchRequest.SerializeToString,
             ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ragmesh.retriever.v1.RetrieverService/Explain',
+            ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.ExplainRequest.SerializeToString,
+            ragmesh_dot_retriever_dot_v1_dot_retriever__service__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,11 @@ class RetrieverServiceStub:
     A hit whose document version is not current in the store of truth never becomes Evidence. COLLECTION_NOT_FOUND where the
     collection does not exist; an empty collection is a result without evidence.
     """
+    Explain: _grpc.UnaryUnaryMultiCallable[_retriever_service_pb2.ExplainRequest, _retriever_service_pb2.ExplainResponse]
+    """Explain searches as Search does, and says of every candidate what each step thought of it, and why it was dropped.
+
+    It names nothing that the principal may not read. COLLECTION_NOT_FOUND where the collection does not exist.
+    """
     GetPassage: _grpc.UnaryUnaryMultiCallable[_retriever_service_pb2.GetPassageRequest, _retriever_service_pb2.GetPassageResponse]
     """GetPassage reads a chunk with its neighbours, under the caller's rights.
 
@@ -57,6 +62,11 @@ class RetrieverServiceAsyncStub(RetrieverServiceStub):
 
     A hit whose document version is not current in the store of truth never becomes Evidence. COLLECTION_NOT_FOUND where the
     collection does not exist; an empty collection is a result without evidence.
+    """
+    Explain: _aio.UnaryUnaryMultiCallable[_retriever_service_pb2.ExplainRequest, _retriever_service_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Explain searches as Search does, and says of every candidate what each step thought of it, and why it was dropped.
+
+    It names nothing that the principal may not read. COLLECTION_NOT_FOUND where the collection does not exist.
     """
     GetPassage: _aio.UnaryUnaryMultiCallable[_retriever_service_pb2.GetPassageRequest, _retriever_service_pb2.GetPassageResponse]  # type: ignore[assignment]
     """GetPassage reads a chunk with its neighbours, under the caller's rights.
@@ -79,6 +89,17 @@ class RetrieverServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A hit whose document version is not current in the store of truth never becomes Evidence. COLLECTION_NOT_FOUND where the
         collection does not exist; an empty collection is a result without evidence.
+        """
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _retriever_service_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retriever_service_pb2.ExplainResponse, _abc.Awaitable[_retriever_service_pb2.ExplainResponse]]:
+        """Explain searches as Search does, and says of every candidate what each step thought of it, and why it was dropped.
+
+        It names nothing that the principal may not read. COLLECTION_NOT_FOUND where the collection does not exist.
         """
 
     @_abc_1.abstractmethod
