@@ -21,10 +21,12 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from services.mesh import telemetry
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
+from services.mesh.triton_stream import ResponseStream
 
 Tensors = Mapping[str, NDArray[Any]]
 
 _READY_SECONDS = 2.0
+_STOP_SECONDS = 1.0  # for models that were told to stop, before the connection is closed
 _log = get_logger(__name__)
 
 
@@ -70,6 +72,7 @@ class TritonClient:
     def __init__(self, target: str) -> None:
         self._client = InferenceServerClient(target)
         self._told: dict[str, ModelRef] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def infer(self, model: str, inputs: Tensors, outputs: Sequence[str], *, timeout: float) -> dict[str, NDArray[Any]]:
         """One inference: tensors in, the named tensors out. BYTES are object arrays of `bytes`.
@@ -100,42 +103,34 @@ class TritonClient:
         Raises:
             MeshError: DEADLINE_EXCEEDED, MODEL_UNAVAILABLE.
         """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout
         with telemetry.unattached_span(f"triton {model}", SpanKind.CLIENT, gen_ai__request__model=model) as carrier:
-            request = {
-                "model_name": model,
-                "inputs": _inputs(inputs),
-                "outputs": _outputs(outputs),
-                "parameters": carrier or None,
-            }
-
-            async def requests() -> AsyncIterator[dict[str, Any]]:
-                yield request
-
-            responses = self._client.stream_infer(requests(), stream_timeout=timeout)
-            iterator = aiter(responses)
-            complete = False
+            responses = ResponseStream(self._client, model, _inputs(inputs), _outputs(outputs), carrier or None, timeout=timeout)
             try:
                 while True:
-                    try:
-                        async with asyncio.timeout(idle_timeout):
-                            result, error = await anext(iterator)
-                    except StopAsyncIteration:
-                        # Ours is the only request of this stream and it is half-closed: Triton ends it after the last response.
-                        complete = True
+                    async with asyncio.timeout_at(min(ends, loop.time() + idle_timeout)):
+                        result = await responses.next()
+                    if result is None:
                         return
-                    if error is not None:
-                        raise _failure(model, error)
                     yield _arrays(result, outputs)
             except TimeoutError:
+                if loop.time() >= ends:
+                    raise _late(model) from None
                 text = f"the model {model} fell silent"
                 raise MeshError("MODEL_UNAVAILABLE", text, metadata={"model": model}) from None
-            except grpc.aio.AioRpcError as error:  # while streaming, the client lets bare gRPC errors through
-                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                    raise _late(model) from None
+            except InferenceServerException as error:
+                raise _failure(model, error) from None
+            except grpc.aio.AioRpcError:
                 raise _gone(model) from None
             finally:
-                if not complete:
-                    responses.cancel()
+                if not responses.ended:
+                    self._stop(responses)
+
+    def _stop(self, responses: ResponseStream) -> None:
+        task = asyncio.create_task(responses.stop())
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
 
     async def model_ref(self, model: str, inputs: Tensors, *, timeout: float) -> ModelRef:
         """What `model` says it is, by a real inference on `inputs`. Works for decoupled models too.
@@ -178,4 +173,8 @@ class TritonClient:
 
     async def close(self) -> None:
         """Close the connection."""
+        if self._stopping:
+            await asyncio.wait(self._stopping, timeout=_STOP_SECONDS)
+        for task in self._stopping:
+            task.cancel()
         await self._client.close()

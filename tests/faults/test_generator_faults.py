@@ -115,6 +115,7 @@ async def test_a_caller_who_leaves_stops_the_model(tmp_path: Path, script: tuple
         assert not triton.cancelled.is_set()
         call.cancel()
         await asyncio.wait_for(triton.cancelled.wait(), TIMEOUT)
+        assert not triton.cut.is_set()
 
 
 async def test_a_sentence_that_is_not_to_be_shown_ends_the_draft_and_stops_the_model(tmp_path: Path) -> None:

@@ -115,7 +115,10 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
     silent: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a script fell silent."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a caller left a stream before its end."""
+    """Set when a caller told the model to stop a request whose stream was still open."""
+    open_requests: set[str] = field(default_factory=set)
+    cut: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a caller cut a stream, which Triton does not survive for long."""
     target: str = ""
     dying: asyncio.Future[None] | None = None
 
@@ -149,15 +152,26 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
     async def ModelStreamInfer(self, request_iterator: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         try:
             async for request in request_iterator:
+                if request.inputs and request.inputs[0].name == "cancel":
+                    if _named(request) in self.open_requests:
+                        self.cancelled.set()
+                    continue
+                self.open_requests.add(request.id)
                 asks_for_name = any(output.name == "model_ref" for output in request.outputs)
                 for step in PROBE if asks_for_name else self.script:
                     made = step(self, request.id)
                     response = await made if asyncio.iscoroutine(made) else made
                     if response is not None:
                         yield response
+                self.open_requests.discard(request.id)
         except (asyncio.CancelledError, GeneratorExit):
-            self.cancelled.set()
+            self.cut.set()
             raise
+
+
+def _named(request: Any) -> str:
+    """The one text of a request's one BYTES input: its length in four bytes, then its bytes."""
+    return bytes(request.raw_input_contents[0][4:]).decode()
 
 
 @asynccontextmanager

@@ -34,6 +34,15 @@ def raw_rows(request: Any, name: str) -> list[bytes]:
     return [bytes(value) for value in tensor.as_numpy().reshape(-1)]
 
 
+def numbers(request: Any, name: str) -> NDArray[Any]:
+    """A numeric input, in its shape."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    if tensor is None:
+        raise RequestError(f"the input {name} is missing")
+    values: NDArray[Any] = tensor.as_numpy()
+    return values
+
+
 def text_of(raw: bytes, name: str, most_bytes: int) -> str:
     """One UTF-8 text within its limit."""
     if len(raw) > most_bytes:
@@ -70,7 +79,7 @@ def listed(request: Any, most_passages: int, most_text_bytes: int, most_question
         raise RequestError(f"{len(passages)} passages but {len(titles)} titles")
     if sum(map(len, passages)) + sum(map(len, titles)) > most_text_bytes:
         raise RequestError(f"passages and titles exceed {most_text_bytes} bytes in all")
-    scores = pb_utils.get_input_tensor_by_name(request, "retrieval_scores").as_numpy()
+    scores = numbers(request, "retrieval_scores")
     if scores.shape != (len(passages), 3):
         raise RequestError(f"retrieval_scores must be {len(passages)} x 3, not {list(scores.shape)}")
     return Listed(
