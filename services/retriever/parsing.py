@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from services.retriever.canonical import CanonicalText, DocumentRejected
-from services.retriever.decoding import decode
-from services.retriever.html import parse_html
-from services.retriever.markdown import parse_markdown
-from services.retriever.plain import parse_plain
+from services.retriever.parsers.decoding import decode
+from services.retriever.parsers.html import parse_html
+from services.retriever.parsers.markdown import parse_markdown
+from services.retriever.parsers.plain import parse_plain
 
 PARSER_VERSION = 1
 """Moves when the same bytes get another canonical text, so that a document imported again is parsed again."""

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from services.retriever.canonical import BlockKind, CanonicalBuilder, CanonicalText
-from services.retriever.html import add_fragment
+from services.retriever.parsers.html import add_fragment
 
 _MAX_FRONT_MATTER_CHARS = 64 * 1024
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
