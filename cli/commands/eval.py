@@ -17,6 +17,7 @@ import typer
 from rich.table import Table
 
 from cli.commands.eval_goldens import goldens
+from cli.commands.eval_guard import guard
 from cli.commands.options import VAR, Var
 from cli.console import err, out
 from cli.errors import EXIT_FAILED
@@ -29,6 +30,7 @@ from cli.evaluation.verifier import run_verifier
 
 app = typer.Typer(help="Measure the models, each as it is served.", no_args_is_help=True, rich_markup_mode=None)
 app.command("goldens")(goldens)
+app.command("guard")(guard)
 
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, each item beside it.")]
 Engine = Annotated[Literal["reader", "lexical", "overlap", "first"], typer.Option(help="Engine of the answerer that is evaluated.")]
