@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -23,7 +25,7 @@ from training.splits import Grams, gram_set, grams, held_out, title_key
 # ..."), not text of any of them; as contamination it would take four in ten of MedQuAD's rows out of training.
 TEMPLATE_ARTICLES = 4
 CACHE = RUNS / "splits"
-READABLE = (".jsonl", ".json", ".tsv", ".txt", ".toks", ".1400", ".input0", ".input1")
+READABLE = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".toks", ".1400", ".input0", ".input1")
 READING = (
     "qa/reading/squad20_wiki32.json",
     "qa/reading/squad11_wiki32.json",
@@ -62,6 +64,9 @@ def strings_of(name: str, text: str) -> Iterator[str]:
         for line in text.split("\n"):
             if line.strip():
                 yield from _strings(json.loads(line))
+    elif name.endswith(".csv"):
+        for row in csv.reader(io.StringIO(text, newline="")):
+            yield from row
     elif name.endswith(".1400"):
         # Cranfield: one long text whose lines break inside sentences.
         yield from text.split("\n.I ")
