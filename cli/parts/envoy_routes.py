@@ -111,7 +111,8 @@ def _service_values(limits: Limits) -> Iterator[dict[str, str]]:
     for method in _methods(GATEWAY_SERVICE):
         yield _values("gateway", GATEWAY_SERVICE.full_name, method.name, _idle(method, limits), wall)
     for method in _methods(DOCUMENT_SERVICE):
-        last = forever if method.client_streaming else wall
+        # An import and a refresh last as long as they have something to do.
+        last = forever if method.client_streaming or method.server_streaming else wall
         yield _values("retriever", DOCUMENT_SERVICE.full_name, method.name, _seconds(limits.import_idle), last)
     for version in ("v1", "v1alpha"):
         name = f"grpc.reflection.{version}.ServerReflection"

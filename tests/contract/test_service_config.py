@@ -71,11 +71,12 @@ def test_only_what_may_be_repeated_is_retried(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_call_is_bounded_in_time(service: str) -> None:
-    """Imports are the exception: they are bounded by idle time."""
+    """Imports and refreshes are the exception: they are bounded by idle time, and by the limits of the source."""
     known = _known(service)
     for entry in _entries(service):
         if "timeout" not in entry:
-            assert _covered(entry, known) == [("ragmesh.retriever.v1.DocumentService", "ImportDocuments")]
+            documents = "ragmesh.retriever.v1.DocumentService"
+            assert _covered(entry, known) == [(documents, "ImportDocuments"), (documents, "Refresh")]
             continue
         found = _SECONDS.match(entry["timeout"])
         assert found and 0 < float(found[1]) <= _LONGEST

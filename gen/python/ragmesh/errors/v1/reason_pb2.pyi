@@ -104,6 +104,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     Example: {"turn": "conversations/1a2b.../turns/3c4d..."}
     """
+    ERROR_REASON_SOURCE_NOT_FOUND: _ErrorReason.ValueType  # 28
+    """There is no such source, or it belongs to another tenant. NOT_FOUND.
+
+    Example: {"source": "collections/default/sources/handbook"}
+    """
     ERROR_REASON_TURN_IN_PROGRESS: _ErrorReason.ValueType  # 30
     """The conversation has a live turn already. ABORTED: stop it, or wait for its end.
 
@@ -229,6 +234,45 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     Example: {"index_embedder": "9f86...", "served_embedder": "60a2..."}
     """
+    ERROR_REASON_DOCUMENT_ENCRYPTED: _ErrorReason.ValueType  # 68
+    """The document is encrypted, and nobody is asked for its password. In `ImportRejected`; as a status
+    INVALID_ARGUMENT.
+
+    Example: {"media_type": "application/pdf"}
+    """
+    ERROR_REASON_DOCUMENT_WITHOUT_TEXT: _ErrorReason.ValueType  # 69
+    """The document's pages are images, in which no text was recognised. In `ImportRejected`; as a status
+    INVALID_ARGUMENT.
+
+    Example: {"pages": "12"}
+    """
+    ERROR_REASON_SIGNATURE_INVALID: _ErrorReason.ValueType  # 70
+    """The signature of a call is wrong, too old or was used before. UNAUTHENTICATED.
+
+    Example: {"source": "collections/default/sources/handbook"}
+    """
+    ERROR_REASON_REFRESH_IN_PROGRESS: _ErrorReason.ValueType  # 71
+    """The source is being refreshed. ABORTED: wait for its end.
+
+    Example: {"source": "collections/default/sources/handbook"}
+    """
+    ERROR_REASON_SOURCE_UNREACHABLE: _ErrorReason.ValueType  # 72
+    """The source cannot be reached, or answers with an error. In `RefreshFailure`; as a status FAILED_PRECONDITION.
+
+    Example: {"uri": "https://example.org/"}
+    """
+    ERROR_REASON_ADDRESS_NOT_ALLOWED: _ErrorReason.ValueType  # 73
+    """The source leads to an address that it may not: of a private network, or of another protocol. In `RefreshFailure`; as a
+    status FAILED_PRECONDITION.
+
+    Example: {"uri": "https://example.org/"}
+    """
+    ERROR_REASON_SOURCE_EMPTY: _ErrorReason.ValueType  # 74
+    """The source suddenly has nothing, so that all its documents would be removed. FAILED_PRECONDITION: look at it, or say
+    `force`.
+
+    Example: {"source": "collections/default/sources/handbook", "documents": "812"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the one `google.rpc.ErrorInfo` in every error of the mesh, without its prefix `ERROR_REASON_`.
@@ -318,6 +362,11 @@ ERROR_REASON_RESUME_WINDOW_PASSED: ErrorReason.ValueType  # 27
 """The resume window of the turn is over; GetTurn has its fold. FAILED_PRECONDITION.
 
 Example: {"turn": "conversations/1a2b.../turns/3c4d..."}
+"""
+ERROR_REASON_SOURCE_NOT_FOUND: ErrorReason.ValueType  # 28
+"""There is no such source, or it belongs to another tenant. NOT_FOUND.
+
+Example: {"source": "collections/default/sources/handbook"}
 """
 ERROR_REASON_TURN_IN_PROGRESS: ErrorReason.ValueType  # 30
 """The conversation has a live turn already. ABORTED: stop it, or wait for its end.
@@ -443,5 +492,44 @@ ERROR_REASON_EMBEDDER_CHANGED: ErrorReason.ValueType  # 67
 """The index was built with another embedder. FAILED_PRECONDITION: rebuild it.
 
 Example: {"index_embedder": "9f86...", "served_embedder": "60a2..."}
+"""
+ERROR_REASON_DOCUMENT_ENCRYPTED: ErrorReason.ValueType  # 68
+"""The document is encrypted, and nobody is asked for its password. In `ImportRejected`; as a status
+INVALID_ARGUMENT.
+
+Example: {"media_type": "application/pdf"}
+"""
+ERROR_REASON_DOCUMENT_WITHOUT_TEXT: ErrorReason.ValueType  # 69
+"""The document's pages are images, in which no text was recognised. In `ImportRejected`; as a status
+INVALID_ARGUMENT.
+
+Example: {"pages": "12"}
+"""
+ERROR_REASON_SIGNATURE_INVALID: ErrorReason.ValueType  # 70
+"""The signature of a call is wrong, too old or was used before. UNAUTHENTICATED.
+
+Example: {"source": "collections/default/sources/handbook"}
+"""
+ERROR_REASON_REFRESH_IN_PROGRESS: ErrorReason.ValueType  # 71
+"""The source is being refreshed. ABORTED: wait for its end.
+
+Example: {"source": "collections/default/sources/handbook"}
+"""
+ERROR_REASON_SOURCE_UNREACHABLE: ErrorReason.ValueType  # 72
+"""The source cannot be reached, or answers with an error. In `RefreshFailure`; as a status FAILED_PRECONDITION.
+
+Example: {"uri": "https://example.org/"}
+"""
+ERROR_REASON_ADDRESS_NOT_ALLOWED: ErrorReason.ValueType  # 73
+"""The source leads to an address that it may not: of a private network, or of another protocol. In `RefreshFailure`; as a
+status FAILED_PRECONDITION.
+
+Example: {"uri": "https://example.org/"}
+"""
+ERROR_REASON_SOURCE_EMPTY: ErrorReason.ValueType  # 74
+"""The source suddenly has nothing, so that all its documents would be removed. FAILED_PRECONDITION: look at it, or say
+`force`.
+
+Example: {"source": "collections/default/sources/handbook", "documents": "812"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

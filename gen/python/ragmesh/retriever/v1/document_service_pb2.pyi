@@ -5,9 +5,11 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +20,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SourceKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SourceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SourceKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SOURCE_KIND_UNSPECIFIED: _SourceKind.ValueType  # 0
+    """Not said."""
+    SOURCE_KIND_SITE: _SourceKind.ValueType  # 1
+    """A web site: its sitemap, and the links from page to page."""
+    SOURCE_KIND_FEED: _SourceKind.ValueType  # 2
+    """An RSS or Atom feed: the pages that it names."""
+    SOURCE_KIND_GIT: _SourceKind.ValueType  # 3
+    """A git repository: its documents at the head of its default branch."""
+
+class SourceKind(_SourceKind, metaclass=_SourceKindEnumTypeWrapper):
+    """SourceKind is how a source is read."""
+
+SOURCE_KIND_UNSPECIFIED: SourceKind.ValueType  # 0
+"""Not said."""
+SOURCE_KIND_SITE: SourceKind.ValueType  # 1
+"""A web site: its sitemap, and the links from page to page."""
+SOURCE_KIND_FEED: SourceKind.ValueType  # 2
+"""An RSS or Atom feed: the pages that it names."""
+SOURCE_KIND_GIT: SourceKind.ValueType  # 3
+"""A git repository: its documents at the head of its default branch."""
+Global___SourceKind: _TypeAlias = SourceKind  # noqa: Y015
 
 @_typing.final
 class Document(_message.Message):
@@ -37,6 +67,11 @@ class Document(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     QUARANTINED_CHUNK_COUNT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    SOURCE_TIME_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATE_OF_FIELD_NUMBER: _builtins.int
+    OUTDATED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`collections/{c}/documents/{d}`."""
     version: _builtins.str
@@ -55,6 +90,14 @@ class Document(_message.Message):
     """Where it came from, as its owner gave it."""
     quarantined_chunk_count: _builtins.int
     """Chunks held back by the guard."""
+    source: _builtins.str
+    """The source that it came from: `collections/{c}/sources/{s}`. Empty: none was named."""
+    language: _builtins.str
+    """Its language (BCP 47), as it says itself or its owner said. Empty: not known."""
+    near_duplicate_of: _builtins.str
+    """Another document of the collection that says nearly the same: `collections/{c}/documents/{d}`. What both say is found once."""
+    outdated: _builtins.bool
+    """Whether this release would cut it otherwise, so that importing the same bytes again changes something."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Labels that a reader must hold one of. Empty: every reader of the tenant."""
@@ -66,6 +109,10 @@ class Document(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the current version was stored."""
+
+    @_builtins.property
+    def source_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was published, as it says itself or its owner said."""
 
     def __init__(
         self,
@@ -82,10 +129,15 @@ class Document(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         quarantined_chunk_count: _builtins.int = ...,
+        source: _builtins.str = ...,
+        language: _builtins.str = ...,
+        source_time: _timestamp_pb2.Timestamp | None = ...,
+        near_duplicate_of: _builtins.str = ...,
+        outdated: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "source_time", b"source_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "create_time", b"create_time", "labels", b"labels", "media_type", b"media_type", "name", b"name", "quarantined_chunk_count", b"quarantined_chunk_count", "sha256", b"sha256", "size_bytes", b"size_bytes", "source_uri", b"source_uri", "title", b"title", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "create_time", b"create_time", "labels", b"labels", "language", b"language", "media_type", b"media_type", "name", b"name", "near_duplicate_of", b"near_duplicate_of", "outdated", b"outdated", "quarantined_chunk_count", b"quarantined_chunk_count", "sha256", b"sha256", "size_bytes", b"size_bytes", "source", b"source", "source_time", b"source_time", "source_uri", b"source_uri", "title", b"title", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -142,10 +194,17 @@ class ImportBegin(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     SOURCE_URI_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    SOURCE_TIME_FIELD_NUMBER: _builtins.int
     document: _builtins.str
     """`collections/{c}/documents/{d}`. The collection is made where it does not exist."""
     media_type: _builtins.str
-    """Media type of the bytes: `text/plain`, `text/markdown`, `text/html`."""
+    """Media type of the bytes: `text/plain`, `text/markdown`, `text/html` (with `profile=page` its main text alone), `text/csv`,
+    `application/json`, `application/jsonl`, `application/pdf`, `application/epub+zip`, `message/rfc822`, or one of
+    `application/vnd.openxmlformats-officedocument.`: `wordprocessingml.document`, `presentationml.presentation`,
+    `spreadsheetml.sheet`.
+    """
     size_bytes: _builtins.int
     """Number of bytes that will come."""
     sha256: _builtins.str
@@ -154,9 +213,17 @@ class ImportBegin(_message.Message):
     """Title. Empty: taken from the document."""
     source_uri: _builtins.str
     """Where it came from, as its owner wants it shown."""
+    source: _builtins.str
+    """The source that it comes from: `collections/{c}/sources/{s}`, of the same collection. It need not be registered. Empty: none."""
+    language: _builtins.str
+    """Its language (BCP 47). Empty: as it says itself."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Labels that a reader must hold one of. Empty: every reader of the tenant."""
+
+    @_builtins.property
+    def source_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was published. Unset: as it says itself."""
 
     def __init__(
         self,
@@ -168,10 +235,13 @@ class ImportBegin(_message.Message):
         title: _builtins.str = ...,
         source_uri: _builtins.str = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
+        source: _builtins.str = ...,
+        language: _builtins.str = ...,
+        source_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source_time", b"source_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "labels", b"labels", "media_type", b"media_type", "sha256", b"sha256", "size_bytes", b"size_bytes", "source_uri", b"source_uri", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "labels", b"labels", "language", b"language", "media_type", b"media_type", "sha256", b"sha256", "size_bytes", b"size_bytes", "source", b"source", "source_time", b"source_time", "source_uri", b"source_uri", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -259,6 +329,8 @@ class ImportAcked(_message.Message):
     UNCHANGED_FIELD_NUMBER: _builtins.int
     CHUNK_COUNT_FIELD_NUMBER: _builtins.int
     QUARANTINED_CHUNK_COUNT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATE_OF_FIELD_NUMBER: _builtins.int
     document: _builtins.str
     """`collections/{c}/documents/{d}`."""
     version: _builtins.str
@@ -269,6 +341,12 @@ class ImportAcked(_message.Message):
     """Number of its chunks."""
     quarantined_chunk_count: _builtins.int
     """Chunks held back by the guard."""
+    near_duplicate_of: _builtins.str
+    """Another document of the collection that says nearly the same: `collections/{c}/documents/{d}`. Empty: none."""
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What of it could not be read, for a person: for example pages that are images."""
+
     def __init__(
         self,
         *,
@@ -277,10 +355,12 @@ class ImportAcked(_message.Message):
         unchanged: _builtins.bool = ...,
         chunk_count: _builtins.int = ...,
         quarantined_chunk_count: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+        near_duplicate_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "document", b"document", "quarantined_chunk_count", b"quarantined_chunk_count", "unchanged", b"unchanged", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "document", b"document", "near_duplicate_of", b"near_duplicate_of", "quarantined_chunk_count", b"quarantined_chunk_count", "unchanged", b"unchanged", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -371,22 +451,26 @@ class ListDocumentsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`collections/{c}`."""
     page_size: _builtins.int
     """Most documents to answer with. 0: 50. More than 500 are given as 500."""
     page_token: _builtins.str
     """`next_page_token` of the page before. Empty: the first page."""
+    source: _builtins.str
+    """Only documents of this source: `collections/{c}/sources/{s}`. Empty: all."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -467,3 +551,498 @@ class DeleteDocumentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteDocumentResponse: _TypeAlias = DeleteDocumentResponse  # noqa: Y015
+
+@_typing.final
+class Source(_message.Message):
+    """Source is a place that documents come from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
+    ALLOW_PRIVATE_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    REFRESH_TIME_FIELD_NUMBER: _builtins.int
+    DOCUMENT_COUNT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`collections/{c}/sources/{s}`."""
+    kind: Global___SourceKind.ValueType
+    """How it is read."""
+    uri: _builtins.str
+    """Where it is: `https://` or `http://`."""
+    allow_private: _builtins.bool
+    """Whether it may lie in a private network or on this machine. Otherwise every address that it leads to is refused that does."""
+    document_count: _builtins.int
+    """Documents that came from it and are stored. Set by the server."""
+    @_builtins.property
+    def limits(self) -> Global___SourceLimits:
+        """How far reading it goes."""
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Labels of its documents."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was registered. Set by the server."""
+
+    @_builtins.property
+    def refresh_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last read to its end. Set by the server."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: Global___SourceKind.ValueType = ...,
+        uri: _builtins.str = ...,
+        allow_private: _builtins.bool = ...,
+        limits: Global___SourceLimits | None = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        refresh_time: _timestamp_pb2.Timestamp | None = ...,
+        document_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "refresh_time", b"refresh_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_private", b"allow_private", "create_time", b"create_time", "document_count", b"document_count", "kind", b"kind", "labels", b"labels", "limits", b"limits", "name", b"name", "refresh_time", b"refresh_time", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Source: _TypeAlias = Source  # noqa: Y015
+
+@_typing.final
+class SourceLimits(_message.Message):
+    """SourceLimits say how far reading a source goes. Unset: the default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_PAGES_FIELD_NUMBER: _builtins.int
+    MAX_DEPTH_FIELD_NUMBER: _builtins.int
+    MAX_PAGE_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_TIME_FIELD_NUMBER: _builtins.int
+    DELAY_FIELD_NUMBER: _builtins.int
+    max_pages: _builtins.int
+    """Most pages or files to read. Default 1,000."""
+    max_depth: _builtins.int
+    """How many links away from the first page. Default 8."""
+    max_page_bytes: _builtins.int
+    """Largest page or file. Default 10 MiB."""
+    @_builtins.property
+    def max_time(self) -> _duration_pb2.Duration:
+        """Longest time that reading it may take. Default 30 minutes."""
+
+    @_builtins.property
+    def delay(self) -> _duration_pb2.Duration:
+        """Pause between two requests to a host; a longer one that its robots.txt asks for is kept to. Default 0.5 s."""
+
+    def __init__(
+        self,
+        *,
+        max_pages: _builtins.int | None = ...,
+        max_depth: _builtins.int | None = ...,
+        max_page_bytes: _builtins.int | None = ...,
+        max_time: _duration_pb2.Duration | None = ...,
+        delay: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_depth", b"_max_depth", "_max_page_bytes", b"_max_page_bytes", "_max_pages", b"_max_pages", "delay", b"delay", "max_depth", b"max_depth", "max_page_bytes", b"max_page_bytes", "max_pages", b"max_pages", "max_time", b"max_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_depth", b"_max_depth", "_max_page_bytes", b"_max_page_bytes", "_max_pages", b"_max_pages", "delay", b"delay", "max_depth", b"max_depth", "max_page_bytes", b"max_page_bytes", "max_pages", b"max_pages", "max_time", b"max_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_depth: _TypeAlias = _typing.Literal["max_depth"]  # noqa: Y015
+    _WhichOneofArgType__max_depth: _TypeAlias = _typing.Literal["_max_depth", b"_max_depth"]  # noqa: Y015
+    _WhichOneofReturnType__max_page_bytes: _TypeAlias = _typing.Literal["max_page_bytes"]  # noqa: Y015
+    _WhichOneofArgType__max_page_bytes: _TypeAlias = _typing.Literal["_max_page_bytes", b"_max_page_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__max_pages: _TypeAlias = _typing.Literal["max_pages"]  # noqa: Y015
+    _WhichOneofArgType__max_pages: _TypeAlias = _typing.Literal["_max_pages", b"_max_pages"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_depth) -> _WhichOneofReturnType__max_depth | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_page_bytes) -> _WhichOneofReturnType__max_page_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_pages) -> _WhichOneofReturnType__max_pages | None: ...
+
+Global___SourceLimits: _TypeAlias = SourceLimits  # noqa: Y015
+
+@_typing.final
+class RegisterSourceRequest(_message.Message):
+    """RegisterSourceRequest is a source to keep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    MAKE_SECRET_FIELD_NUMBER: _builtins.int
+    make_secret: _builtins.bool
+    """Whether it gets a secret, for `RefreshRequest.signature`. A former one is not valid any more."""
+    @_builtins.property
+    def source(self) -> Global___Source:
+        """The source. What the server sets is passed over."""
+
+    def __init__(
+        self,
+        *,
+        source: Global___Source | None = ...,
+        make_secret: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["make_secret", b"make_secret", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterSourceRequest: _TypeAlias = RegisterSourceRequest  # noqa: Y015
+
+@_typing.final
+class RegisterSourceResponse(_message.Message):
+    """RegisterSourceResponse is the source as it is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """The secret that was made, 64 hex digits. It is not shown again."""
+    @_builtins.property
+    def source(self) -> Global___Source:
+        """The source."""
+
+    def __init__(
+        self,
+        *,
+        source: Global___Source | None = ...,
+        secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterSourceResponse: _TypeAlias = RegisterSourceResponse  # noqa: Y015
+
+@_typing.final
+class ListSourcesRequest(_message.Message):
+    """ListSourcesRequest names a collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`collections/{c}`."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSourcesRequest: _TypeAlias = ListSourcesRequest  # noqa: Y015
+
+@_typing.final
+class ListSourcesResponse(_message.Message):
+    """ListSourcesResponse are its sources."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___Source]:
+        """In the order of names, at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        sources: _abc.Iterable[Global___Source] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSourcesResponse: _TypeAlias = ListSourcesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteSourceRequest(_message.Message):
+    """DeleteSourceRequest names a source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`collections/{c}/sources/{s}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSourceRequest: _TypeAlias = DeleteSourceRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSourceResponse(_message.Message):
+    """DeleteSourceResponse says what was deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_COUNT_FIELD_NUMBER: _builtins.int
+    document_count: _builtins.int
+    """Documents deleted with it."""
+    def __init__(
+        self,
+        *,
+        document_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_count", b"document_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSourceResponse: _TypeAlias = DeleteSourceResponse  # noqa: Y015
+
+@_typing.final
+class RefreshRequest(_message.Message):
+    """RefreshRequest names a source that is to be read again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`collections/{c}/sources/{s}`."""
+    force: _builtins.bool
+    """Remove documents even where the source suddenly has nothing. For editors."""
+    @_builtins.property
+    def signature(self) -> Global___RefreshSignature:
+        """For a caller who is no editor."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        signature: Global___RefreshSignature | None = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "name", b"name", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshRequest: _TypeAlias = RefreshRequest  # noqa: Y015
+
+@_typing.final
+class RefreshSignature(_message.Message):
+    """RefreshSignature proves that the caller knows the secret of the source. It is good for 5 minutes, and once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    HMAC_SHA256_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.str
+    """Any text of the caller, another one in each call."""
+    hmac_sha256: _builtins.str
+    """HMAC-SHA256, keyed with the text of the secret, of these lines joined by `\\n`: `ragmesh.retriever.v1.Refresh`, `name`, the
+    seconds of `time` since 1970 in decimal, `nonce`. Lower-case hex.
+    """
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made; counted in whole seconds."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        nonce: _builtins.str = ...,
+        hmac_sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hmac_sha256", b"hmac_sha256", "nonce", b"nonce", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshSignature: _TypeAlias = RefreshSignature  # noqa: Y015
+
+@_typing.final
+class RefreshResponse(_message.Message):
+    """RefreshResponse is a piece of news of a refresh."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___RefreshProgress:
+        """How far it has come. Now and then."""
+
+    @_builtins.property
+    def failure(self) -> Global___RefreshFailure:
+        """A document that could not be read or stored; it stops nothing. At most 1,000."""
+
+    @_builtins.property
+    def finished(self) -> Global___RefreshFinished:
+        """The end. Last, and exactly once."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___RefreshProgress | None = ...,
+        failure: Global___RefreshFailure | None = ...,
+        finished: Global___RefreshFinished | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failure", b"failure", "finished", b"finished", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failure", b"failure", "finished", b"finished", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "failure", "finished"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___RefreshResponse: _TypeAlias = RefreshResponse  # noqa: Y015
+
+@_typing.final
+class RefreshProgress(_message.Message):
+    """RefreshProgress says how far a refresh has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READ_COUNT_FIELD_NUMBER: _builtins.int
+    WAITING_COUNT_FIELD_NUMBER: _builtins.int
+    STORED_COUNT_FIELD_NUMBER: _builtins.int
+    UNCHANGED_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    CHUNK_COUNT_FIELD_NUMBER: _builtins.int
+    read_count: _builtins.int
+    """Documents that were asked for."""
+    waiting_count: _builtins.int
+    """Documents that are known and were not asked for yet."""
+    stored_count: _builtins.int
+    """Stored, because they are new or changed."""
+    unchanged_count: _builtins.int
+    """Not changed since they were last read."""
+    failed_count: _builtins.int
+    """Not read or not stored."""
+    chunk_count: _builtins.int
+    """Chunks of what was stored."""
+    def __init__(
+        self,
+        *,
+        read_count: _builtins.int = ...,
+        waiting_count: _builtins.int = ...,
+        stored_count: _builtins.int = ...,
+        unchanged_count: _builtins.int = ...,
+        failed_count: _builtins.int = ...,
+        chunk_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "failed_count", b"failed_count", "read_count", b"read_count", "stored_count", b"stored_count", "unchanged_count", b"unchanged_count", "waiting_count", b"waiting_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshProgress: _TypeAlias = RefreshProgress  # noqa: Y015
+
+@_typing.final
+class RefreshFailure(_message.Message):
+    """RefreshFailure is a document that could not be read or stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URI_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    uri: _builtins.str
+    """Where it is."""
+    reason: _builtins.str
+    """The ErrorReason without its prefix, for example `SOURCE_UNREACHABLE`."""
+    message: _builtins.str
+    """For a person: what is wrong."""
+    def __init__(
+        self,
+        *,
+        uri: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshFailure: _TypeAlias = RefreshFailure  # noqa: Y015
+
+@_typing.final
+class RefreshFinished(_message.Message):
+    """RefreshFinished is what became of a source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    REMOVED_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_COUNT_FIELD_NUMBER: _builtins.int
+    DOCUMENT_COUNT_FIELD_NUMBER: _builtins.int
+    CHUNK_COUNT_FIELD_NUMBER: _builtins.int
+    INDEX_EPOCH_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    ELAPSED_FIELD_NUMBER: _builtins.int
+    removed_count: _builtins.int
+    """Documents that were removed, because the source has them no more."""
+    skipped_count: _builtins.int
+    """Pages that were passed over: by robots.txt, without text of their own, or the same as another."""
+    document_count: _builtins.int
+    """Documents of the source, counted in the store after the refresh."""
+    chunk_count: _builtins.int
+    """Their chunks that a search can find, counted in the store after the refresh."""
+    index_epoch: _builtins.int
+    """Epoch of the index after the refresh."""
+    complete: _builtins.bool
+    """Whether the source was read to its end. Otherwise nothing was removed."""
+    limit: _builtins.str
+    """The limit that ended it where it was not: a field of SourceLimits."""
+    @_builtins.property
+    def progress(self) -> Global___RefreshProgress:
+        """The last counts."""
+
+    @_builtins.property
+    def elapsed(self) -> _duration_pb2.Duration:
+        """How long it took."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___RefreshProgress | None = ...,
+        removed_count: _builtins.int = ...,
+        skipped_count: _builtins.int = ...,
+        document_count: _builtins.int = ...,
+        chunk_count: _builtins.int = ...,
+        index_epoch: _builtins.int = ...,
+        complete: _builtins.bool = ...,
+        limit: _builtins.str = ...,
+        elapsed: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "complete", b"complete", "document_count", b"document_count", "elapsed", b"elapsed", "index_epoch", b"index_epoch", "limit", b"limit", "progress", b"progress", "removed_count", b"removed_count", "skipped_count", b"skipped_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshFinished: _TypeAlias = RefreshFinished  # noqa: Y015

@@ -55,6 +55,26 @@ class DocumentServiceStub:
                 request_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteDocumentRequest.SerializeToString,
                 response_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteDocumentResponse.FromString,
                 _registered_method=True)
+        self.RegisterSource = channel.unary_unary(
+                '/ragmesh.retriever.v1.DocumentService/RegisterSource',
+                request_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RegisterSourceRequest.SerializeToString,
+                response_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RegisterSourceResponse.FromString,
+                _registered_method=True)
+        self.ListSources = channel.unary_unary(
+                '/ragmesh.retriever.v1.DocumentService/ListSources',
+                request_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.ListSourcesRequest.SerializeToString,
+                response_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.ListSourcesResponse.FromString,
+                _registered_method=True)
+        self.DeleteSource = channel.unary_unary(
+                '/ragmesh.retriever.v1.DocumentService/DeleteSource',
+                request_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteSourceRequest.SerializeToString,
+                response_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteSourceResponse.FromString,
+                _registered_method=True)
+        self.Refresh = channel.unary_stream(
+                '/ragmesh.retriever.v1.DocumentService/Refresh',
+                request_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RefreshRequest.SerializeToString,
+                response_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RefreshResponse.FromString,
+                _registered_method=True)
 
 
 class DocumentServiceServicer:
@@ -94,6 +114,39 @@ class DocumentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RegisterSource(self, request, context):
+        """RegisterSource keeps where documents come from, so that `Refresh` can read them again. Registering a name again changes what
+        is kept and leaves its documents alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSources(self, request, context):
+        """ListSources names the registered sources of a collection.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSource(self, request, context):
+        """DeleteSource forgets a source with all documents that came from it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Refresh(self, request, context):
+        """Refresh reads a registered source again: new and changed documents are stored, vanished ones removed, and what did not change
+        is left alone. The caller is an editor, or signs the call with the source's secret, as a site's own build would.
+
+        Answers while it works, and ends with one `finished`. Closing the stream ends the refresh; what was stored until then stays.
+        Fails with SOURCE_NOT_FOUND, SIGNATURE_INVALID, REFRESH_IN_PROGRESS, SOURCE_UNREACHABLE, ADDRESS_NOT_ALLOWED, SOURCE_EMPTY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DocumentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -116,6 +169,26 @@ def add_DocumentServiceServicer_to_server(servicer, server):
                     servicer.DeleteDocument,
                     request_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteDocumentRequest.FromString,
                     response_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteDocumentResponse.SerializeToString,
+            ),
+            'RegisterSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterSource,
+                    request_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RegisterSourceRequest.FromString,
+                    response_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RegisterSourceResponse.SerializeToString,
+            ),
+            'ListSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSources,
+                    request_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.ListSourcesRequest.FromString,
+                    response_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.ListSourcesResponse.SerializeToString,
+            ),
+            'DeleteSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSource,
+                    request_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteSourceRequest.FromString,
+                    response_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteSourceResponse.SerializeToString,
+            ),
+            'Refresh': grpc.unary_stream_rpc_method_handler(
+                    servicer.Refresh,
+                    request_deserializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RefreshRequest.FromString,
+                    response_serializer=ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RefreshResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -227,6 +300,114 @@ class DocumentService:
             '/ragmesh.retriever.v1.DocumentService/DeleteDocument',
             ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteDocumentRequest.SerializeToString,
             ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ragmesh.retriever.v1.DocumentService/RegisterSource',
+            ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RegisterSourceRequest.SerializeToString,
+            ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RegisterSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ragmesh.retriever.v1.DocumentService/ListSources',
+            ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.ListSourcesRequest.SerializeToString,
+            ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.ListSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ragmesh.retriever.v1.DocumentService/DeleteSource',
+            ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteSourceRequest.SerializeToString,
+            ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.DeleteSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Refresh(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ragmesh.retriever.v1.DocumentService/Refresh',
+            ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RefreshRequest.SerializeToString,
+            ragmesh_dot_retriever_dot_v1_dot_document__service__pb2.RefreshResponse.FromString,
             options,
             channel_credentials,
             insecure,

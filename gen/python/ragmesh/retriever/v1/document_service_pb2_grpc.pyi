@@ -47,6 +47,21 @@ class DocumentServiceStub:
     """ListDocuments pages through a collection in the order of names."""
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_document_service_pb2.DeleteDocumentRequest, _document_service_pb2.DeleteDocumentResponse]
     """DeleteDocument deletes a document with all its versions, for good."""
+    RegisterSource: _grpc.UnaryUnaryMultiCallable[_document_service_pb2.RegisterSourceRequest, _document_service_pb2.RegisterSourceResponse]
+    """RegisterSource keeps where documents come from, so that `Refresh` can read them again. Registering a name again changes what
+    is kept and leaves its documents alone.
+    """
+    ListSources: _grpc.UnaryUnaryMultiCallable[_document_service_pb2.ListSourcesRequest, _document_service_pb2.ListSourcesResponse]
+    """ListSources names the registered sources of a collection."""
+    DeleteSource: _grpc.UnaryUnaryMultiCallable[_document_service_pb2.DeleteSourceRequest, _document_service_pb2.DeleteSourceResponse]
+    """DeleteSource forgets a source with all documents that came from it."""
+    Refresh: _grpc.UnaryStreamMultiCallable[_document_service_pb2.RefreshRequest, _document_service_pb2.RefreshResponse]
+    """Refresh reads a registered source again: new and changed documents are stored, vanished ones removed, and what did not change
+    is left alone. The caller is an editor, or signs the call with the source's secret, as a site's own build would.
+
+    Answers while it works, and ends with one `finished`. Closing the stream ends the refresh; what was stored until then stays.
+    Fails with SOURCE_NOT_FOUND, SIGNATURE_INVALID, REFRESH_IN_PROGRESS, SOURCE_UNREACHABLE, ADDRESS_NOT_ALLOWED, SOURCE_EMPTY.
+    """
 
 @_typing.type_check_only
 class DocumentServiceAsyncStub(DocumentServiceStub):
@@ -67,6 +82,21 @@ class DocumentServiceAsyncStub(DocumentServiceStub):
     """ListDocuments pages through a collection in the order of names."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_document_service_pb2.DeleteDocumentRequest, _document_service_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
     """DeleteDocument deletes a document with all its versions, for good."""
+    RegisterSource: _aio.UnaryUnaryMultiCallable[_document_service_pb2.RegisterSourceRequest, _document_service_pb2.RegisterSourceResponse]  # type: ignore[assignment]
+    """RegisterSource keeps where documents come from, so that `Refresh` can read them again. Registering a name again changes what
+    is kept and leaves its documents alone.
+    """
+    ListSources: _aio.UnaryUnaryMultiCallable[_document_service_pb2.ListSourcesRequest, _document_service_pb2.ListSourcesResponse]  # type: ignore[assignment]
+    """ListSources names the registered sources of a collection."""
+    DeleteSource: _aio.UnaryUnaryMultiCallable[_document_service_pb2.DeleteSourceRequest, _document_service_pb2.DeleteSourceResponse]  # type: ignore[assignment]
+    """DeleteSource forgets a source with all documents that came from it."""
+    Refresh: _aio.UnaryStreamMultiCallable[_document_service_pb2.RefreshRequest, _document_service_pb2.RefreshResponse]  # type: ignore[assignment]
+    """Refresh reads a registered source again: new and changed documents are stored, vanished ones removed, and what did not change
+    is left alone. The caller is an editor, or signs the call with the source's secret, as a site's own build would.
+
+    Answers while it works, and ends with one `finished`. Closing the stream ends the refresh; what was stored until then stays.
+    Fails with SOURCE_NOT_FOUND, SIGNATURE_INVALID, REFRESH_IN_PROGRESS, SOURCE_UNREACHABLE, ADDRESS_NOT_ALLOWED, SOURCE_EMPTY.
+    """
 
 class DocumentServiceServicer(metaclass=_abc_1.ABCMeta):
     """DocumentService keeps the documents. Needs the role `editor`."""
@@ -108,5 +138,44 @@ class DocumentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_document_service_pb2.DeleteDocumentResponse, _abc.Awaitable[_document_service_pb2.DeleteDocumentResponse]]:
         """DeleteDocument deletes a document with all its versions, for good."""
+
+    @_abc_1.abstractmethod
+    def RegisterSource(
+        self,
+        request: _document_service_pb2.RegisterSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_document_service_pb2.RegisterSourceResponse, _abc.Awaitable[_document_service_pb2.RegisterSourceResponse]]:
+        """RegisterSource keeps where documents come from, so that `Refresh` can read them again. Registering a name again changes what
+        is kept and leaves its documents alone.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSources(
+        self,
+        request: _document_service_pb2.ListSourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_document_service_pb2.ListSourcesResponse, _abc.Awaitable[_document_service_pb2.ListSourcesResponse]]:
+        """ListSources names the registered sources of a collection."""
+
+    @_abc_1.abstractmethod
+    def DeleteSource(
+        self,
+        request: _document_service_pb2.DeleteSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_document_service_pb2.DeleteSourceResponse, _abc.Awaitable[_document_service_pb2.DeleteSourceResponse]]:
+        """DeleteSource forgets a source with all documents that came from it."""
+
+    @_abc_1.abstractmethod
+    def Refresh(
+        self,
+        request: _document_service_pb2.RefreshRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_document_service_pb2.RefreshResponse], _abc.AsyncIterator[_document_service_pb2.RefreshResponse]]:
+        """Refresh reads a registered source again: new and changed documents are stored, vanished ones removed, and what did not change
+        is left alone. The caller is an editor, or signs the call with the source's secret, as a site's own build would.
+
+        Answers while it works, and ends with one `finished`. Closing the stream ends the refresh; what was stored until then stays.
+        Fails with SOURCE_NOT_FOUND, SIGNATURE_INVALID, REFRESH_IN_PROGRESS, SOURCE_UNREACHABLE, ADDRESS_NOT_ALLOWED, SOURCE_EMPTY.
+        """
 
 def add_DocumentServiceServicer_to_server(servicer: DocumentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
