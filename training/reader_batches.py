@@ -15,9 +15,17 @@ from torch import Tensor
 from training.reader_data import Group, Window
 
 # How many groups of a source one epoch takes, and how much each counts.
-# How many groups of a source one epoch takes, and how much each counts.
 TAKEN = {"qamr": 9_000, "sentqa": 8_000, "synthetic": 14_000, "boolq": 2_000, "medquad": 800, "fairytaleqa": 1_600, "covidqa": 800}
 WEIGHT = {"qamr": 0.7, "synthetic": 0.5, "medquad": 0.3, "fairytaleqa": 0.7, "covidqa": 0.7}
+# The same of the second stage, whose groups are lists.
+LISTS_TAKEN = {
+    "sentqa": 5_000, "synthetic": 3_500, "boolq": 3_000, "selqa": 1_300, "changed": 1_600, "fairytaleqa": 1_500, "medquad": 900,
+    "qamr": 4_000, "synthetic_single": 5_000, "covidqa": 500,
+}  # fmt: skip
+ALONE = 0.2  # of lists, the right passage without any other: reading one passage must not be forgotten
+GONE = 0.1  # of lists, the right passage taken out
+BLIND = 0.15  # of the lists that have negatives, one that was picked blindly
+MOST_NEGATIVES = 5
 WITH_NEGATIVE = 0.4
 ONLY_NEGATIVE = 0.07
 CASE_COLUMNS = slice(2, 4)  # of STATIC: capital, upper
@@ -85,12 +93,43 @@ def epoch_of(groups: dict[str, list[Group]], rng: random.Random, positions: int)
                 elif chance < ONLY_NEGATIVE + WITH_NEGATIVE or source == "medquad":
                     windows = group.windows
             taken.append(Taken(group, windows, answerable))
+    return batches_of(taken, rng, positions)
+
+
+def list_epoch(groups: dict[str, list[Group]], rng: random.Random) -> list[Taken]:
+    """One pass of the second stage: how many and which of the wrong passages come along is drawn anew each time."""
+    taken: list[Taken] = []
+    for source, known in groups.items():
+        for group in rng.sample(known, min(len(known), LISTS_TAKEN.get(source, len(known)))):
+            taken.append(_drawn(group, rng))
+    return taken
+
+
+def _drawn(group: Group, rng: random.Random) -> Taken:
+    own, others = group.windows[:1], group.windows[1:]
+    chance = rng.random()
+    if not others or chance < (ALONE if group.answerable else 0.5):
+        return Taken(group, own, group.answerable)
+    count = min(len(others), rng.randint(2, MOST_NEGATIVES))
+    hard, blind = others[:-1] or others, others[-1]
+    # The hardest twice as likely as the rest: those that BM25 puts first are those to be told apart.
+    order = sorted(range(len(hard)), key=lambda n: rng.random() ** (1.0 if n < 3 else 2.0), reverse=True)
+    chosen = [hard[n] for n in order[:count]]
+    if rng.random() < BLIND:
+        chosen[-1] = blind
+    if group.answerable and not group.said and chance < ALONE + GONE:
+        return Taken(group, chosen, False)
+    return Taken(group, own + (chosen if group.answerable else chosen[:2]), group.answerable)
+
+
+def batches_of(taken: list[Taken], rng: random.Random, positions: int) -> list[list[Taken]]:
+    """Batches of groups of one size and of like length, in random order; at most `positions` each, padding counted."""
 
     def length(one: Taken) -> int:
         return max(len(w.rows) for w in one.windows)
 
     batches: list[list[Taken]] = []
-    for size in (1, 2):
+    for size in sorted({len(one.windows) for one in taken}):
         part = sorted((one for one in taken if len(one.windows) == size), key=lambda one: length(one) + rng.random() * 12)
         batch: list[Taken] = []
         for one in part:

@@ -48,7 +48,7 @@ class Window:
 
 @dataclass(slots=True)
 class Group:
-    """A question: its own window first, then one without the answer."""
+    """A question: its own window first, then those without the answer."""
 
     source: str
     kind: int
@@ -69,7 +69,7 @@ class Example:
     answers: tuple[tuple[int, int], ...]
     spans: bool
     said: int = 0
-    negative: tuple[str, str] | None = None  # title, text
+    negatives: tuple[tuple[str, str], ...] = ()  # title, text; hardest first
 
 
 def pack(pair: Pair) -> Window:
@@ -116,10 +116,8 @@ class GroupReader:
         if window is None or (example.answers and not window.gold_sentences):
             return None
         windows = [window]
-        if example.negative is not None:
-            other = self._own(asked, self.passage(*example.negative), (), False)
-            if other is not None:
-                windows.append(other)
+        others = (self._own(asked, self.passage(*negative), (), False) for negative in example.negatives)
+        windows.extend(other for other in others if other is not None)
         spans = example.spans and bool(window.starts)
         return Group(example.source, asked.lexical.kind, windows, bool(example.answers) or example.said > 0, spans, example.said)
 
@@ -178,12 +176,12 @@ def _with_negatives(rows: list[Reading], rng: random.Random, run: Run) -> list[E
     found: list[Example] = []
     for number, row in enumerate(rows):
         answers = [row.passage[a:b] for a, b in row.answers]
-        negative = None
+        negatives: tuple[tuple[str, str], ...] = ()
         ranked = [passages[i] for i in index.top(row.question, _NEGATIVES)]
         others = [p for p in ranked if p[1] != row.passage[:2_400] and not (row.spans and any(a in p[1] for a in answers))]
         if others:
-            negative = others[min(len(others) - 1, int(rng.expovariate(0.7)))]
-        found.append(Example(row.source, row.title, row.question, row.passage, row.answers, row.spans, negative=negative))
+            negatives = (others[min(len(others) - 1, int(rng.expovariate(0.7)))],)
+        found.append(Example(row.source, row.title, row.question, row.passage, row.answers, row.spans, negatives=negatives))
         run.say(number + 1, len(rows), "negatives found")
     return found
 
@@ -222,7 +220,7 @@ def asked_by_rule(data: DataFolder) -> list[Example]:
 
 
 def _trained_texts(example: Example) -> tuple[str, ...]:
-    return (example.question, example.passage, *(example.negative[1:] if example.negative else ()))
+    return (example.question, example.passage, *(text for _, text in example.negatives))
 
 
 def held_examples(data: DataFolder) -> list[Example]:

@@ -26,6 +26,8 @@ AVERAGE = 0.998
 CHECKPOINT_S = 120.0
 EVALUATE_EVERY = 400
 CASE_DROPPED = 0.25
+LISTED = 1.0  # weight of telling the right window from the others
+EACH = 0.3  # of telling of each window by itself whether it answers
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,13 @@ def _marginal(scores: Tensor, gold: Tensor) -> Tensor:
     return torch.logsumexp(scores, 1) - torch.logsumexp(scores.masked_fill(gold == 0, NONE), 1)
 
 
+def list_scores(sentence: Tensor, passage: Tensor) -> Tensor:
+    """(N, S), (N,) -> (N,): log odds that a window holds an answer: all its sentences, levelled by the passage's own score."""
+    return torch.logsumexp(sentence, 1) + passage
+
+
 def loss_of(model: JointReader, batch: dict[str, Tensor]) -> Tensor:
-    """Spans and sentences over all windows of a question, "no sentence" at 0; yes or no; whether each window answers."""
+    """Spans and sentences over all windows of a question, "no sentence" at 0; yes or no; which window answers, if any."""
     start, end, sentence, passage, said = run_model(model, batch)
     groups = len(batch["answerable"])
     size = len(passage) // groups
@@ -76,13 +83,17 @@ def loss_of(model: JointReader, batch: dict[str, Tensor]) -> Tensor:
     sentence_loss = (_marginal(scores, wanted) * graded).sum() / graded.sum().clamp(min=1)
     holds = torch.zeros(groups, size, device=passage.device)
     holds[:, 0] = answerable
-    window_loss = functional.binary_cross_entropy_with_logits(passage.view(groups, size), holds, reduction="none").mean(1)
+    odds = list_scores(sentence, passage).view(groups, size)
+    each_loss = functional.binary_cross_entropy_with_logits(odds, holds, reduction="none").mean(1)
+    # Listwise, over the answerable ones: the right window, which stands first, against all others.
+    listed = -functional.log_softmax(odds, dim=1)[:, 0] * answerable
     said_loss = functional.cross_entropy(said.view(groups, size, 3)[:, 0], batch["said"], reduction="none")
-    return 0.5 * span_loss + sentence_loss + 0.5 * (window_loss * weight).mean() + 0.3 * said_loss.mean()
+    windows = ((LISTED * listed + EACH * each_loss) * weight).mean()
+    return 0.5 * span_loss + sentence_loss + windows + 0.3 * said_loss.mean()
 
 
 def grade(model: JointReader, groups: list[Group], device: str) -> dict[str, float]:
-    """Exact positions, right sentence among one window's, and how well the passage head tells impossible questions."""
+    """Exact positions, right sentence among one window's, and how well the window's odds tell impossible questions."""
     model.eval()
     exact, right, asked, sentences = 0, 0, 0, 0
     believed: list[tuple[float, bool]] = []
@@ -90,10 +101,12 @@ def grade(model: JointReader, groups: list[Group], device: str) -> dict[str, flo
     with torch.no_grad():
         for at in range(0, len(order), 32):
             part = [Taken(group, group.windows[:1], group.answerable) for group in order[at : at + 32]]
-            start, end, sentence, passage, _ = (t.cpu().numpy() for t in run_model(model, collate(part, device)))
+            outputs = run_model(model, collate(part, device))
+            odds = list_scores(outputs[2], outputs[3]).cpu().numpy()
+            start, end, sentence, _, _ = (t.cpu().numpy() for t in outputs)
             for n, one in enumerate(part):
                 window = one.windows[0]
-                believed.append((float(passage[n]), one.answerable))
+                believed.append((float(odds[n]), one.answerable))
                 if window.starts:
                     asked += 1
                     found = best_span(start[n], end[n])
@@ -178,23 +191,31 @@ def fit(
                     run.log(step, **{f"{name}_{key}": value for key, value in found.items()})
                     print(f"[{run.name}] {step} {name} " + " ".join(f"{k} {v:.4f}" for k, v in found.items()), flush=True)
             if time.monotonic() - saved_at > CHECKPOINT_S:
-                _save(path, model, optimiser, average, step, epoch, run)
+                save_checkpoint(path, model, optimiser, average, step, epoch, run)
                 saved_at = time.monotonic()
             if step >= preset.steps:
                 break
             if minutes is not None and time.monotonic() - began > 60 * minutes:
-                _save(path, model, optimiser, average, step, epoch, run)
+                save_checkpoint(path, model, optimiser, average, step, epoch, run)
                 raise PausedError(f"paused at step {step} of {preset.steps}; the same command goes on")
         epoch += 1
-    _save(path, model, optimiser, average, step, epoch, run)
+    save_checkpoint(path, model, optimiser, average, step, epoch, run)
     model.load_state_dict(average.state)
     model.eval()
     return model
 
 
-def _save(
-    path: Path, model: JointReader, optimiser: torch.optim.Optimizer, average: Averaged, step: int, epoch: int, run: Run
+def save_checkpoint(
+    path: Path,
+    model: JointReader,
+    optimiser: torch.optim.Optimizer,
+    average: Averaged,
+    step: int,
+    epoch: int,
+    run: Run,
+    spent: float = 0.0,
 ) -> None:
+    """All that a run needs to go on; `spent` are its seconds of work so far."""
     state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "average": average.state}
-    torch.save({**state, "step": step, "epoch": epoch, "curves": run.curves}, path.with_suffix(".tmp"))
+    torch.save({**state, "step": step, "epoch": epoch, "spent": spent, "curves": run.curves}, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
