@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli.commands import ask, certs, doctor, eval, ingest, traces, train, up
+from cli.commands import ask, certs, doctor, eval, ingest, search, traces, train, up
 from cli.console import err, print_error
 from cli.errors import CliError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
+app.command("search")(search.search)
 app.command("traces")(traces.traces)
 app.command("doctor")(doctor.doctor)
 app.command("certs")(certs.certs)

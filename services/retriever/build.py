@@ -20,12 +20,14 @@ from services.retriever.documents import DocumentServicer
 from services.retriever.finishing import Finishing
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.ingest import Ingest
+from services.retriever.legs import Legs
 from services.retriever.models import Models, fingerprint
 from services.retriever.parser_client import ParserClient
 from services.retriever.reranking import Reranking
+from services.retriever.rewriting.rewriter import Rewriter
 from services.retriever.screening import Screening
 from services.retriever.search import Search
-from services.retriever.service import RetrieverServicer
+from services.retriever.service import Defaults, RetrieverServicer
 from services.retriever.settings import RetrieverSettings
 from services.retriever.truth import Truth
 from services.retriever.truth_writes import embedder_changed
@@ -86,10 +88,9 @@ class Retriever:
         self.search = Search(
             self.truth,
             self.index,
-            self.models,
+            Legs(self.truth, self.index, self.models, dense_seconds=settings.retriever_dense_seconds),
+            Rewriter(),
             Reranking(self.models, candidates=settings.retriever_rerank_candidates, seconds=settings.retriever_rerank_seconds),
-            fusion=settings.retriever_fusion,
-            dense_seconds=settings.retriever_dense_seconds,
             overfetch=settings.retriever_overfetch,
             per_document=settings.retriever_chunks_per_document,
         )
@@ -119,14 +120,13 @@ class Retriever:
     def register(self, server: grpc.aio.Server) -> None:
         """Adds both services to a server."""
         settings = self.settings
-        retriever = RetrieverServicer(
-            self.search,
-            self.truth,
-            self.index,
-            self.models,
+        defaults = Defaults(
             dense_weight=settings.retriever_dense_weight,
             rerank_depth=settings.retriever_rerank_depth,
+            fusion=settings.retriever_fusion,
+            per_document=settings.retriever_chunks_per_document,
         )
+        retriever = RetrieverServicer(self.search, self.truth, self.index, self.models, defaults)
         documents = DocumentServicer(settings, self.truth, self.index, self.ingest, self.finishing, self._pager)
         add_RetrieverServiceServicer_to_server(retriever, server)
         add_DocumentServiceServicer_to_server(documents, server)
@@ -181,5 +181,5 @@ def service_spec(retriever: Retriever) -> ServiceSpec:
         optional=frozenset({_RERANKER}),
         close=retriever.close,
         peers={_RETRIEVER: frozenset({"gateway"}), _DOCUMENTS: frozenset({"gateway", "envoy"})},
-        unbounded=frozenset({f"/{_DOCUMENTS}/ImportDocuments"}),
+        unbounded=frozenset({f"/{_DOCUMENTS}/ImportDocuments", f"/{_DOCUMENTS}/Refresh"}),
     )

@@ -59,3 +59,15 @@ def spread(ranked: Sequence[_T], group: Callable[[_T], Hashable], most: int) -> 
         seen[key] += 1
         (front if seen[key] <= most else behind).append(item)
     return front + behind
+
+
+def interleave(ranked: Sequence[Sequence[_T]], key: Callable[[_T], Hashable]) -> list[_T]:
+    """The best of each list in turn, then the second best of each, and so on; what came before comes once."""
+    seen: set[Hashable] = set()
+    found: list[_T] = []
+    for rank in range(max(map(len, ranked), default=0)):
+        for item in (one[rank] for one in ranked if rank < len(one)):
+            if (name := key(item)) not in seen:
+                seen.add(name)
+                found.append(item)
+    return found

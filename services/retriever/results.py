@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from services.retriever.records import FoundChunk
+from services.retriever.rewriting.plan import Plan
 
 
 class Leg(Enum):
@@ -26,12 +28,27 @@ class Result:
     sparse: float | None
     fused: float
     rerank: float | None = None
+    query: int = 0
+    """The query that found it, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How one query went: what each step left, best first. Of what the reader may read alone."""
+
+    dense: Mapping[int, float]
+    """Chunk id -> score."""
+    sparse: Mapping[int, float]
+    fused: Sequence[Result]
+    ranked: Sequence[Result]
+    """After reranking; as fused where there was none. Those that were reranked have a score and come first."""
 
 
 @dataclass(slots=True)
 class Found:
     """What a search brought."""
 
+    plan: Plan
     results: list[Result] = field(default_factory=list)
     documents: int = 0
     """Documents that were searched."""
@@ -39,3 +56,7 @@ class Found:
     degraded: dict[Leg, str] = field(default_factory=dict)
     """Leg that was left out -> ErrorReason."""
     seconds: dict[Leg, float] = field(default_factory=dict)
+    traces: list[Trace] = field(default_factory=list)
+    """One for each query that was searched for, in the order of the plan's queries."""
+    cut: list[Result] = field(default_factory=list)
+    """What would have been in the answer if the token budget had had room."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
-from ragmesh.evidence.v1.evidence_pb2 import Evidence, Scores
-from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.retriever.v1 import retriever_service_pb2 as pb
 from ragmesh.retriever.v1.retriever_service_pb2_grpc import RetrieverServiceServicer
@@ -18,65 +15,84 @@ from services.mesh import context as call
 from services.mesh import telemetry
 from services.mesh.errors import MeshError
 from services.retriever import truth_reads
-from services.retriever.documents import collection_not_found, reader_of, timestamp
+from services.retriever.documents import collection_not_found, reader_of
+from services.retriever.explaining import explain
+from services.retriever.fusion import Method
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.models import Models
-from services.retriever.query import make_query
 from services.retriever.records import DocumentKey
-from services.retriever.results import Found, Leg, Result
-from services.retriever.search import Search
+from services.retriever.responses import METHODS, chunk_name, explain_response, search_response
+from services.retriever.results import Found
+from services.retriever.rewriting.plan import Asked
+from services.retriever.search import Search, Wanted
 from services.retriever.truth import Truth
 
 _DEFAULT_LIMIT = 8
 _DEFAULT_NEIGHBOURS = 1
-_EVIDENCE_ID_BYTES = 16
 
-_LEGS = {
-    Leg.DENSE: pb.SearchLeg.SEARCH_LEG_DENSE,
-    Leg.SPARSE: pb.SearchLeg.SEARCH_LEG_SPARSE,
-    Leg.INDEX: pb.SearchLeg.SEARCH_LEG_INDEX,
-    Leg.RERANK: pb.SearchLeg.SEARCH_LEG_RERANK,
-}
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a search is made with where its request does not say."""
+
+    dense_weight: float
+    rerank_depth: int
+    fusion: Method
+    per_document: int
 
 
 class RetrieverServicer(RetrieverServiceServicer):
     """See `proto/ragmesh/retriever/v1/retriever_service.proto`."""
 
-    def __init__(
-        self, search: Search, truth: Truth, index: IndexKeeper, models: Models, *, dense_weight: float, rerank_depth: int
-    ) -> None:
+    def __init__(self, search: Search, truth: Truth, index: IndexKeeper, models: Models, defaults: Defaults) -> None:
         self._search = search
         self._index = index
         self._truth = truth
         self._models = models
-        self._dense_weight = dense_weight
-        self._rerank_depth = rerank_depth
+        self._defaults = defaults
 
     async def Search(self, request: pb.SearchRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.SearchResponse:
         """Finds passages for a question."""
-        reader = reader_of(call.principal())
         with telemetry.span("retriever.search"):
-            found = await self._search.run(
-                reader,
-                request.collection.removeprefix("collections/"),
-                make_query(request.query, request.history),
-                limit=request.limit if request.HasField("limit") else _DEFAULT_LIMIT,
-                dense_weight=request.dense_weight if request.HasField("dense_weight") else self._dense_weight,
-                rerank_depth=request.rerank_depth if request.HasField("rerank_depth") else self._rerank_depth,
-                budget=call.budget(),
-            )
-            if found is None:
-                raise collection_not_found(request.collection)
-            return self._response(found)
+            return search_response(await self._found(request, self._wanted(request)), self._models)
 
-    def _response(self, found: Found) -> pb.SearchResponse:
-        return pb.SearchResponse(
-            evidence=[_evidence(result, found.epoch, self._models) for result in found.results],
-            documents_searched=found.documents,
-            index_epoch=found.epoch,
-            degraded=[pb.SearchDegradation(leg=_LEGS[leg], reason=reason) for leg, reason in found.degraded.items()],
-            timings=[pb.LegTiming(leg=_LEGS[leg], elapsed=_duration(seconds)) for leg, seconds in found.seconds.items()],
+    async def Explain(self, request: pb.ExplainRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.ExplainResponse:
+        """Finds passages, and says why these."""
+        wanted = self._wanted(request.search)
+        with telemetry.span("retriever.explain"):
+            found = await self._found(request.search, wanted)
+            return explain_response(
+                search_response(found, self._models),
+                found,
+                explain(found, self._defaults.per_document),
+                dense_weight=wanted.dense_weight,
+                method=wanted.fusion,
+                depth=wanted.rerank_depth,
+            )
+
+    def _wanted(self, request: pb.SearchRequest) -> Wanted:
+        defaults = self._defaults
+        return Wanted(
+            limit=request.limit if request.HasField("limit") else _DEFAULT_LIMIT,
+            dense_weight=request.dense_weight if request.HasField("dense_weight") else defaults.dense_weight,
+            rerank_depth=request.rerank_depth if request.HasField("rerank_depth") else defaults.rerank_depth,
+            fusion=METHODS.get(request.fusion, defaults.fusion),
         )
+
+    async def _found(self, request: pb.SearchRequest, wanted: Wanted) -> Found:
+        asked = Asked(
+            question=request.query,
+            history=request.history,
+            subject=request.subject,
+            language=request.language,
+            without=frozenset(request.without),
+            reformulate=request.reformulate,
+        )
+        collection = request.collection.removeprefix("collections/")
+        found = await self._search.run(reader_of(call.principal()), collection, asked, wanted, call.budget())
+        if found is None:
+            raise collection_not_found(request.collection)
+        return found
 
     async def GetPassage(self, request: pb.GetPassageRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.GetPassageResponse:
         """Reads a chunk with its neighbours."""
@@ -98,8 +114,8 @@ class RetrieverServicer(RetrieverServiceServicer):
             range=TextRange(start=found.start, end=found.end),
             text=found.text,
             chunk_range=TextRange(start=found.chunk_start, end=found.chunk_end),
-            previous_chunk=_chunk_name(found.version_name, found.previous_uid),
-            next_chunk=_chunk_name(found.version_name, found.next_uid),
+            previous_chunk=chunk_name(found.version_name, found.previous_uid),
+            next_chunk=chunk_name(found.version_name, found.next_uid),
             source_uri=found.source_uri,
         )
         return pb.GetPassageResponse(passage=passage)
@@ -119,45 +135,3 @@ class RetrieverServicer(RetrieverServiceServicer):
         documents, chunks = await self._truth.read(count)
         collection = pb.Collection(name=request.name, document_count=documents, chunk_count=chunks, index_epoch=self._index.epoch)
         return pb.GetCollectionResponse(collection=collection)
-
-
-def _chunk_name(version_name: str, uid: str) -> str:
-    return f"{version_name}/chunks/{uid}" if uid else ""
-
-
-def _duration(seconds: float) -> Duration:
-    made = Duration()
-    made.FromNanoseconds(int(seconds * 1e9))
-    return made
-
-
-def _took_part(result: Result, models: Models) -> list[ModelRef]:
-    """The models without which it would not have been found, or not there: the embedder for the dense leg, the reranker."""
-    asked = ((models.embedder, result.dense), (models.reranker, result.rerank))
-    return [model for model, score in asked if model is not None and score is not None]
-
-
-def _evidence(result: Result, epoch: int, models: Models) -> Evidence:
-    chunk = result.chunk
-    version_name = f"{chunk.key.name}/versions/{chunk.version_uid}"
-    scores = Scores(fused=result.fused)
-    if result.dense is not None:
-        scores.dense = result.dense
-    if result.sparse is not None:
-        scores.sparse = result.sparse
-    if result.rerank is not None:
-        scores.rerank = result.rerank
-    return Evidence(
-        name=f"ev_{secrets.token_hex(_EVIDENCE_ID_BYTES)}",
-        chunk=_chunk_name(version_name, chunk.uid),
-        document=chunk.key.name,
-        document_version=version_name,
-        title_path=chunk.title_path,
-        text=chunk.text,
-        spans=[TextRange(start=chunk.start, end=chunk.end)],
-        scores=scores,
-        index_epoch=epoch,
-        models=_took_part(result, models),
-        source_uri=chunk.source_uri,
-        version_time=timestamp(chunk.version_time),
-    )

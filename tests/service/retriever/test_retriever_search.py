@@ -216,3 +216,45 @@ async def test_readiness_names_every_dependency(filled: RetrieverClient) -> None
     named = {"truth": True, "index": True, "triton": True, "models": True, "reranker": True}
     assert await filled.retriever.readiness() == named
     assert await filled.server.ready()
+
+
+async def test_explain_says_what_each_step_thought_of_a_passage(filled: RetrieverClient) -> None:
+    request = pb.SearchRequest(collection="collections/default", query="liver enzymes", limit=2)
+    told: pb.ExplainResponse = await filled.call(filled.stub.Explain, pb.ExplainRequest(search=request))
+    searched = await filled.search("liver enzymes", limit=2)
+    assert [one.chunk for one in told.response.evidence] == [one.chunk for one in searched.evidence]
+    shown = [one for one in told.candidates if one.HasField("rank")]
+    assert [one.chunk for one in shown] == [one.chunk for one in searched.evidence]
+    for one, evidence in zip(shown, searched.evidence, strict=True):
+        assert one.dense.score == pytest.approx(evidence.scores.dense)
+        assert one.reranked.score == pytest.approx(evidence.scores.rerank, abs=1e-4)
+        assert evidence.text.startswith(one.excerpt)
+    assert sorted(one.fused.rank for one in told.candidates) == list(range(1, len(told.candidates) + 1))
+    assert {one.dropped for one in told.candidates if not one.HasField("rank")} <= {
+        pb.DropReason.DROP_REASON_LIMIT,
+        pb.DropReason.DROP_REASON_SAME_DOCUMENT,
+    }
+    assert len(told.candidates) > 2
+    assert {term.term for term in told.queries[0].terms} == {"liver", "enzym"}
+    assert (told.fusion, told.dense_weight) == (pb.FusionMethod.FUSION_METHOD_RELATIVE, 0.2)
+
+
+async def test_explain_names_nothing_that_the_reader_may_not_read(client: RetrieverClient) -> None:
+    await client.put("seen", "# Seen\n\nA zebra stands here.\n")
+    await client.put("hidden", "# Hidden\n\nA zebra stands in secret.\n", labels=["hr"])
+    request = pb.SearchRequest(collection="collections/default", query="zebra")
+    told = await client.call(client.stub.Explain, pb.ExplainRequest(search=request), VISITOR)
+    assert [one.title_path[0] for one in told.candidates] == ["Seen"]
+    assert (told.candidates[0].sparse.rank, told.candidates[0].dense.rank) == (1, 1)
+
+
+async def test_explain_of_a_collection_that_is_not_there(filled: RetrieverClient) -> None:
+    search = pb.SearchRequest(collection="collections/nothing", query="liver")
+    assert await reason(filled.call(filled.stub.Explain, pb.ExplainRequest(search=search))) == "COLLECTION_NOT_FOUND"
+
+
+async def test_a_search_chooses_its_fusion(filled: RetrieverClient) -> None:
+    ranks = await filled.search("liver enzymes", rerank_depth=0, fusion=pb.FusionMethod.FUSION_METHOD_RANKS)
+    assert max(one.scores.fused for one in ranks.evidence) == pytest.approx(1 / 61, rel=0.02)
+    relative = await filled.search("liver enzymes", rerank_depth=0)
+    assert max(one.scores.fused for one in relative.evidence) > 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.retriever.fusion import Method, fuse, spread
+from services.retriever.fusion import Method, fuse, interleave, spread
 
 METHODS: list[Method] = ["relative", "ranks"]
 
@@ -42,3 +42,8 @@ def test_what_is_one_too_many_moves_behind_and_nothing_is_lost() -> None:
     ranked = ["a1", "a2", "b1", "a3", "a4", "c1", "b2"]
     assert spread(ranked, lambda item: item[0], 2) == ["a1", "a2", "b1", "c1", "b2", "a3", "a4"]
     assert spread(ranked, lambda item: item[0], 9) == ranked
+
+
+def test_lists_are_interleaved_and_nothing_comes_twice() -> None:
+    assert interleave([["a", "b", "c"], ["b", "d"], []], str) == ["a", "b", "d", "c"]
+    assert interleave([], str) == []
