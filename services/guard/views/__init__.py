@@ -1,5 +1,7 @@
 """Readings of a text: as it is, folded, and decoded. Knows nothing of rules, models or requests."""
 
-from services.guard.views.reading import FOLDED, ORIGINAL, View, fold, readings
+from services.guard.views.folding import fold
+from services.guard.views.reading import readings
+from services.guard.views.view import FOLDED, ORIGINAL, View
 
 __all__ = ["FOLDED", "ORIGINAL", "View", "fold", "readings"]

@@ -20,9 +20,9 @@ def test_ascii_needs_one_view() -> None:
     assert by_name("Does CBD help with sleep?") == {ORIGINAL: "Does CBD help with sleep?"}
 
 
-def test_the_original_is_nfc() -> None:
+def test_the_original_is_the_text_as_given() -> None:
     decomposed = unicodedata.normalize("NFD", "Öl für die Nacht")
-    assert by_name(decomposed)[ORIGINAL] == "Öl für die Nacht"
+    assert by_name(decomposed) == {ORIGINAL: decomposed, FOLDED: "ol fur die nacht"}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_bytes_in_variation_selectors_are_decoded() -> None:
         return chr(0xFE00 + byte) if byte < 16 else chr(0xE0100 + byte - 16)
 
     text = "😀" + "".join(selector(byte) for byte in ATTACK.encode())
-    assert by_name(text)["selectors"] == ATTACK
+    assert ATTACK in by_name(text)["selectors"]
     assert "selectors" not in by_name("love ❤️ and ☀️")
 
 
@@ -110,7 +110,7 @@ def test_an_encoding_inside_an_encoding_is_undone_to_the_depth_that_is_set() -> 
     ],
 )
 def test_honest_text_has_no_decoded_view(text: str) -> None:
-    assert set(by_name(text)) <= {ORIGINAL, FOLDED, "leet"}
+    assert set(by_name(text)) <= {ORIGINAL, FOLDED, "leet", "separated"}
 
 
 def test_decoding_is_capped() -> None:

@@ -1,0 +1,129 @@
+"""The folded reading: compatibility forms, invisible characters, diacritics and letters that look like others undone.
+
+One pass over one table, filled as characters are met. Sources of the table: NFKD, the blocks Tags and Combining Marks, Unicode
+Technical Standard 39 (confusables) restricted to letters that imitate ASCII ones.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from services.guard.views import invisible
+
+# Letters and signs without a decomposition that read as ASCII ones in every language.
+_LETTERS = {
+    **dict(zip("łøđħıŧŀĸɑɡɩʏɢɪɴʀʜʟᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢꜱʙᴠꞯꜰ", "lodhitlkagiyginrhlacdejkmoptuvwzsbvqf", strict=True)),
+    # Turned letters.
+    **dict(zip("ɐɔǝɟƃᴉɾʞɯɹʇʌʍʎɥ", "acefgijkmrtvwyh", strict=True)),
+    **{"æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ß": "ss", "ẞ": "SS", "Æ": "AE", "Œ": "OE", "Þ": "Th", "Ð": "D"},
+    **dict(zip("ŁØĐĦŦ", "LODHT", strict=True)),
+    **dict.fromkeys("‘’‚‛′", "'"),
+    **dict.fromkeys("“”„‟«»″", '"'),
+    **dict.fromkeys("‐‑‒–—―−", "-"),
+    **dict.fromkeys("•·∙⋅", "."),
+    **dict.fromkeys("∕⁄", "/"),
+    **{"؟": "?", "¿": "?", "¡": "!", "\u2028": "\n", "\u2029": "\n", "\x85": "\n"},
+    # Letters on tiles, in black circles and in squares; regional indicators, which are flags in pairs only.
+    **{chr(first + place): chr(ord("a") + place) for first in (0x1F150, 0x1F170, 0x1F1E6) for place in range(26)},
+}
+# Braille, the letters of grade one.
+_LETTERS.update(zip("⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵⠀", "abcdefghijklmnopqrstuvwxyz ", strict=True))
+
+# Cyrillic, Greek and Armenian letters that imitate Latin ones, lower case and capital.
+_IMITATORS = {
+    **dict(
+        zip(
+            "авеікмнорстухѕјһԁԛԝьгпбзчёӏүөαβγεηικνορτυχωѵղհոսցⅼ",
+            "abeikmhopctyxsjhdqwbrnb3yelyoabyenikvoptuxwvnhnugl",
+            strict=True,
+        )
+    ),
+    **dict(zip("АВЕІКМНОРСТУХЅЈҺԚԜӀΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEIKMHOPCTYXSJHQWlABEZHIKMNOPTYX", strict=True)),
+}
+_IMITATE = str.maketrans(_IMITATORS)
+# The other way about: Latin letters between Cyrillic ones.
+_TO_CYRILLIC = str.maketrans("aeiokmhpctyxABEKMHOPCTYX3", "аеіокмнрстухАВЕКМНОРСТУХз")
+_CYRILLIC_ONLY = re.compile("[дёжийлфцчшщъыэюяДЖИЙЛФЦЧШЩЪЫЭЮЯ]")
+_ALL_IMITATORS = re.compile(f"[0-9{''.join(_IMITATORS)}]+")
+# Digits for letters, or the codes of a URL, may stand between.
+_MIXED = re.compile(f"[A-Za-z][0-9%]*[{''.join(_IMITATORS)}]|[{''.join(_IMITATORS)}][0-9%]*[A-Za-z]")
+_WORD = re.compile(r"[^\W_]+")
+_MAX_TABLE = 20_000
+"""Characters that the table remembers; a text of many scripts costs time, not memory."""
+
+
+class _Table(dict[int, str | None]):
+    """What each character becomes, its case kept."""
+
+    def __missing__(self, code: int) -> str | None:
+        found = _plain_character(code)
+        if len(self) < _MAX_TABLE:
+            self[code] = found
+        return found
+
+
+def _plain_character(code: int) -> str | None:
+    character = chr(code)
+    if (tagged := invisible.tag(code)) is not None:
+        return tagged
+    if code in invisible.UNREADABLE or code in invisible.COMBINING:
+        return None
+    if code < 0x80 or 0xAC00 <= code <= 0xD7A3:  # ASCII, Hangul syllables
+        return character
+    if character in _LETTERS:
+        return _LETTERS[character]
+    parts = unicodedata.normalize("NFKD", character)
+    if parts == character:
+        return character
+    plain = "".join(_LETTERS.get(part, part) for part in parts if ord(part) not in invisible.COMBINING)
+    return unicodedata.normalize("NFC", plain)
+
+
+_TABLE = _Table({code: None if code in invisible.UNREADABLE else chr(code) for code in range(0x80)})
+
+
+def _without_flags(text: str) -> str:
+    # As many invisible characters, so that places stay the same.
+    return invisible.FLAG.sub(lambda flag: "\u200b" * len(flag[0]), text) if "\U0001f3f4" in text else text
+
+
+def plain(text: str) -> str:
+    """`text` as a reader would type it on an English or a Russian keyboard, its case kept."""
+    if text.isascii():
+        return text
+    return _without_imitations(_without_flags(text).translate(_TABLE))
+
+
+def fold(text: str) -> str:
+    """The folded reading: `plain`, in lower case."""
+    return plain(text).casefold()
+
+
+def where(text: str) -> list[int]:
+    """For each character of `fold(text)`, and for its end, the place in `text` that it comes from."""
+    places: list[int] = []
+    for place, character in enumerate(_without_flags(text)):
+        made = _TABLE[ord(character)]
+        places += [place] * len((made or "").casefold())
+    places.append(len(text))
+    return places
+
+
+def _without_imitations(text: str) -> str:
+    """`text` with letters of one script that imitate another's replaced, in words that mix scripts.
+
+    Where there is such a word, also in words made of imitators alone: honest Russian stays Russian, and gets its own letters back where
+    Latin ones stand between them.
+    """
+    if not _MIXED.search(text):
+        return text
+    cyrillic = len(_CYRILLIC_ONLY.findall(text)) * 4 > len(text)
+
+    def replace(match: re.Match[str]) -> str:
+        word = match[0]
+        if _MIXED.search(word):
+            return word.translate(_TO_CYRILLIC if cyrillic or len(_CYRILLIC_ONLY.findall(word)) > 1 else _IMITATE)
+        return word.translate(_IMITATE) if not cyrillic and _ALL_IMITATORS.fullmatch(word) else word
+
+    return _WORD.sub(replace, text)

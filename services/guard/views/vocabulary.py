@@ -1,0 +1,84 @@
+"""Frequent words of instructions, and what they look like when a text is written backwards, by ROT13 or run together."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from services.guard.views.folding import fold
+
+_FILE = Path(__file__).with_name("words.yaml")
+_LEAST_SIGN = 3
+"""A shorter word, turned or rotated, is a word of some language too often to be a sign."""
+_LONGEST = 16
+_MIN_COVERED = 0.75
+"""Part of a run of letters that must be known words for it to be taken for words run together."""
+
+
+@cache
+def words() -> frozenset[str]:
+    """The words, folded."""
+    lists: dict[str, str] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    return frozenset(fold(word) for line in lists.values() for word in line.split())
+
+
+def _signs(changed: set[str]) -> str:
+    long = sorted(word for word in changed - words() if len(word) >= _LEAST_SIGN)
+    return "|".join(map(re.escape, long))
+
+
+@cache
+def reversed_signs() -> str:
+    """An alternation of the words written backwards, those left out that are words forwards."""
+    backwards = {word[::-1] for word in words()}
+    return _signs(backwards | {codecs.encode(word, "rot13") for word in backwards if word.isascii()})
+
+
+@cache
+def rotated_signs() -> str:
+    """The same for ROT13; Latin words only."""
+    return _signs({codecs.encode(word, "rot13") for word in words() if word.isascii()})
+
+
+def count(text: str) -> int:
+    """Known words in a folded `text`."""
+    return sum(word in words() for word in text.split())
+
+
+def parted(run: str) -> str | None:
+    """A run of lower-case letters with spaces between the known words in it, or None where it is not mostly made of such.
+
+    The parting that leaves fewest letters over wins, and of those the one with fewest words.
+    """
+    known = words()
+    # For each prefix: letters left over, words, where the last part begins.
+    best: list[tuple[int, int, int]] = [(0, 0, 0)]
+    for end in range(1, len(run) + 1):
+        over, count, _ = best[end - 1]
+        choice = (over + 1, count, end - 1)
+        for start in range(max(0, end - _LONGEST), end):
+            if run[start:end] in known:
+                over, count, _ = best[start]
+                # A word of one letter is worth little more than a letter left over.
+                choice = min(choice, (over + (end - start == 1), count + 1, start))
+        best.append(choice)
+    if best[-1][0] > (1 - _MIN_COVERED) * len(run):
+        return None
+    parts: list[str] = []
+    end = len(run)
+    unknown = end
+    while end:
+        start = best[end][2]
+        if run[start:end] in known and end - start > 1:
+            if unknown > end:
+                parts.append(run[end:unknown])
+            parts.append(run[start:end])
+            unknown = start
+        end = start
+    if unknown:
+        parts.append(run[:unknown])
+    return " ".join(reversed(parts))
