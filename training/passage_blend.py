@@ -63,7 +63,7 @@ def score(bench: Bench, ranker: Ranker, reader: Reader, questions: int) -> list[
         texts = [corpus.texts[i] for i in chosen]
         lexical = ranker.lexical(one.question, texts, titles, retrieval_scores(chosen, dense, sparse, marks))
         best = np.argsort(-lexical, kind="stable")[:DEPTH]
-        logits = reader.passage_scores(one.question, [texts[i] for i in best], [titles[i] for i in best], lexical[best])
+        logits = reader.passage_scores(one.question, [texts[i] for i in best], [titles[i] for i in best])
         found.append(Scored(one, [corpus.documents[i] for i in chosen], lexical, best, logits))
     return found
 

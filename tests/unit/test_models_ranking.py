@@ -188,8 +188,8 @@ class _Backwards:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def passage_scores(self, question: str, passages: Any, titles: Any, lexical: NDArray[np.float32]) -> NDArray[np.float32]:
-        assert len(passages) == len(titles) == len(lexical)
+    def passage_scores(self, question: str, passages: Any, titles: Any) -> NDArray[np.float32]:
+        assert len(passages) == len(titles)
         self.asked = list(passages)
         return np.arange(len(passages), dtype=np.float32) * 1_000
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from ragmesh_models.engine import Reading as Request
 from ragmesh_models.feature_engine import LexicalEngine
+from ragmesh_models.features import Passage as LexicalPassage
+from ragmesh_models.features import read_passage as read_lexical
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.questions import read_question
 from ragmesh_models.reader_engine import ReaderEngine, gather
@@ -114,6 +117,22 @@ def test_a_passage_without_a_word_has_no_window(vocabulary: Vocabulary) -> None:
     assert read_passage("", "Title", vocabulary).windows == []
 
 
+def test_the_lexical_half_of_a_passage_may_be_brought_along(vocabulary: Vocabulary) -> None:
+    """A request numbers its passages; read by itself each is the first."""
+    asked = ask("When were the stone bridges finished?", vocabulary, IDF)
+    alone = read_passage(BRIDGE, "The old bridge", vocabulary)
+    brought = read_passage(BRIDGE, "The old bridge", vocabulary, lexical=read_lexical(BRIDGE, "The old bridge", 3))
+    assert [candidate.passage for candidate in brought.lexical.candidates] == [0, 0, 0]
+    pairs = PairReader(IDF)
+    np.testing.assert_array_equal(pairs.sentences(asked, brought), pairs.sentences(asked, alone))
+
+
+def test_the_odds_of_a_passage_are_those_of_all_its_sentences(vocabulary: Vocabulary) -> None:
+    reading = _reading(vocabulary, BRIDGE, 2.0)
+    assert reading.odds == pytest.approx(math.log(np.exp(reading.sentences.astype(float)).sum()) + 2.0, abs=1e-5)
+    assert replace(reading, sentences=np.zeros(0, dtype=np.float32)).odds == NONE
+
+
 def test_matches_are_marked_at_the_positions(vocabulary: Vocabulary) -> None:
     asked = ask("When were the stone bridges finished?", vocabulary, IDF)
     passage = read_passage(BRIDGE, "The old bridge", vocabulary)
@@ -193,8 +212,10 @@ class _Fixed:
         self.readings = readings
         self.config = config
 
-    def read(self, question: str, passages: Sequence[str], titles: Sequence[str]) -> list[PassageReading]:
-        assert len(passages) == len(self.readings) == len(titles)
+    def read(
+        self, question: str, passages: Sequence[str], titles: Sequence[str], lexical: Sequence[LexicalPassage]
+    ) -> list[PassageReading]:
+        assert len(passages) == len(self.readings) == len(titles) == len(lexical)
         return self.readings
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,12 @@ class Passage:
     candidates: list[Candidate]
     stems: set[str]
     title: set[str]
+
+    def numbered(self, number: int) -> Passage:
+        """The same passage as the one of that number in a request."""
+        if all(candidate.passage == number for candidate in self.candidates):
+            return self
+        return replace(self, candidates=[replace(candidate, passage=number) for candidate in self.candidates])
 
 
 def _candidate(text: str, number: int, position: int, sentence: sentences.Sentence) -> Candidate:

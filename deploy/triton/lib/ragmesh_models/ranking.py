@@ -36,9 +36,7 @@ _BEFORE = 0.5  # weight of words that only the question before has, as in the se
 class PassageScores(Protocol):
     """What is needed of a cross-encoder."""
 
-    def passage_scores(
-        self, question: str, passages: Sequence[str], titles: Sequence[str], lexical: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def passage_scores(self, question: str, passages: Sequence[str], titles: Sequence[str]) -> NDArray[np.float32]:
         """A logit of each passage: (n,)."""
         ...
 
@@ -152,6 +150,6 @@ class Ranker:
         if self._reader is None or depth <= 0 or not passages:
             return Ranking(lexical, lexical, read)
         best = np.argsort(-lexical, kind="stable")[:depth]
-        logits = self._reader.passage_scores(question, [passages[i] for i in best], [titles[i] for i in best], lexical[best])
+        logits = self._reader.passage_scores(question, [passages[i] for i in best], [titles[i] for i in best])
         read[best] = True
         return Ranking(blend(lexical, best, logits, float(self._config["reader"])), lexical, read)

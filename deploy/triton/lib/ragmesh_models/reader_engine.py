@@ -48,7 +48,9 @@ def _log_sum(values: NDArray[np.float64]) -> float:
 
 def gather(reader: Reader, lexical: Ranking, reading: Reading) -> Evidence:
     """Runs the reader over the first MOST_READ passages and normalises."""
-    readings = reader.read(reading.question.text, reading.texts[:MOST_READ], reading.titles[:MOST_READ])
+    readings = reader.read(
+        reading.question.text, reading.texts[:MOST_READ], reading.titles[:MOST_READ], reading.passages[:MOST_READ]
+    )
     count = len(lexical.sentences)
     totals = np.full(count, NONE)
     spans: list[tuple[float, int, int, int] | None] = [None] * count

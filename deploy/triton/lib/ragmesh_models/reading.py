@@ -7,6 +7,7 @@ characters. What the numbers are used for, `reader_engine` and the reranker know
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ragmesh_models.features import Passage as LexicalPassage
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.reading_features import (
     MAX_SENTENCES,
@@ -68,6 +70,12 @@ class PassageReading:
     """How likely the passage holds an answer, as a logit: the best of its windows."""
     said: NDArray[np.float32]  # (3,) neither, yes, no
 
+    @property
+    def odds(self) -> float:
+        """Log odds that the passage holds an answer: all its sentences together, levelled by its score. What training ranks by."""
+        top = float(self.sentences.max(initial=NONE))
+        return top + math.log(float(np.exp(self.sentences - top).sum())) + self.score if len(self.sentences) else NONE
+
     def best_span(self, low: int, high: int) -> tuple[float, int, int] | None:
         """The best span among positions [low, high): its logit and its characters; None where nothing was read there."""
         found = best_span(self.start[low:high], self.end[low:high])
@@ -103,11 +111,12 @@ class Reader:
         """The reader of a model folder; None where none is installed."""
         return cls(folder, tokenizer, threads) if (folder / "reader.onnx").is_file() else None
 
-    def passage(self, text: str, title: str) -> ReadPassage:
+    def passage(self, text: str, title: str, lexical: LexicalPassage | None = None) -> ReadPassage:
+        """The passage taken apart; `lexical` is its lexical half where the caller has that already."""
         key = title, text
         found = self._known.get(key)
         if found is None:
-            found = read_passage(text, title, self.vocabulary, MAX_WINDOWS * MAX_PASSAGE)
+            found = read_passage(text, title, self.vocabulary, MAX_WINDOWS * MAX_PASSAGE, lexical)
             if len(text) <= _KEPT_CHARS:
                 self._known[key] = found
                 if len(self._known) > _KEPT_PASSAGES:
@@ -116,10 +125,17 @@ class Reader:
             self._known.move_to_end(key)
         return found
 
-    def read(self, question: str, passages: Sequence[str], titles: Sequence[str]) -> list[PassageReading]:
+    def read(
+        self,
+        question: str,
+        passages: Sequence[str],
+        titles: Sequence[str],
+        lexical: Sequence[LexicalPassage] | None = None,
+    ) -> list[PassageReading]:
         """What the network says about each passage, in order."""
         asked = ask(question, self.vocabulary, self.idf)
-        known = [self.passage(text, title) for text, title in zip(passages, titles, strict=True)]
+        halves = [None] * len(passages) if lexical is None else lexical
+        known = [self.passage(text, title, half) for text, title, half in zip(passages, titles, halves, strict=True)]
         pairs = [(n, pair) for n, passage in enumerate(known) for pair in self._pairs.pairs(asked, passage)]
         outputs = self._run(asked, [pair for _, pair in pairs])
         found = [
@@ -141,12 +157,9 @@ class Reader:
             into.sentences[pair.first_sentence : pair.first_sentence + len(sentence)] = sentence + score - into.score
         return found
 
-    def passage_scores(
-        self, question: str, passages: Sequence[str], titles: Sequence[str], lexical: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """(passages,) logits that a passage holds an answer; `lexical` is not looked at (the caller blends)."""
-        del lexical
-        return np.array([reading.score for reading in self.read(question, passages, titles)], dtype=np.float32)
+    def passage_scores(self, question: str, passages: Sequence[str], titles: Sequence[str]) -> NDArray[np.float32]:
+        """(passages,) log odds that a passage holds an answer."""
+        return np.array([reading.odds for reading in self.read(question, passages, titles)], dtype=np.float32)
 
     def _run(self, asked: AskedQuestion, pairs: list[Pair]) -> list[tuple[Any, ...]]:
         """Start, end (window's positions), sentence logits, passage logit and yes/no logits of each pair."""

@@ -121,10 +121,14 @@ def _windows(reading: Reading) -> list[tuple[int, int]]:
     return windows
 
 
-def read_passage(text: str, title: str, vocabulary: Vocabulary, most_positions: int = 64 * MAX_PASSAGE) -> ReadPassage:
+def read_passage(
+    text: str, title: str, vocabulary: Vocabulary, most_positions: int = 64 * MAX_PASSAGE, lexical: LexicalPassage | None = None
+) -> ReadPassage:
+    """Takes a passage apart; `lexical` is its lexical half where that was done before."""
     reading = read_text(text, vocabulary, most_positions)
     heading = read_text(title, vocabulary, MAX_TITLE, whole=True)
-    return ReadPassage(text, reading, heading, read_lexical(text, title, 0), _windows(reading) if len(reading) else [])
+    half = lexical.numbered(0) if lexical is not None else read_lexical(text, title, 0)
+    return ReadPassage(text, reading, heading, half, _windows(reading) if len(reading) else [])
 
 
 class PairReader:
