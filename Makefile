@@ -164,8 +164,9 @@ lock: setup ## Lock all requirements after a change of pyproject.toml; LOCK=--up
 	$(COMPILE) $(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(COMPILE) $(LOCK) requirements/tools.in -o requirements/tools.txt
 	$(COMPILE) $(LOCK) pyproject.toml -o requirements/run.txt
-	$(COMPILE) $(LOCK) pyproject.toml --extra dev -c requirements/run.txt -o requirements/dev.txt
-	$(COMPILE) $(LOCK) pyproject.toml --extra train --extra dev -c requirements/dev.txt -o requirements/train.txt
+	$(COMPILE) $(LOCK) pyproject.toml --extra weaviate -c requirements/run.txt -o requirements/weaviate.txt
+	$(COMPILE) $(LOCK) pyproject.toml --extra weaviate --extra dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) $(LOCK) pyproject.toml --extra train --extra weaviate --extra dev -c requirements/dev.txt -o requirements/train.txt
 	$(COMPILE) $(LOCK) requirements/engines.in -c requirements/run.txt -o requirements/engines.txt
 
 release-baseline: setup-dev ## Only at a release: from now on the contract is compared with what it is now.

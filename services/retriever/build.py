@@ -19,6 +19,7 @@ from services.retriever import truth_reads
 from services.retriever.documents import DocumentServicer
 from services.retriever.finishing import Finishing
 from services.retriever.index_keeper import IndexKeeper
+from services.retriever.index_kinds import store_kind
 from services.retriever.ingest import Ingest
 from services.retriever.legs import Legs
 from services.retriever.models import Models, fingerprint
@@ -67,7 +68,11 @@ class Retriever:
         self.settings = settings
         self.truth = Truth(settings.folder)
         self.index = IndexKeeper(
-            self.truth, settings.folder / "index", settings.retriever_index, settings.retriever_fallback_chunks
+            self.truth,
+            settings.folder / "index",
+            settings.retriever_index,
+            store_kind(settings),
+            settings.retriever_fallback_chunks,
         )
         self.triton = TritonClient(settings.triton)
         self.models = Models(self.triton, batch=settings.retriever_embed_batch, seconds=settings.retriever_model_seconds)

@@ -40,6 +40,10 @@ class IndexUnusable(RuntimeError):
     """The index cannot be read or written; the store of truth has to rebuild it."""
 
 
+class IndexAway(IndexUnusable):
+    """The server of the index does not answer, or not as it should: it is as it was once it is back, but for what it missed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A chunk that a leg found."""
@@ -85,6 +89,30 @@ class VectorStore(Protocol):
 
     def close(self) -> None:
         """Ends the use of the index; flushes nothing."""
+        ...
+
+
+class StoreKind(Protocol):
+    """Makes and opens indexes of one kind. Calls block. A folder belongs to each index, whether or not all of it stands there."""
+
+    def create(self, folder: Path, meta: IndexMeta) -> VectorStore:
+        """An empty index in `folder`, which is made.
+
+        Raises:
+            IndexUnusable: it cannot be made.
+        """
+        ...
+
+    def open(self, folder: Path, *, trusted: bool = False) -> VectorStore:
+        """The index in `folder`.
+
+        Args:
+            trusted: whether this process wrote it a moment ago.
+
+        Raises:
+            IndexUnusable: it is missing or damaged.
+            IndexAway: it stands on a server that does not answer.
+        """
         ...
 
 

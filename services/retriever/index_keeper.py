@@ -25,20 +25,18 @@ from services.mesh import telemetry
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads, truth_writes
-from services.retriever.edge_store import EdgeStore
 from services.retriever.exact_store import ExactStore
-from services.retriever.index import Hit, IndexMeta, IndexUnusable, VectorStore, WeightedTerms
+from services.retriever.index import Hit, IndexAway, IndexMeta, IndexUnusable, StoreKind, VectorStore, WeightedTerms
 from services.retriever.records import Committed, IndexedChunk
 from services.retriever.truth import Truth
 
 log = get_logger(__name__)
 
 T = TypeVar("T")
-_KINDS: dict[str, type[EdgeStore] | type[ExactStore]] = {"edge": EdgeStore, "exact": ExactStore}
 _BATCH = 256
 _SETTLE_EVERY = 64
 """Outbox rows after which the index is flushed, so that a restart has little to replay."""
-_REBUILD_PAUSE_SECONDS = 5.0
+_REPAIR_PAUSE_SECONDS = 5.0
 
 
 def _in_batches(chunks: Iterable[IndexedChunk]) -> Iterable[list[IndexedChunk]]:
@@ -60,13 +58,15 @@ class IndexKeeper:
     """One index beside one store of truth.
 
     Args:
-        kind: `edge` or `exact`.
+        name: what the kind is called; an index of another name is not opened.
+        kind: makes and opens the index.
         fallback_chunks: most chunks that are held in memory while the index is broken.
     """
 
-    def __init__(self, truth: Truth, folder: Path, kind: str, fallback_chunks: int) -> None:
+    def __init__(self, truth: Truth, folder: Path, name: str, kind: StoreKind, fallback_chunks: int) -> None:
         self._truth = truth
         self._folder = folder
+        self._name = name
         self._kind = kind
         self._fallback_chunks = fallback_chunks
         self._searching = ThreadPoolExecutor(max_workers=2, thread_name_prefix="index-search")
@@ -86,15 +86,24 @@ class IndexKeeper:
         return self._store is not None
 
     async def open(self) -> None:
-        """Opens the index, or builds it where it is missing, damaged, behind or made by other rules."""
-        async with self._turn:
-            await self._change(self._open)
+        """Opens the index, or builds it where it is missing, damaged, behind or made by other rules.
+
+        Where its server does not answer, it is tried again until it does.
+        """
+        try:
+            async with self._turn:
+                await self._change(self._open)
+        except IndexAway as reason:
+            log.error("index.away", reason=str(reason))
+            self._rebuilding = asyncio.create_task(self._return(None), name="index-return")
 
     def _open(self) -> None:
         for leftover in self._folder.parent.glob(f"{self._folder.name}.*"):
             shutil.rmtree(leftover, ignore_errors=True)
         try:
-            store: VectorStore = _KINDS[self._kind].open(self._folder)
+            store: VectorStore = self._kind.open(self._folder)
+        except IndexAway:
+            raise
         except IndexUnusable as reason:
             log.info("index.rebuild", reason=str(reason))
             self._rebuild()
@@ -120,15 +129,18 @@ class IndexKeeper:
                 if held != expected:
                     raise IndexUnusable(f"it holds {held} chunks, the store of truth {expected}")
             store.flush(epoch, wanted.embedder)
+        except IndexAway:
+            store.close()
+            raise
         except IndexUnusable as reason:
             log.warning("index.rebuild", reason=str(reason))
             store.close()
             self._rebuild()
             return
-        self._store, self.epoch = store, epoch
+        self._store, self._fallback, self.epoch = store, None, epoch
 
     def _meta(self, embedder: str, epoch: int) -> IndexMeta:
-        return IndexMeta(self._kind, self._truth.instance, embedder, epoch)
+        return IndexMeta(self._name, self._truth.instance, embedder, epoch)
 
     def _rebuild(self) -> None:
         """Builds the index anew beside the old one, then takes its place."""
@@ -136,14 +148,14 @@ class IndexKeeper:
         with self._truth.beside() as connection:
             epoch = int(truth_reads.meta(connection, "epoch"))
             embedder = truth_reads.meta(connection, "embedder")
-            store: VectorStore = _KINDS[self._kind].create(fresh, self._meta(embedder, epoch))
+            store: VectorStore = self._kind.create(fresh, self._meta(embedder, epoch))
             for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder)):
                 store.upsert(batch)
         store.flush(epoch, embedder)
         store.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         fresh.rename(self._folder)
-        self._store, self._fallback, self.epoch = _KINDS[self._kind].open(self._folder, trusted=True), None, epoch
+        self._store, self._fallback, self.epoch = self._kind.open(self._folder, trusted=True), None, epoch
         log.info("index.built", chunks=self._store.count(), epoch=epoch)
 
     async def publish(self, version: int, chunks: Sequence[IndexedChunk], commit: Callable[[], Awaitable[Committed]]) -> Committed:
@@ -251,25 +263,34 @@ class IndexKeeper:
     def _broken(self, store: VectorStore, reason: IndexUnusable) -> None:
         if self._store is not store:
             return
-        log.error("index.broken", reason=str(reason))
         self._store = None
-        self._rebuilding = asyncio.create_task(self._repair(store), name="index-rebuild")
+        if isinstance(reason, IndexAway):
+            log.error("index.away", reason=str(reason))
+            self._rebuilding = asyncio.create_task(self._return(store), name="index-return")
+        else:
+            log.error("index.broken", reason=str(reason))
+            self._rebuilding = asyncio.create_task(self._repair(store, self._rebuild), name="index-rebuild")
 
-    async def _repair(self, store: VectorStore) -> None:
+    async def _return(self, store: VectorStore | None) -> None:
+        """Opens the index again as soon as its server answers; the outbox names what it missed."""
+        await self._repair(store, self._open)
+
+    async def _repair(self, store: VectorStore | None, again: Callable[[], None]) -> None:
         while self._store is None:
             try:
                 async with self._turn:
-                    await self._change(lambda: self._replace(store))
+                    await self._change(lambda: self._replace(store, again))
             except (IndexUnusable, OSError, MeshError) as reason:
-                log.error("index.rebuild_failed", reason=str(reason))
-                await asyncio.sleep(_REBUILD_PAUSE_SECONDS)
+                log.error("index.repair_failed", reason=str(reason))
+                await asyncio.sleep(_REPAIR_PAUSE_SECONDS)
 
-    def _replace(self, store: VectorStore) -> None:
-        try:
-            store.close()
-        except IndexUnusable as reason:
-            log.warning("index.close_failed", reason=str(reason))
-        self._rebuild()
+    def _replace(self, store: VectorStore | None, again: Callable[[], None]) -> None:
+        if store is not None:
+            try:
+                store.close()
+            except IndexUnusable as reason:
+                log.warning("index.close_failed", reason=str(reason))
+        again()
 
     async def close(self) -> None:
         """Flushes and closes."""

@@ -11,6 +11,7 @@ from services.mesh.log import get_logger
 from services.mesh.triton import TritonClient
 from services.retriever import truth_reads, truth_writes
 from services.retriever.index_keeper import IndexKeeper
+from services.retriever.index_kinds import store_kind
 from services.retriever.indexing_text import embedded_text
 from services.retriever.models import Models, fingerprint
 from services.retriever.settings import RetrieverSettings
@@ -37,7 +38,8 @@ async def rebuild(settings: RetrieverSettings) -> int:
         epoch = await truth.write(lambda connection: truth_writes.adopt(connection, embedder))
         folder = settings.folder / "index"
         shutil.rmtree(folder, ignore_errors=True)
-        index = IndexKeeper(truth, folder, settings.retriever_index, settings.retriever_fallback_chunks)
+        kind = store_kind(settings)
+        index = IndexKeeper(truth, folder, settings.retriever_index, kind, settings.retriever_fallback_chunks)
         await index.open()
         await index.close()
         log.info("rebuilt", chunks=embedded, embedder=embedder, epoch=epoch)

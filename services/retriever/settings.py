@@ -9,13 +9,18 @@ from pydantic import Field, model_validator
 
 from services.mesh.settings import MeshSettings
 from services.retriever.chunking import ChunkSizes
+from services.retriever.weaviate_settings import WeaviateSettings
 
 
 class RetrieverSettings(MeshSettings):
     """What the retriever is told at start; environment variables `RAGMESH_RETRIEVER_...`."""
 
-    retriever_index: Literal["edge", "exact"] = "edge"
-    """Index of the chunks: `edge` is qdrant-edge, `exact` SQLite FTS5 and a scan of all vectors (slow, and always right)."""
+    retriever_index: Literal["edge", "exact", "weaviate"] = "edge"
+    """Index of the chunks: `edge` is qdrant-edge, `exact` SQLite FTS5 and a scan of all vectors (slow, and always right), `weaviate`
+    a Weaviate server, see `retriever_weaviate`."""
+
+    retriever_weaviate: WeaviateSettings = WeaviateSettings()
+    """Where the Weaviate is and what is asked of it; `RAGMESH_RETRIEVER_WEAVIATE__HOST` and so on."""
 
     retriever_chunk_tokens: Annotated[int, Field(ge=32, le=1024)] = 220
     """Length that chunks aim at, in tokens of the mesh's tokenizer."""

@@ -13,10 +13,12 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 WANTED = {
     "run.txt": PROJECT["dependencies"],
-    "dev.txt": PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"],
-    "train.txt": PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"] + PROJECT["optional-dependencies"]["train"],
+    "weaviate.txt": PROJECT["dependencies"] + EXTRAS["weaviate"],
+    "dev.txt": PROJECT["dependencies"] + EXTRAS["weaviate"] + EXTRAS["dev"],
+    "train.txt": PROJECT["dependencies"] + EXTRAS["weaviate"] + EXTRAS["dev"] + EXTRAS["train"],
 }
 LOCKS = sorted(path.name for path in FOLDER.glob("*.txt"))
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)", re.MULTILINE)
@@ -57,8 +59,8 @@ def test_a_lock_names_no_address(lock: str) -> None:
 
 
 def test_the_locks_agree() -> None:
-    """One version of a package wherever it is used: dev.txt and train.txt are laid over run.txt in one environment."""
+    """One version of a package wherever it is used: the others are laid over run.txt in one environment."""
     run = _pins("run.txt")
-    for lock in ("dev.txt", "train.txt"):
+    for lock in ("weaviate.txt", "dev.txt", "train.txt"):
         other = _pins(lock)
         assert {name: other.get(name) for name in run} == run

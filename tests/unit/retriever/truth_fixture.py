@@ -10,7 +10,9 @@ import numpy as np
 
 from services.retriever import truth_writes
 from services.retriever.chunking import Chunk
-from services.retriever.index import DIMENSIONS
+from services.retriever.edge_store import EdgeStore
+from services.retriever.exact_store import ExactStore
+from services.retriever.index import DIMENSIONS, StoreKind
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.indexing_text import index_terms
 from services.retriever.records import Committed, DocumentKey, IndexedChunk, NewVersion, Reader, Reserved
@@ -98,5 +100,8 @@ async def publish(truth: Truth, index: IndexKeeper, new: NewVersion) -> Committe
     return await index.publish(reserved.version, indexed(new, reserved), lambda: commit(truth, new, reserved))
 
 
+KINDS: dict[str, StoreKind] = {"edge": EdgeStore, "exact": ExactStore}
+
+
 def keeper(truth: Truth, folder: Path, kind: str = "edge", fallback_chunks: int = 1000) -> IndexKeeper:
-    return IndexKeeper(truth, folder / "index", kind, fallback_chunks)
+    return IndexKeeper(truth, folder / "index", kind, KINDS[kind], fallback_chunks)

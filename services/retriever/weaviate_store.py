@@ -1,0 +1,343 @@
+"""The index on a Weaviate server: a Weaviate collection for each time the index was built, a Weaviate tenant for each collection.
+
+Vectors are ours (no vectoriser); BM25 counts our terms (white space alone cuts them). What stands here is no truth: a new index is
+built in a Weaviate collection of its own and then takes the place of the old one, as the folders of the local stores do. The folder
+of the index holds the name of the collection and the epoch it stands at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import uuid
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import numpy as np
+import weaviate
+from numpy.typing import NDArray
+from weaviate.classes.config import Configure, ConsistencyLevel, DataType, Property, Tokenization, VectorDistances
+from weaviate.classes.data import DataObject
+from weaviate.classes.init import AdditionalConfig, Auth, Timeout
+from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
+from weaviate.exceptions import WeaviateBaseError
+
+from services.retriever.index import BM25_B, BM25_K1, Hit, IndexAway, IndexMeta, IndexUnusable, WeightedTerms
+from services.retriever.records import IndexedChunk
+from services.retriever.weaviate_settings import WeaviateSettings
+
+KIND = "weaviate"
+_DENSE = "dense"
+_TERMS = "terms"
+_VERSION = "version"
+_BATCH = 256
+_NAME_FILE = "weaviate"
+_REPEATS = 8
+"""Steps of a term's weight: BM25 in Weaviate has no weights, but counts a term that is repeated in the query again."""
+
+T = TypeVar("T")
+
+
+class WeaviateKind:
+    """Opens and makes indexes on one Weaviate."""
+
+    def __init__(self, settings: WeaviateSettings) -> None:
+        self._settings = settings
+
+    def create(self, folder: Path, meta: IndexMeta) -> WeaviateStore:
+        """An empty index; `folder`, which is made, says which.
+
+        Raises:
+            IndexAway: Weaviate does not answer.
+        """
+        server = _Server(self._settings)
+        name = f"{_prefix(meta)}{secrets.token_hex(4)}"
+        try:
+            server.run(server.create(name), self._settings.change_seconds)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / _NAME_FILE).write_text(name)
+        except BaseException:
+            server.close()
+            raise
+        return WeaviateStore(server, folder, name, meta)
+
+    def open(self, folder: Path, *, trusted: bool = False) -> WeaviateStore:
+        """The index that `folder` names; those that other builds left behind are deleted.
+
+        Args:
+            trusted: of no meaning here.
+
+        Raises:
+            IndexAway: Weaviate does not answer.
+            IndexUnusable: it is not there.
+        """
+        meta = IndexMeta.read(folder)
+        try:
+            name = (folder / _NAME_FILE).read_text()
+        except OSError as error:
+            raise IndexUnusable(f"the index does not say which collection of Weaviate it is ({error.strerror})") from error
+        server = _Server(self._settings)
+        try:
+            server.run(server.adopt(name, _prefix(meta)), self._settings.change_seconds)
+        except BaseException:
+            server.close()
+            raise
+        return WeaviateStore(server, folder, name, meta)
+
+
+def _prefix(meta: IndexMeta) -> str:
+    """Names of Weaviate collections begin with a capital letter and hold letters and digits."""
+    return "Ragmesh" + "".join(character for character in meta.instance if character.isalnum()) + "X"
+
+
+class _Server:
+    """One client on an event loop in a thread of its own, for callers that block."""
+
+    def __init__(self, settings: WeaviateSettings) -> None:
+        self.settings = settings
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="weaviate", daemon=True)
+        self._thread.start()
+        self.client = weaviate.use_async_with_custom(
+            http_host=settings.host,
+            http_port=settings.http_port,
+            http_secure=settings.secure,
+            grpc_host=settings.grpc_host or settings.host,
+            grpc_port=settings.grpc_port,
+            grpc_secure=settings.secure,
+            auth_credentials=Auth.api_key(settings.api_key) if settings.api_key else None,
+            additional_config=AdditionalConfig(
+                timeout=Timeout(init=settings.change_seconds, query=settings.search_seconds, insert=settings.change_seconds)
+            ),
+            # They ask a package registry for the newest version of the client.
+            skip_init_checks=True,
+        )
+        self._connected = False
+
+    def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Runs `work` for at most `seconds`; what is late is cancelled, in Weaviate too."""
+        future = asyncio.run_coroutine_threadsafe(self._within(work, seconds), self._loop)
+        try:
+            return future.result(seconds + 1.0)
+        except FutureTimeoutError:
+            future.cancel()
+            raise IndexAway("Weaviate does not answer in time") from None
+
+    async def _within(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        try:
+            async with asyncio.timeout(seconds):
+                if not self._connected:
+                    await self.client.connect()
+                    self._connected = True
+                return await work
+        except TimeoutError:
+            raise IndexAway("Weaviate does not answer in time") from None
+        except (httpx.HTTPError, OSError) as error:
+            raise IndexAway(f"Weaviate cannot be reached: {type(error).__name__}") from None
+        except WeaviateBaseError as error:
+            raise _translated(error) from None
+        finally:
+            work.close()
+
+    async def create(self, name: str) -> None:
+        settings = self.settings
+        await self.client.collections.create(
+            name,
+            vector_config=Configure.Vectors.self_provided(
+                name=_DENSE,
+                quantizer=_quantizer(settings.compression),
+                vector_index_config=Configure.VectorIndex.hnsw(distance_metric=VectorDistances.DOT, ef=settings.ef),
+            ),
+            properties=[
+                Property(
+                    name=_TERMS,
+                    data_type=DataType.TEXT,
+                    tokenization=Tokenization.WHITESPACE,
+                    index_filterable=False,
+                    index_searchable=True,
+                ),
+                Property(name=_VERSION, data_type=DataType.INT, index_filterable=True),
+            ],
+            inverted_index_config=Configure.inverted_index(bm25_k1=BM25_K1, bm25_b=BM25_B),
+            multi_tenancy_config=Configure.multi_tenancy(enabled=True, auto_tenant_creation=True, auto_tenant_activation=True),
+            replication_config=Configure.replication(factor=settings.replication_factor, async_enabled=True)
+            if settings.replication_factor > 1
+            else None,
+        )
+
+    async def adopt(self, name: str, prefix: str) -> None:
+        held = await self.client.collections.list_all(simple=True)
+        if name not in held:
+            raise IndexUnusable(f"Weaviate has no collection {name}")
+        for other in held:
+            if other.startswith(prefix) and other != name:
+                await self.client.collections.delete(other)
+
+    def close(self) -> None:
+        """Ends the client and its thread; again is fine."""
+        if self._loop.is_closed() or not self._thread.is_alive():
+            return
+        asyncio.run_coroutine_threadsafe(self.client.close(), self._loop).result(5.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5.0)
+
+
+class WeaviateStore:
+    """See `VectorStore`."""
+
+    def __init__(self, server: _Server, folder: Path, name: str, meta: IndexMeta) -> None:
+        self._server = server
+        self._folder = folder
+        self._meta = meta
+        level = ConsistencyLevel(server.settings.consistency)
+        self._collection = server.client.collections.use(name).with_consistency_level(level)
+
+    @property
+    def epoch(self) -> int:
+        """See `VectorStore`."""
+        return self._meta.epoch
+
+    def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
+        """See `VectorStore`. An object that Weaviate refuses fails the whole call."""
+        self._meta = self._meta.after(len(chunks))
+        by_tenant: dict[str, list[DataObject[Any, Any]]] = {}
+        for chunk in chunks:
+            properties = {_TERMS: " ".join(chunk.terms), _VERSION: chunk.version}
+            one = DataObject(properties=properties, uuid=_uuid(chunk.id), vector={_DENSE: chunk.vector.tolist()})
+            by_tenant.setdefault(_tenant(chunk.collection), []).append(one)
+        for tenant, objects in by_tenant.items():
+            for first in range(0, len(objects), _BATCH):
+                self._change(self._insert(tenant, objects[first : first + _BATCH]))
+
+    async def _insert(self, tenant: str, objects: list[DataObject[Any, Any]]) -> None:
+        answer = await self._collection.with_tenant(tenant).data.insert_many(objects)
+        if answer.has_errors:
+            first = next(iter(answer.errors.values()))
+            raise IndexAway(f"Weaviate did not take {len(answer.errors)} of {len(objects)} chunks: {first.message}"[:300])
+
+    def delete_version(self, version: int) -> None:
+        """See `VectorStore`."""
+        self._change(self._delete_version(version))
+
+    async def _delete_version(self, version: int) -> None:
+        where = Filter.by_property(_VERSION).equal(version)
+        for tenant in await self._collection.tenants.get():
+            # A call deletes a bounded number of objects.
+            while True:
+                answer = await self._collection.with_tenant(tenant).data.delete_many(where=where)
+                if answer.failed:
+                    raise IndexAway(f"Weaviate could not delete {answer.failed} chunks of version {version}")
+                if answer.matches == answer.successful:
+                    break
+
+    def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> list[Hit]:
+        """See `VectorStore`; approximate, by HNSW."""
+        return self._search(self._dense(vector.tolist(), collection, limit))
+
+    async def _dense(self, vector: list[float], collection: int, limit: int) -> list[Hit]:
+        scope = await self._scope(collection)
+        if scope is None:
+            return []
+        found = await scope.query.near_vector(
+            vector, target_vector=_DENSE, limit=limit, return_properties=[], return_metadata=MetadataQuery(distance=True)
+        )
+        return [Hit(one.uuid.int, -float(one.metadata.distance or 0.0)) for one in found.objects]
+
+    def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> list[Hit]:
+        """See `VectorStore`. Weights count in steps of an eighth of the greatest."""
+        return self._search(self._sparse(_repeated(terms), collection, limit))
+
+    async def _sparse(self, query: str, collection: int, limit: int) -> list[Hit]:
+        scope = await self._scope(collection)
+        if scope is None or not query:
+            return []
+        found = await scope.query.bm25(
+            query, query_properties=[_TERMS], limit=limit, return_properties=[], return_metadata=MetadataQuery(score=True)
+        )
+        hits = [Hit(one.uuid.int, float(one.metadata.score or 0.0)) for one in found.objects]
+        return [hit for hit in hits if hit.score > 0]
+
+    def hybrid(
+        self, vector: NDArray[np.float32], terms: WeightedTerms, collection: int, limit: int, *, dense_weight: float, by_rank: bool
+    ) -> list[Hit]:
+        """Both legs and their fusion in Weaviate: by relative scores, or by ranks."""
+        fusion = HybridFusion.RANKED if by_rank else HybridFusion.RELATIVE_SCORE
+        return self._search(self._hybrid(vector.tolist(), _repeated(terms), collection, limit, dense_weight, fusion))
+
+    async def _hybrid(
+        self, vector: list[float], query: str, collection: int, limit: int, alpha: float, fusion: HybridFusion
+    ) -> list[Hit]:
+        scope = await self._scope(collection)
+        if scope is None:
+            return []
+        found = await scope.query.hybrid(
+            query,
+            alpha=alpha,
+            vector={_DENSE: vector},
+            target_vector=_DENSE,
+            query_properties=[_TERMS],
+            fusion_type=fusion,
+            limit=limit,
+            return_properties=[],
+            return_metadata=MetadataQuery(score=True),
+        )
+        return [Hit(one.uuid.int, float(one.metadata.score or 0.0)) for one in found.objects]
+
+    async def _scope(self, collection: int) -> Any:
+        """The tenant of a collection; None where nothing was ever stored of it."""
+        if await self._collection.tenants.exists(_tenant(collection)):
+            return self._collection.with_tenant(_tenant(collection))
+        return None
+
+    def count(self) -> int:
+        """See `VectorStore`."""
+        return self._change(self._count())
+
+    async def _count(self) -> int:
+        total = 0
+        for tenant in await self._collection.tenants.get():
+            answer = await self._collection.with_tenant(tenant).aggregate.over_all(total_count=True)
+            total += answer.total_count or 0
+        return total
+
+    def flush(self, epoch: int, embedder: str) -> None:
+        """See `VectorStore`. Weaviate has written what it acknowledged."""
+        self._meta = self._meta.at(epoch, embedder)
+        self._meta.write(self._folder)
+
+    def close(self) -> None:
+        """See `VectorStore`."""
+        self._server.close()
+
+    def _search(self, work: Coroutine[Any, Any, list[Hit]]) -> list[Hit]:
+        return self._server.run(work, self._server.settings.search_seconds)
+
+    def _change(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._server.run(work, self._server.settings.change_seconds)
+
+
+def _translated(error: WeaviateBaseError) -> IndexUnusable:
+    """Weaviate's error as ours, without its text, which may hold addresses."""
+    return IndexAway(f"Weaviate failed: {type(error).__name__}")
+
+
+def _quantizer(compression: str) -> Any:
+    quantizer = Configure.VectorIndex.Quantizer
+    return {"none": None, "int8": quantizer.sq(), "rq": quantizer.rq(), "pq": quantizer.pq()}[compression]
+
+
+def _uuid(chunk: int) -> uuid.UUID:
+    return uuid.UUID(int=chunk)
+
+
+def _tenant(collection: int) -> str:
+    return f"collection{collection}"
+
+
+def _repeated(terms: WeightedTerms) -> str:
+    greatest = max((weight for _, weight in terms), default=0.0)
+    return " ".join(" ".join([term] * max(1, round(_REPEATS * weight / greatest))) for term, weight in terms if weight > 0)
