@@ -323,7 +323,7 @@ def spoiled(number: str) -> str:
     return number[:place] + str((int(number[place]) + rng.randint(1, 8)) % 10) + number[place + 1 :]
 
 
-SECRETS = (
+SECRETS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("API_KEY", "My key is {} and it stopped working.", lambda: "AKIA" + drawn(string.ascii_uppercase + string.digits, 16)),
     ("ACCESS_TOKEN", "git push with {} fails", lambda: "ghp_" + drawn(string.ascii_letters + string.digits, 36)),
     ("ACCESS_TOKEN", "export SLACK={}", lambda: f"xoxb-{digits(12)}-{digits(12)}-{drawn(string.ascii_letters, 24)}"),
