@@ -25,6 +25,7 @@ from cli.errors import EXIT_USAGE, CliError
 from cli.evaluation.rows import Row
 from cli.settings import REPOSITORY
 from services.guard.build import build_checks
+from services.guard.policy.policy import load
 from services.guard.settings import GuardSettings
 from services.mesh.assistant import load_assistants
 
@@ -145,7 +146,7 @@ def checker(kind: Kind, var: Path) -> tuple[Callable[[str], bool], float]:
     def document(text: str) -> bool:
         return any(touches(judge.passage(piece)[0]) for piece in pieces(text))
 
-    return (question if kind == "question" else document), settings.guard_block_score
+    return (question if kind == "question" else document), load(settings.policy_dir / "default.yaml").block
 
 
 def run_guard(rows: Sequence[GuardRow], kind: Kind, var: Path) -> GuardRun:

@@ -94,7 +94,7 @@ class Judge:
         sums: dict[pb.Category.ValueType, float] = {}
         for item in seen:
             sums[item.rule.category] = sums.get(item.rule.category, 0.0) + item.score
-        verdict = pb.Verdict(action=pb.ACTION_ALLOW, findings=[self._finding(item) for item in list(seen)[:MAX_FINDINGS]])
+        verdict = pb.Verdict(action=pb.ACTION_ALLOW, findings=[self.finding(item) for item in list(seen)[:MAX_FINDINGS]])
         if sums:
             category = max(sums, key=lambda key: sums[key])
             if sums[category] >= self._flag - _ROUNDING:
@@ -103,7 +103,8 @@ class Judge:
                 verdict.category = category
         return verdict
 
-    def _finding(self, item: Sighting) -> pb.Finding:
+    def finding(self, item: Sighting) -> pb.Finding:
+        """What was seen, as the contract has it."""
         start = len(item.view.text[: item.start].encode("utf-8", "replace"))
         end = start + len(item.words.encode("utf-8", "replace"))
         return pb.Finding(

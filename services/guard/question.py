@@ -1,20 +1,37 @@
-"""The check of a question: limits, rules, what it is for, in which language, and how the other services should see it.
+"""The check of a question: limits, rules, policy, personal data, what it is for, and how the other services should see it.
 
-Pure: text in, result out. Knows no request and no assistant.
+Pure: text in, result out. Knows one policy; no request and no log.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from ragmesh.evidence.v1.text_pb2 import Intent
+from ragmesh.evidence.v1.text_pb2 import Intent, TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as pb
+from ragmesh.guard.v1 import pii_pb2
 
+from services.guard import ruling
 from services.guard.judge import Judge, Sighting
+from services.guard.policy import Policy
+from services.guard.privacy import PiiFinder, PiiMatch, apply, find_in_turns
 from services.guard.understanding.intents import SmallTalk
 from services.guard.understanding.language import UNKNOWN, LanguageFinder
 from services.guard.views.invisible import without_invisible
+
+MAX_PII = 256
+_SECRETS = frozenset(
+    {
+        pii_pb2.PII_KIND_API_KEY,
+        pii_pb2.PII_KIND_PRIVATE_KEY,
+        pii_pb2.PII_KIND_ACCESS_TOKEN,
+        pii_pb2.PII_KIND_PASSWORD,
+    }
+)
+# What asks for something, and so has a topic.
+_ASKING = frozenset({Intent.INTENT_UNSPECIFIED, Intent.INTENT_QUESTION, Intent.INTENT_OUT_OF_SCOPE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +40,16 @@ class Checked:
 
     verdict: pb.Verdict
     normalised: str
-    """NFC, without control and other invisible characters, trimmed."""
+    """NFC, without control and other invisible characters, trimmed; personal data as the policy has it."""
     intent: Intent.ValueType
     language: str
     seen: list[Sighting]
+    pii: list[pii_pb2.PiiFinding] = field(default_factory=list)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the question may not be asked."""
+        return self.verdict.action == pb.ACTION_BLOCK
 
 
 def normalised(text: str) -> str:
@@ -41,29 +64,79 @@ class QuestionCheck:
         judge: the rules.
         small_talk: tells small talk from questions.
         languages: tells languages apart.
-        max_characters: a longer question is blocked unread.
+        finder: finds personal data.
+        policy: what is done with what is found.
     """
 
-    def __init__(self, judge: Judge, small_talk: SmallTalk, languages: LanguageFinder, *, max_characters: int) -> None:
+    def __init__(self, judge: Judge, small_talk: SmallTalk, languages: LanguageFinder, finder: PiiFinder, policy: Policy) -> None:
         self._judge = judge
         self._small_talk = small_talk
         self._languages = languages
-        self._max_characters = max_characters
+        self._finder = finder
+        self._policy = policy
 
-    def check(self, text: str) -> Checked:
-        """The verdict on `text`, of at most 64 KiB, and what else is understood of it."""
+    def check(self, text: str, history: Sequence[str] = ()) -> Checked:
+        """The verdict on `text`, of at most 64 KiB, and what else is understood of it.
+
+        Args:
+            text: the question.
+            history: what the same person said before, oldest first.
+        """
         clean = normalised(text)
         if not any(character.isalnum() for character in clean) and not _speaks(clean):
-            return _refused(clean, pb.CATEGORY_MALFORMED)
-        if len(text) > self._max_characters:
-            return _refused(clean, pb.CATEGORY_TOO_LONG)
+            return self._refused(clean, pb.CATEGORY_MALFORMED)
+        if len(text) > self._policy.max_question_characters:
+            return self._refused(clean, pb.CATEGORY_TOO_LONG)
         verdict, seen = self._judge.question(text)
+        verdict = ruling.ruled(verdict, self._policy, sums=True)
         if verdict.action == pb.ACTION_BLOCK:
             return Checked(verdict, clean, Intent.INTENT_QUESTION, self._languages.find(clean), seen)
         intent, language = self._small_talk.find(clean)
         if language == UNKNOWN:
             language = self._languages.find(clean)
-        return Checked(verdict, clean, intent, language, seen)
+        found = Checked(verdict, clean, intent, language, seen)
+        return self._without_pii(found, text, history) if self._policy.looks_for_pii else found
+
+    def place(self, found: Checked, intent: Intent.ValueType, history: Sequence[str] = ()) -> Checked:
+        """`found` with `intent`, refused where the policy does not serve its topic or its language."""
+        policy, verdict = self._policy, found.verdict
+        if intent in _ASKING and not found.refused:
+            if policy.languages and found.language != UNKNOWN and found.language.partition("-")[0] not in policy.languages:
+                _add_reason(verdict, policy, pb.CATEGORY_LANGUAGE)
+            off = not policy.topics.covers((found.normalised, *history[-1:]))
+            if off or (intent == Intent.INTENT_OUT_OF_SCOPE and not policy.topics and pb.CATEGORY_OFF_TOPIC in policy.actions):
+                _add_reason(verdict, policy, pb.CATEGORY_OFF_TOPIC)
+        return replace(found, intent=intent)
+
+    def _without_pii(self, found: Checked, text: str, history: Sequence[str]) -> Checked:
+        # A number may be told in two turns.
+        matches = find_in_turns(self._finder, (*history[-1:], found.normalised), found.language)[-1][:MAX_PII]
+        if not matches:
+            return found
+        policy, verdict = self._policy, found.verdict
+        redacted = apply(found.normalised, matches, policy.pii_question)
+        for category in (pb.CATEGORY_SECRET, pb.CATEGORY_PII):
+            kinds = [match for match in matches if (match.kind in _SECRETS) == (category == pb.CATEGORY_SECRET)]
+            changed = any(policy.pii_question[match.kind] != pii_pb2.PII_ACTION_ALLOW for match in kinds)
+            action = policy.actions.get(category, pb.ACTION_SANITISE if changed else pb.ACTION_ALLOW)
+            ruling.add(verdict, [_finding(found.normalised, match, category) for match in kinds], action)
+        if redacted.text != found.normalised and verdict.action != pb.ACTION_BLOCK:
+            verdict.action = pb.ACTION_SANITISE
+            verdict.category = verdict.category or pb.CATEGORY_PII
+            verdict.sanitised = redacted.text
+        elif verdict.action == pb.ACTION_SANITISE:
+            # There was nothing to change: it is only worth noting.
+            verdict.action = pb.ACTION_FLAG
+        told = matches if text == found.normalised else self._finder.find(text, found.language)[:MAX_PII]
+        pii = [
+            pii_pb2.PiiFinding(kind=match.kind, range=_range(text, match), action=policy.pii_question[match.kind]) for match in told
+        ]
+        return replace(found, normalised=redacted.text, pii=pii)
+
+    def _refused(self, clean: str, category: pb.Category.ValueType) -> Checked:
+        finding = pb.Finding(category=category, severity=pb.SEVERITY_LOW, view="original")
+        verdict = pb.Verdict(action=pb.ACTION_BLOCK, category=category, findings=[finding], policy_digest=self._policy.digest)
+        return Checked(verdict, clean, Intent.INTENT_UNSPECIFIED, UNKNOWN, [])
 
 
 def _speaks(text: str) -> bool:
@@ -71,7 +144,22 @@ def _speaks(text: str) -> bool:
     return any(not character.isspace() and unicodedata.category(character)[0] in "PSM" for character in text)
 
 
-def _refused(clean: str, category: pb.Category.ValueType) -> Checked:
-    finding = pb.Finding(category=category, severity=pb.SEVERITY_LOW, view="original")
-    verdict = pb.Verdict(action=pb.ACTION_BLOCK, category=category, findings=[finding])
-    return Checked(verdict, clean, Intent.INTENT_UNSPECIFIED, UNKNOWN, [])
+def _add_reason(verdict: pb.Verdict, policy: Policy, category: pb.Category.ValueType) -> None:
+    finding = pb.Finding(rule=f"policy.{pb.Category.Name(category)[9:].lower()}", category=category, digest=policy.digest)
+    ruling.add(verdict, [finding], policy.actions.get(category, pb.ACTION_BLOCK))
+
+
+def _range(text: str, match: PiiMatch) -> TextRange:
+    start = len(text[: match.start].encode("utf-8", "replace"))
+    return TextRange(start=start, end=start + len(text[match.start : match.end].encode("utf-8", "replace")))
+
+
+def _finding(text: str, match: PiiMatch, category: pb.Category.ValueType) -> pb.Finding:
+    return pb.Finding(
+        rule=f"privacy.{match.detector}",
+        category=category,
+        severity=pb.SEVERITY_LOW,
+        range=_range(text, match),
+        view="normalised",
+        score=match.score,
+    )

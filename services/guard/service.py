@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from ragmesh.evidence.v1 import text_pb2
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceServicer
 
-from services.guard import security_log
-from services.guard.judge import Judge, Sighting
+from services.guard import explain, security_log
+from services.guard.checks import Checks
+from services.guard.documents import DocumentCheck
 from services.guard.output.check import MAX_RELEASED_BYTES, OutputCheck
 from services.guard.output.quotes import Passages, QuoteError
 from services.guard.output.segments import SegmentCheck
-from services.guard.question import QuestionCheck
-from services.guard.settings import GuardSettings
+from services.guard.policy import PolicyStore
+from services.guard.security_log import SecurityLog
 from services.guard.understanding.intent_model import IntentModel, Understood
 from services.mesh.assistant import Assistant
 from services.mesh.errors import MeshError
@@ -31,44 +31,54 @@ if TYPE_CHECKING:
 class Guard(GuardServiceServicer):
     """Serves `ragmesh.guard.v1.GuardService`."""
 
-    judge: Judge
-    questions: QuestionCheck
+    policies: PolicyStore[Checks]
+    documents: DocumentCheck
     intents: IntentModel
     assistants: Mapping[str, Assistant]
-    workers: Executor
-    """Where passages of documents are judged, so that an import does not hold up questions."""
-    settings: GuardSettings
+    log: SecurityLog
 
     async def CheckInput(self, request: pb.CheckInputRequest, _: Context) -> pb.CheckInputResponse:
         """Judge a question."""
-        self._assistant(request.assistant)
-        found = self.questions.check(request.text)
-        security_log.record("question", found.verdict, found.seen, with_text=self.settings.guard_log_text)
-        security_log.count([found.verdict])
+        checks = self._checks(request.assistant)
+        said = [utterance.text for utterance in request.history if utterance.role != text_pb2.ROLE_ASSISTANT]
+        found = checks.questions.check(request.text, said)
         # What is refused is for nothing, and no model needs to read it.
-        refused = found.verdict.action == pb.ACTION_BLOCK
-        understood = Understood(found.intent) if refused else await self.intents.understand(found.normalised, found.intent)
-        return pb.CheckInputResponse(
+        understood = Understood(found.intent) if found.refused else await self.intents.understand(found.normalised, found.intent)
+        found = checks.questions.place(found, understood.intent, said)
+        self.log.record("question", found.verdict, checks.policy, seen=found.seen, text=request.text)
+        security_log.count([found.verdict])
+        response = pb.CheckInputResponse(
             verdict=found.verdict,
             normalised=found.normalised,
-            intent=understood.intent,
+            intent=found.intent,
             language=found.language,
+            pii=found.pii,
             degraded=[pb.CheckDegradation(part=pb.CHECK_PART_INTENT, reason=understood.degraded)] if understood.degraded else [],
             models=[understood.model] if understood.model is not None else [],
         )
+        if request.explain:
+            explained = explain.explanation(checks.judge, checks.policy, request.text, found.verdict, found.seen)
+            response.explanation.CopyFrom(explained)
+        return response
 
     async def CheckDocument(self, request: pb.CheckDocumentRequest, _: Context) -> pb.CheckDocumentResponse:
-        """Judge passages of a document."""
-        loop = asyncio.get_running_loop()
-        verdicts = []
-        for passage in request.passages:
-            # One at a time: a call that is cancelled leaves at most one passage behind.
-            judged: tuple[pb.Verdict, list[Sighting]] = await loop.run_in_executor(self.workers, self.judge.passage, passage)
-            verdict, seen = judged
-            security_log.record("passage", verdict, seen, with_text=self.settings.guard_log_text, subject=request.document)
-            verdicts.append(verdict)
+        """Judge passages of a document, or of several."""
+        if request.assistant:
+            self._checks(request.assistant)
+        if request.names and len(request.names) != len(request.passages):
+            violation = ("names", "must be as many as passages, or none")
+            raise MeshError(
+                "INVALID_REQUEST", "passages and their names do not agree", metadata={"violations": "1"}, violations=[violation]
+            )
+        found, digest = await self.documents.check(request)
+        for place, item in enumerate(found):
+            if not item.remembered:
+                subject = request.names[place] if request.names else request.document
+                passage = request.passages[place]
+                self.log.record("passage", item.verdict, item.policy, seen=item.seen, text=passage, subject=subject)
+        verdicts = [item.verdict for item in found]
         security_log.count(verdicts)
-        return pb.CheckDocumentResponse(verdicts=verdicts)
+        return pb.CheckDocumentResponse(verdicts=verdicts, digest=digest)
 
     async def CheckOutput(
         self, request_iterator: AsyncIterator[pb.CheckOutputRequest], _: Context
@@ -81,7 +91,9 @@ class Guard(GuardServiceServicer):
                 violation = ("step", "start comes first, and once")
                 raise MeshError("INVALID_REQUEST", "the steps of a draft came out of order", violations=[violation])
             if check is None:
-                check = self._begin(request.start)
+                checks = self._checks(request.start.assistant)
+                policy = checks.policy
+                check = self._begin(request.start, checks)
             elif step == "text":
                 check.text(request.text.text)
             elif step == "segment_end":
@@ -90,22 +102,24 @@ class Guard(GuardServiceServicer):
             raise MeshError("INVALID_REQUEST", "a draft must begin", violations=[("step", "start is missing")])
         for answer in check.finish():
             if answer.HasField("finished"):
-                security_log.record("draft", answer.finished.verdict)
-                security_log.count([answer.finished.verdict])
+                verdict = answer.finished.verdict
+                verdict.policy_digest = policy.digest
+                self.log.record("draft", verdict, policy)
+                security_log.count([verdict])
             yield answer
 
-    def _begin(self, start: pb.CheckOutputStart) -> OutputCheck:
-        assistant = self._assistant(start.assistant)
+    def _begin(self, start: pb.CheckOutputStart, checks: Checks) -> OutputCheck:
+        assistant = self.assistants[start.assistant]
         try:
             passages = Passages(start.evidence)
         except QuoteError as error:
             raise MeshError("INVALID_REQUEST", str(error), violations=[("start.evidence", str(error))]) from None
         released = start.budgets.max_released_bytes if start.budgets.HasField("max_released_bytes") else MAX_RELEASED_BYTES
-        segments = SegmentCheck(self.judge, passages, assistant, release_unverified=self.settings.guard_release_unverified)
+        segments = SegmentCheck(checks.judge, passages, assistant, release_unverified=checks.policy.release_unverified)
         return OutputCheck(segments, max_released_bytes=released)
 
-    def _assistant(self, name: str) -> Assistant:
-        found = self.assistants.get(name)
-        if found is None:
-            raise MeshError("ASSISTANT_NOT_FOUND", "there is no such assistant", metadata={"assistant": name})
-        return found
+    def _checks(self, name: str) -> Checks:
+        try:
+            return self.policies.built(name)
+        except KeyError:
+            raise MeshError("ASSISTANT_NOT_FOUND", "there is no such assistant", metadata={"assistant": name}) from None

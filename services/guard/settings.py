@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from services.mesh.settings import MeshSettings
 
 _HERE = Path(__file__).parent
+# Settings of an earlier release, and the field of the policy that each has become.
+_MOVED = {
+    "guard_block_score": "thresholds.block",
+    "guard_flag_score": "thresholds.flag",
+    "guard_log_text": "log_text",
+    "guard_max_question_characters": "max_question_characters",
+    "guard_release_unverified": "release_unverified",
+}
 
 
 class GuardSettings(MeshSettings):
@@ -17,6 +25,9 @@ class GuardSettings(MeshSettings):
 
     assistant_dir: Path = Path("corpus/assistants")
     """Folder of the assistants' reviewed texts (`services.mesh.assistant`)."""
+
+    guard_policy_dir: Path | None = None
+    """Folder of the policies, one YAML file an assistant (`guard/v1/policy.proto`). None: `guard` in `assistant_dir`."""
 
     guard_rules_dir: Path = _HERE / "rules"
     """Folder of the rules, one YAML file a category."""
@@ -27,20 +38,27 @@ class GuardSettings(MeshSettings):
     guard_intent_seconds: Annotated[float, Field(gt=0, le=5)] = 0.1
     """Longest wait for the model that tells small talk from questions; then the phrases decide."""
 
-    guard_max_question_characters: Annotated[int, Field(ge=1, le=16_384)] = 4_000
-    """Longest question, in code points; a longer one is blocked with CATEGORY_TOO_LONG."""
-
-    guard_block_score: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """A category whose rules sum up to this blocks."""
-
-    guard_flag_score: Annotated[float, Field(gt=0, le=100)] = 0.5
-    """A category whose rules sum up to this, but not to the blocking score, is let through and recorded."""
-
-    guard_release_unverified: bool = False
-    """Whether composed claims that nothing could verify are released, marked as such, or withheld."""
-
     guard_document_threads: Annotated[int, Field(ge=1, le=32)] = 1
     """Threads that judge passages of documents, so that an import does not hold up questions."""
 
-    guard_log_text: bool = False
-    """Whether the security log has the words that a rule matched. Off: rule, action and request id only."""
+    guard_log_megabytes: Annotated[float, Field(gt=0, le=1024)] = 16
+    """Size of a file of the security log; there are at most eight of them."""
+
+    guard_block_score: None = None
+    """Of an earlier release, as the four below: `thresholds.block` of the policy says it now."""
+    guard_flag_score: None = None
+    guard_log_text: None = None
+    guard_max_question_characters: None = None
+    guard_release_unverified: None = None
+
+    @field_validator(*_MOVED, mode="before")
+    @classmethod
+    def _moved(cls, value: Any, info: ValidationInfo) -> None:
+        """Silence about a setting that does nothing any more would weaken a guard that somebody had made strict."""
+        if value is not None:
+            raise ValueError(f"is said by the policy of an assistant now: {_MOVED[str(info.field_name)]} (docs/guard.md)")
+
+    @property
+    def policy_dir(self) -> Path:
+        """Folder of the policies."""
+        return self.guard_policy_dir or self.assistant_dir / "guard"

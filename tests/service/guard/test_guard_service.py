@@ -17,8 +17,9 @@ from ragmesh.evidence.v1 import text_pb2
 from ragmesh.evidence.v1.text_pb2 import Intent, TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
-from services.guard.build import self_test
+from services.guard.build import LOG_FOLDER, self_test
 from services.guard.output.check import MAX_UNREVIEWED_BYTES
+from services.guard.security_files import SecurityReader
 from services.mesh.errors import MeshError, from_rpc_error
 from tests.service.guard.conftest import RunningGuard
 from tests.unit.guard.drafts import EVIDENCE, SECOND, DraftWriter, ref
@@ -107,8 +108,8 @@ async def test_each_passage_has_its_verdict(guard: RunningGuard) -> None:
 
 
 async def test_questions_do_not_wait_for_a_long_document(guard: RunningGuard) -> None:
-    passage = ("Größe und Menge. " * 2000).encode()[:32_000].decode(errors="ignore")
-    request = pb.CheckDocumentRequest(document="collections/default/documents/a", passages=[passage] * 100)
+    passages = [(f"{number}: " + "Größe und Menge. " * 2000).encode()[:32_000].decode(errors="ignore") for number in range(100)]
+    request = pb.CheckDocumentRequest(document="collections/default/documents/a", passages=passages)
     document = asyncio.ensure_future(guard.stub.CheckDocument(request, timeout=2 * TIMEOUT))
     answered = 0
     while not document.done():
@@ -205,9 +206,14 @@ async def test_the_security_log_names_rules_and_never_the_text(guard: RunningGua
     verdicts = [entry for entry in entries if entry["event"] == "guard.verdict"]
     assert len(verdicts) == 1
     assert verdicts[0]["action"] == "block"
-    assert verdicts[0]["rules"] == ["override.ignore_previous"]
+    assert "override.ignore_previous" in verdicts[0]["rules"]
     assert verdicts[0]["request"]
+    assert verdicts[0]["user"] == "users/local"
     assert secret not in json.dumps(entries, default=str)
+    kept = [
+        entry for entry in SecurityReader(guard.settings.data_dir / LOG_FOLDER).read() if entry["request"] == verdicts[0]["request"]
+    ]
+    assert [entry["policy"] for entry in kept] == [verdicts[0]["policy"]]
 
 
 async def test_all_golden_questions_pass_within_the_time_of_a_turn(guard: RunningGuard) -> None:

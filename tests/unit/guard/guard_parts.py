@@ -10,6 +10,8 @@ from typing import Any
 from services.guard.detection.matcher import Matcher
 from services.guard.detection.rules import LoadedRule, load_rules
 from services.guard.judge import Judge
+from services.guard.policy.policy import load
+from services.guard.privacy import PiiFinder
 from services.guard.question import QuestionCheck
 from services.guard.settings import GuardSettings
 from services.guard.understanding.intents import SmallTalk
@@ -17,6 +19,8 @@ from services.guard.understanding.language import LanguageFinder
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = GuardSettings(assistant_dir=ROOT / "corpus" / "assistants")
+POLICY = load(SETTINGS.policy_dir / "default.yaml")
+"""The shipped policy of the default assistant."""
 
 
 @cache
@@ -31,7 +35,7 @@ def matcher() -> Matcher:
 
 @cache
 def judge() -> Judge:
-    return Judge(matcher(), block=SETTINGS.guard_block_score, flag=SETTINGS.guard_flag_score)
+    return Judge(matcher(), block=POLICY.block, flag=POLICY.flag)
 
 
 @cache
@@ -46,7 +50,7 @@ def languages() -> LanguageFinder:
 
 @cache
 def questions() -> QuestionCheck:
-    return QuestionCheck(judge(), small_talk(), languages(), max_characters=SETTINGS.guard_max_question_characters)
+    return QuestionCheck(judge(), small_talk(), languages(), PiiFinder(), POLICY)
 
 
 @cache

@@ -7,7 +7,7 @@ from ragmesh.evidence.v1.text_pb2 import Intent
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
 from services.guard.question import normalised
-from tests.unit.guard.guard_parts import SETTINGS, goldens, languages, questions
+from tests.unit.guard.guard_parts import POLICY, goldens, languages, questions
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u200b\u2060", "\x00\x01\x02", "\u3000", "\u202e", "\ufeff \x7f"])
@@ -23,7 +23,7 @@ def test_a_single_sign_is_something(text: str) -> None:
 
 
 def test_the_longest_question_passes_and_one_more_character_does_not() -> None:
-    limit = SETTINGS.guard_max_question_characters
+    limit = POLICY.max_question_characters
     text = ("Is CBD legal? " * limit)[:limit]
     assert questions().check(text).verdict.action == pb.ACTION_ALLOW
     too_long = questions().check(text + "ö")

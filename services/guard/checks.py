@@ -1,0 +1,106 @@
+"""What judges by one policy, and how it is put together. Built anew only where something that it depends on has changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.guard.detection.matcher import Matcher
+from services.guard.detection.rules import LoadedRule, RuleError, load_rules
+from services.guard.judge import Judge
+from services.guard.policy import Policy
+from services.guard.privacy import PiiFinder
+from services.guard.question import QuestionCheck
+from services.guard.settings import GuardSettings
+from services.guard.understanding.intents import SmallTalk
+from services.guard.understanding.language import LanguageFinder
+from services.mesh.assistant import Assistant
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What judges by one policy."""
+
+    policy: Policy
+    digest: str
+    """SHA-256 of the policy, the rules and the allow-lists: where it is the same, so are the verdicts."""
+    judge: Judge
+    questions: QuestionCheck
+
+
+class CheckBuilder:
+    """Builds checks from policies.
+
+    Args:
+        settings: where rules and small talk are.
+        assistants: by resource name; their names are known names in small talk.
+
+    Raises:
+        SmallTalkError: a file of small talk is wrong.
+    """
+
+    def __init__(self, settings: GuardSettings, assistants: Mapping[str, Assistant]) -> None:
+        self._settings = settings
+        self._assistants = assistants
+        self._languages = LanguageFinder()
+        self._finder = PiiFinder()
+        self._matchers: dict[str, Matcher] = {}
+        self._built: dict[str, Checks] = {}
+
+    def __call__(self, policy: Policy) -> Checks:
+        """What judges by `policy`; the same object as before where nothing has changed.
+
+        Raises:
+            RuleError: a rule file is wrong; the message says where.
+        """
+        folders = (self._settings.guard_rules_dir, *policy.rule_folders)
+        rules = _digest(_rule_files(folders))
+        digest = hashlib.sha256(f"{policy.digest} {rules} {_digest(policy.allow_lists)}".encode()).hexdigest()
+        known = self._built.get(policy.assistant)
+        if known is not None and known.digest == digest:
+            return known
+        if rules not in self._matchers:
+            self._matchers = {rules: Matcher(_rules(folders), self._settings.data_dir / "cache"), **self._still_used()}
+        judge = Judge(self._matchers[rules], block=policy.block, flag=policy.flag)
+        names = [item.display_name for item in self._assistants.values()]
+        small_talk = SmallTalk(self._settings.guard_small_talk_dir, [*names, *policy.persona_names])
+        questions = QuestionCheck(judge, small_talk, self._languages, self._finder, policy)
+        self._built[policy.assistant] = Checks(policy, digest, judge, questions)
+        return self._built[policy.assistant]
+
+    def _still_used(self) -> dict[str, Matcher]:
+        """Of the compiled rules the last few: one set an assistant, most of which are the same."""
+        return dict(list(self._matchers.items())[: len(self._assistants)])
+
+
+def _rule_files(folders: Iterable[Path]) -> list[Path]:
+    return [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """SHA-256 of the contents of `files`, in order.
+
+    Raises:
+        RuleError: one cannot be read.
+    """
+    whole = hashlib.sha256()
+    for path in files:
+        try:
+            whole.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise RuleError(f"{path}:1: {error.strerror}") from None
+    return whole.hexdigest()
+
+
+def _rules(folders: Iterable[Path]) -> list[LoadedRule]:
+    found: list[LoadedRule] = []
+    where: dict[str, str] = {}
+    for folder in folders:
+        for item in load_rules(folder):
+            if item.rule.id in where:
+                raise RuleError(f"{item.where}: {item.rule.id} is also at {where[item.rule.id]}")
+            where[item.rule.id] = item.where
+            found.append(item)
+    return found

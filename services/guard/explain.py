@@ -1,0 +1,48 @@
+"""How a verdict came about: the readings of a text, everything that was seen in them, the score and the threshold.
+
+Made only where it is asked for. Knows no policy and no request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ragmesh.guard.v1 import guard_service_pb2 as pb
+
+from services.guard.judge import Judge, Sighting
+from services.guard.policy import Policy
+from services.guard.views import readings
+
+MAX_READING_BYTES = 8 * 1024
+MAX_READINGS = 64
+MAX_HITS = 256
+
+
+def explanation(judge: Judge, policy: Policy, text: str, verdict: pb.Verdict, seen: Sequence[Sighting]) -> pb.Explanation:
+    """What led to `verdict` on `text`.
+
+    Args:
+        judge: what judged.
+        policy: what it judged by.
+        text: what was judged.
+        verdict: what was concluded.
+        seen: what was seen, below the threshold too.
+    """
+    hits = [judge.finding(item) for item in seen]
+    known = {(hit.rule, hit.view) for hit in hits}
+    hits += [finding for finding in verdict.findings if (finding.rule, finding.view) not in known]
+    hits.sort(key=lambda hit: hit.score, reverse=True)
+    sums: dict[pb.Category.ValueType, float] = {}
+    for hit in hits:
+        sums[hit.category] = sums.get(hit.category, 0.0) + hit.score
+    return pb.Explanation(
+        readings=[_reading(view.name, view.text) for view in list(readings(text))[:MAX_READINGS]],
+        hits=hits[:MAX_HITS],
+        score=max(sums.values(), default=0.0),
+        threshold=policy.block,
+    )
+
+
+def _reading(name: str, text: str) -> pb.Reading:
+    whole = text.encode("utf-8", "replace")
+    return pb.Reading(name=name, text=whole[:MAX_READING_BYTES].decode("utf-8", "ignore"), bytes=len(whole))
