@@ -31,8 +31,9 @@ ENGINES_VENV := .venv-engines
 ENGINES_DONE := $(ENGINES_VENV)/.done-$(firstword $(shell pwd -P | cksum))
 
 # Programs that are built here, with the version that tools.toml names.
-GRPCURL_VERSION := $(shell sed -n '/^\[.*grpcurl\]/,/^\[/s/^version *= *"v\{0,1\}\(.*\)"/\1/p' tools.toml 2>/dev/null)
-GRPCURL := $(TOOLS)/grpcurl-$(GRPCURL_VERSION)
+version_of = $(shell sed -n '/^\[.*$(1)\]/,/^\[/s/^version *= *"v\{0,1\}\(.*\)"/\1/p' tools.toml 2>/dev/null)
+GRPCURL := $(TOOLS)/grpcurl-$(call version_of,grpcurl)
+WEAVIATE := $(TOOLS)/weaviate-server-$(call version_of,weaviate)
 
 BASELINE := proto/baseline/ragmesh.binpb
 # The messages that are stored: bytes written by any release must be read by every later one.
@@ -56,10 +57,11 @@ help: ## List what can be done.
 
 # --- Set up ---------------------------------------------------------------------------------------------------------------------
 
-.PHONY: setup setup-dev setup-web setup-train
+.PHONY: setup setup-dev setup-web setup-weaviate setup-train
 setup: $(DONE)/run ## Set up what running needs, in .venv. The second time it costs nothing.
 setup-dev: $(DONE)/dev ## Set up what developing needs as well, Node.js included.
 setup-web: $(DONE)/web ## Set up web/node_modules.
+setup-weaviate: $(DONE)/weaviate $(WEAVIATE) ## Set up what an index on Weaviate needs; compiles its server, some minutes once.
 setup-train: $(TRAIN_DONE)/train ## Set up what training needs (torch), in .venv-train, several GB: for `ragmesh train`.
 
 # What is missing is said in one line, and make adds none of its own.
@@ -89,14 +91,25 @@ $(DONE)/web: $(DONE)/dev web/package-lock.json web/package.json web/.npmrc
 	@cd web && npm ci --loglevel=error
 	@touch $@
 
-$(GRPCURL): $(DONE)/dev requirements/make-go requirements/tools.txt
-	@[[ -n '$(GRPCURL_VERSION)' ]] || { echo 'tools.toml names no version of grpcurl' >&2; exit 1; }
+# A Go program: its package without the version, which is that of the target.
+define compiled
 	@requirements/make-go $(VENV) $(TOOLS)/go
-	@echo '==> grpcurl $(GRPCURL_VERSION), compiled'
-	@GOBIN='$(CURDIR)/$(TOOLS)/build' GOTOOLCHAIN=local $(TOOLS)/go/go install \
-	  github.com/fullstorydev/grpcurl/cmd/grpcurl@v$(GRPCURL_VERSION)
-	@mv $(TOOLS)/build/grpcurl $@
-	@ln -sfn $(@F) $(TOOLS)/grpcurl
+	@echo '==> $(@F), compiled'
+	@GOBIN='$(CURDIR)/$(TOOLS)/build' GOTOOLCHAIN=local $(TOOLS)/go/go install $(1)@v$(lastword $(subst -, ,$(@F)))
+	@mv $(TOOLS)/build/$(notdir $(1)) $@
+	@ln -sfn $(@F) $(TOOLS)/$(notdir $(1))
+endef
+
+$(GRPCURL): $(DONE)/run requirements/make-go requirements/tools.txt
+	$(call compiled,github.com/fullstorydev/grpcurl/cmd/grpcurl)
+
+$(WEAVIATE): $(DONE)/run requirements/make-go requirements/tools.txt
+	$(call compiled,github.com/weaviate/weaviate/cmd/weaviate-server)
+
+$(DONE)/weaviate: $(DONE)/run requirements/weaviate.txt
+	@echo '==> $(VENV): the client of Weaviate (requirements/weaviate.txt)'
+	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/weaviate.txt
+	@touch $@
 
 # --- Run ------------------------------------------------------------------------------------------------------------------------
 
@@ -111,7 +124,7 @@ test: setup-dev setup-web ## All tests that need no compiler: real Envoy, Triton
 	@$(BIN)/python -m pytest $(or $(ONLY),tests --ignore=tests/real --ignore=tests/training)
 	@$(if $(ONLY),:,cd web && npm test --silent)
 
-test-real: setup-dev setup-web $(GRPCURL) $(ENGINES_DONE)/engines ## Tests of what is compiled first: grpcurl, TensorRT engines.
+test-real: setup-dev setup-web $(GRPCURL) $(WEAVIATE) $(ENGINES_DONE)/engines ## Tests of what is compiled first: grpcurl, Weaviate, TensorRT engines.
 	@PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(BIN)/python -m pytest $(or $(ONLY),tests/real)
 
 test-train: $(TRAIN_DONE)/train ## Tests that need torch, in .venv-train: small real training.

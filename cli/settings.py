@@ -48,6 +48,8 @@ class UpSettings(BaseSettings):
     triton_runtime: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
     """What runs the models. `auto`: TensorRT engines where `make engines` made them and a GPU is there, else ONNX Runtime.
     `tensorrt` fails at start where an engine cannot run, and says why."""
+    store: Literal["embedded", "weaviate"] = "embedded"
+    """Where the index of the documents stands: in files of the mesh, or on a Weaviate that is started with it."""
     start_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
     """How long everything may take to become ready."""
     sample_corpus: bool = True

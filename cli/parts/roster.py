@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.errors import CliError
-from cli.parts import envoy, triton
+from cli.parts import envoy, triton, weaviate
 from cli.parts.envoy_admin import EnvoyAdmin
 from cli.parts.envoy_routes import ClientFilesError
 from cli.parts.http_request import request
@@ -23,6 +23,7 @@ from cli.parts.keys import SessionKeys
 from cli.parts.launch import LaunchSpec
 from cli.parts.model_overlay import Overlays
 from cli.parts.run_state import VarLayout
+from cli.parts.weaviate import NodePorts
 from cli.settings import REPOSITORY, UpSettings
 
 SERVICES = ("guard", "retriever", "generator", "gateway")
@@ -41,6 +42,8 @@ class Ports:
 
     triton_grpc: int
     triton_http: int
+    weaviate: NodePorts | None
+    """Of the Weaviate of this mesh; None where it has none."""
     services: Mapping[str, int]
     """With mTLS: service -> port. Without: empty, services have Unix sockets."""
 
@@ -83,6 +86,10 @@ def service_part(name: str, folders: VarLayout, settings: UpSettings, ports: Por
         "RAGMESH_TRITON": f"127.0.0.1:{ports.triton_grpc}",
         "PYTHONPATH": os.pathsep.join(str(REPOSITORY / part) for part in ("", "gen/python", "deploy/triton/lib")),
     }
+    if ports.weaviate is not None:
+        own["RAGMESH_RETRIEVER_INDEX"] = "weaviate"
+        own["RAGMESH_RETRIEVER_WEAVIATE__HTTP_PORT"] = str(ports.weaviate.http)
+        own["RAGMESH_RETRIEVER_WEAVIATE__GRPC_PORT"] = str(ports.weaviate.grpc)
     if ports.services:
         own["RAGMESH_TLS_DIR"] = str(settings.tls_dir and settings.tls_dir.resolve())
         own["RAGMESH_LISTEN"] = targets[name]
@@ -126,6 +133,12 @@ def triton_part(folders: VarLayout, settings: UpSettings, ports: Ports) -> Part:
 
     # Asked to end, it ends itself after five seconds at most, and with it the processes of its models.
     return Part("triton", launch, ready, grace=2.5, orphan_signal=signal.SIGTERM, clean=clean)
+
+
+def weaviate_part(folders: VarLayout, ports: NodePorts) -> Part:
+    """The server of an index on Weaviate."""
+    launch = partial(weaviate.launch_spec, folders.data_dir / "weaviate", ports)
+    return Part("weaviate", launch, partial(weaviate.is_ready, ports), grace=3.0, orphan_signal=signal.SIGTERM)
 
 
 def _shared_memory(folders: VarLayout) -> str:

@@ -23,9 +23,21 @@ from cli.parts.child import Child
 from cli.parts.envoy_admin import EnvoyAdmin
 from cli.parts.keys import KeyFileError, ensure_session_keys
 from cli.parts.logs import last_words, trim
-from cli.parts.roster import PARTS, SERVICES, Part, Ports, admin_socket, envoy_part, service_part, service_targets, triton_part
+from cli.parts.roster import (
+    PARTS,
+    SERVICES,
+    Part,
+    Ports,
+    admin_socket,
+    envoy_part,
+    service_part,
+    service_targets,
+    triton_part,
+    weaviate_part,
+)
 from cli.parts.run_state import MeshState, ProcessRef, VarLayout
 from cli.parts.telemetry_state import write_telemetry
+from cli.parts.weaviate import NodePorts
 from cli.settings import UpSettings, file_environment, read_settings
 
 MAX_DEATHS = 6
@@ -331,14 +343,21 @@ def _assemble(
     except KeyFileError as error:
         raise CliError(str(error) + ".") from error
     wanted = ports.free_ports(2 + (len(SERVICES) if settings.tls_dir else 0))
-    chosen = Ports(wanted[0], wanted[1], dict(zip(SERVICES, wanted[2:], strict=True)) if settings.tls_dir else {})
+    on_weaviate = settings.store == "weaviate" and "retriever" in parts
+    chosen = Ports(
+        wanted[0],
+        wanted[1],
+        NodePorts.choose() if on_weaviate else None,
+        dict(zip(SERVICES, wanted[2:], strict=True)) if settings.tls_dir else {},
+    )
     held: list[Mesh] = []
     made = {
         "triton": triton_part(folders, settings, chosen),
         "envoy": envoy_part(folders, lambda: held[0].settings, chosen, keys),
     }
     made |= {name: service_part(name, folders, settings, chosen, env) for name in SERVICES}
-    mesh = Mesh(folders, settings, chosen, [made[name] for name in parts], notify)
+    first = [weaviate_part(folders, chosen.weaviate)] if chosen.weaviate is not None else []
+    mesh = Mesh(folders, settings, chosen, [*first, *(made[name] for name in parts)], notify)
     held.append(mesh)
     return mesh
 

@@ -78,8 +78,8 @@ class WeaviateKind:
         meta = IndexMeta.read(folder)
         try:
             name = (folder / _NAME_FILE).read_text()
-        except OSError as error:
-            raise IndexUnusable(f"the index does not say which collection of Weaviate it is ({error.strerror})") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise IndexUnusable(f"the index does not say which collection of Weaviate it is ({type(error).__name__})") from error
         server = _Server(self._settings)
         try:
             server.run(server.adopt(name, _prefix(meta)), self._settings.change_seconds)
@@ -120,6 +120,9 @@ class _Server:
 
     def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """Runs `work` for at most `seconds`; what is late is cancelled, in Weaviate too."""
+        if not self._thread.is_alive():
+            work.close()
+            raise IndexAway("the connection to Weaviate was closed")
         future = asyncio.run_coroutine_threadsafe(self._within(work, seconds), self._loop)
         try:
             return future.result(seconds + 1.0)

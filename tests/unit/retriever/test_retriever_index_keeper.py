@@ -8,19 +8,17 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.mesh.errors import MeshError
 from services.retriever import truth_reads, truth_writes
 from services.retriever.edge_store import EdgeStore
-from services.retriever.exact_store import ExactStore
-from services.retriever.index import IndexMeta, IndexUnusable
+from services.retriever.index import IndexAway, IndexMeta, IndexUnusable, VectorStore
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.truth import Truth
-from tests.unit.retriever.truth_fixture import indexed, keeper, key, publish, reserve, store, vector_of, version
-
-KINDS: dict[str, type[EdgeStore] | type[ExactStore]] = {"edge": EdgeStore, "exact": ExactStore}
+from tests.unit.retriever.truth_fixture import KINDS, indexed, keeper, key, publish, reserve, store, vector_of, version
 
 
 @pytest.fixture
@@ -266,3 +264,76 @@ async def test_a_worn_index_is_built_anew(truth: Truth, tmp_path: Path, monkeypa
     assert await texts(truth, again) == ["Number 19 text."]
     await again.close()
     assert IndexMeta.read(tmp_path / "index").written == 1
+
+
+class FarKind:
+    """An index whose server can be away: EdgeStore behind a switch."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    def create(self, folder: Path, meta: IndexMeta) -> VectorStore:
+        self.reach()
+        return FarStore(EdgeStore.create(folder, meta), self)  # type: ignore[return-value]
+
+    def open(self, folder: Path, *, trusted: bool = False) -> VectorStore:
+        self.reach()
+        return FarStore(EdgeStore.open(folder, trusted=trusted), self)  # type: ignore[return-value]
+
+    def reach(self) -> None:
+        if self.away:
+            raise IndexAway("nobody answers")
+
+
+class FarStore:
+    """Hands everything on while the server is there."""
+
+    def __init__(self, store: EdgeStore, kind: FarKind) -> None:
+        self._store = store
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "close":
+            self._kind.reach()
+        return getattr(self._store, name)
+
+
+async def test_an_index_that_is_away_is_opened_again_with_what_it_missed(
+    truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.retriever.index_keeper._REPAIR_PAUSE_SECONDS", 0.01)
+    kind = FarKind()
+    index = IndexKeeper(truth, tmp_path / "index", "edge", kind, 1000)
+    await index.open()
+    await publish(truth, index, version(key("a"), "One text."))
+    await publish(truth, index, version(key("b"), "Two text."))
+    await index.settle()
+    monkeypatch.setattr(IndexKeeper, "_rebuild", lambda self: pytest.fail("rebuilt"))
+    kind.away = True
+    assert (await index.sparse([("text", 1.0)], 1, 10)).by_stand_in
+    assert not index.healthy
+    await publish(truth, index, version(key("a"), "Three text."))
+    await publish(truth, index, version(key("c"), "Four text."))
+    assert await texts(truth, index) == ["Four text.", "Three text.", "Two text."]
+    kind.away = False
+    await until_healthy(index)
+    assert not (await index.sparse([("text", 1.0)], 1, 10)).by_stand_in
+    assert await texts(truth, index) == ["Four text.", "Three text.", "Two text."]
+    await index.close()
+
+
+async def test_a_retriever_starts_while_the_server_of_its_index_is_away(
+    truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.retriever.index_keeper._REPAIR_PAUSE_SECONDS", 0.01)
+    kind = FarKind()
+    kind.away = True
+    index = IndexKeeper(truth, tmp_path / "index", "edge", kind, 1000)
+    await index.open()
+    assert not index.healthy
+    await publish(truth, index, version(key("a"), "One text."))
+    assert await texts(truth, index) == ["One text."]
+    kind.away = False
+    await until_healthy(index)
+    assert await texts(truth, index) == ["One text."]
+    await index.close()

@@ -1,4 +1,4 @@
-"""One suite that every index must pass, run over both; and where the two must agree."""
+"""One suite that every index must pass, run over both local ones; and where the two must agree."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from services.retriever.edge_store import EdgeStore
 from services.retriever.exact_store import ExactStore
-from services.retriever.index import DIMENSIONS, IndexMeta, IndexUnusable, VectorStore
+from services.retriever.index import DIMENSIONS, IndexMeta, IndexUnusable, StoreKind, VectorStore
 from services.retriever.records import IndexedChunk
 from services.retriever.terms import terms
 
-KINDS: dict[str, type[EdgeStore] | type[ExactStore]] = {"edge": EdgeStore, "exact": ExactStore}
+KINDS: dict[str, StoreKind] = {"edge": EdgeStore, "exact": ExactStore}
 SEED = 20260721
 
 
@@ -40,13 +40,19 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def factory(kind: str) -> StoreKind:
+    """What tests/real/test_weaviate_store.py puts another kind in place of."""
+    return KINDS[kind]
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "index"
 
 
 @pytest.fixture
-def store(kind: str, folder: Path) -> Iterator[VectorStore]:
-    made = KINDS[kind].create(folder, IndexMeta(kind, "instance", "embedder", 0))
+def store(kind: str, factory: StoreKind, folder: Path) -> Iterator[VectorStore]:
+    made = factory.create(folder, IndexMeta(kind, "instance", "embedder", 0))
     yield made
     made.close()
 
@@ -131,27 +137,27 @@ def test_an_empty_index(store: VectorStore) -> None:
     assert ask(store, "word") == []
 
 
-def test_what_was_flushed_is_there_after_opening(kind: str, folder: Path) -> None:
+def test_what_was_flushed_is_there_after_opening(kind: str, factory: StoreKind, folder: Path) -> None:
     meta = IndexMeta(kind, "instance", "embedder", 0)
-    first = KINDS[kind].create(folder, meta)
+    first = factory.create(folder, meta)
     first.upsert([chunk(number, f"word{number}", unit(number, 1)) for number in range(1, 40)])
     first.flush(7, "embedder")
     first.close()
-    again = KINDS[kind].open(folder)
+    again = factory.open(folder)
     assert (again.epoch, again.count()) == (7, 39)
     assert ask(again, "word17") == [17]
     assert IndexMeta.read(folder).same_source(meta)
     again.close()
 
 
-def test_a_missing_index_is_unusable(kind: str, folder: Path) -> None:
+def test_a_missing_index_is_unusable(factory: StoreKind, folder: Path) -> None:
     with pytest.raises(IndexUnusable):
-        KINDS[kind].open(folder)
+        factory.open(folder)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "noise", "meta"])
-def test_a_damaged_index_is_unusable_and_does_not_crash(kind: str, folder: Path, damage: str) -> None:
-    made = KINDS[kind].create(folder, IndexMeta(kind, "instance", "embedder", 0))
+def test_a_damaged_index_is_unusable_and_does_not_crash(kind: str, factory: StoreKind, folder: Path, damage: str) -> None:
+    made = factory.create(folder, IndexMeta(kind, "instance", "embedder", 0))
     made.upsert([chunk(number, f"word{number} text", unit(number, 1)) for number in range(1, 300)])
     made.flush(1, "embedder")
     made.close()
@@ -160,11 +166,11 @@ def test_a_damaged_index_is_unusable_and_does_not_crash(kind: str, folder: Path,
             data = path.read_bytes()
             path.write_bytes(data[: len(data) // 3] if damage != "noise" else b"\xa5" * len(data))
     with pytest.raises(IndexUnusable):
-        KINDS[kind].open(folder)
+        factory.open(folder)
 
 
-def test_a_closed_index_says_so(kind: str, folder: Path) -> None:
-    made = KINDS[kind].create(folder, IndexMeta(kind, "instance", "embedder", 0))
+def test_a_closed_index_says_so(kind: str, factory: StoreKind, folder: Path) -> None:
+    made = factory.create(folder, IndexMeta(kind, "instance", "embedder", 0))
     made.close()
     for call in (made.count, lambda: made.upsert([chunk(1, "word", unit(1))]), lambda: made.sparse([("word", 1.0)], 1, 1)):
         with pytest.raises(IndexUnusable):
@@ -200,7 +206,7 @@ def test_searches_beside_changes_never_fail_or_mix(store: VectorStore) -> None:
 
 @pytest.fixture
 def both(tmp_path: Path) -> Iterator[tuple[VectorStore, VectorStore]]:
-    made = [factory.create(tmp_path / name, IndexMeta(name, "instance", "embedder", 0)) for name, factory in sorted(KINDS.items())]
+    made = [one.create(tmp_path / name, IndexMeta(name, "instance", "embedder", 0)) for name, one in sorted(KINDS.items())]
     yield made[0], made[1]
     for one in made:
         one.close()
@@ -228,15 +234,15 @@ def test_dense_agrees_with_the_oracle(both: tuple[VectorStore, VectorStore]) -> 
         assert [hit.score for hit in edge] == pytest.approx([hit.score for hit in exact], abs=1e-4)
 
 
-def bm25(chunks: list[IndexedChunk], query: list[str]) -> dict[int, float]:
-    """BM25 by its formula, k1 = 0.9, b = 0.4, over a mean length of 60 terms."""
+def bm25(chunks: list[IndexedChunk], query: list[str], mean: float = 60.0) -> dict[int, float]:
+    """BM25 by its formula, k1 = 0.9, b = 0.4, over a mean length of `mean` terms."""
     scores: dict[int, float] = {}
     for term in query:
         holders = [one for one in chunks if term in one.terms]
         rarity = np.log(1 + (len(chunks) - len(holders) + 0.5) / (len(holders) + 0.5))
         for one in holders:
             count = one.terms.count(term)
-            scores[one.id] = scores.get(one.id, 0.0) + rarity * count * 1.9 / (count + 0.9 * (0.6 + 0.4 * len(one.terms) / 60.0))
+            scores[one.id] = scores.get(one.id, 0.0) + rarity * count * 1.9 / (count + 0.9 * (0.6 + 0.4 * len(one.terms) / mean))
     return scores
 
 
