@@ -125,7 +125,7 @@ def _weigh(match: Match, view: View, target: Target) -> Sighting:
         # A document that quotes an order reports it; in a question the quotation alone proves nothing.
         about = mention.quoted if target is Target.DOCUMENT else mention.mentioned
         meant = not about(view.text, match.start, match.end)
-    score = rule.rule.score if meant else rule.rule.score * mention.MENTIONED
+    score = match.score if meant else match.score * mention.MENTIONED
     order = not rule.quotable or mention.is_order(view.text, match.start)
     return Sighting(rule, view, match.start, match.end, score, meant, order)
 

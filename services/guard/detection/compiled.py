@@ -1,4 +1,4 @@
-"""The rules as Hyperscan's database: compiled once in a few seconds, then kept in a file that loads in a millisecond.
+"""Expressions as Hyperscan's database: compiled once in a few seconds, then kept in a file that loads in a millisecond.
 
 The file is named by what went into it, so that changed rules or another library never meet an old database, and begins with a
 checksum of the rest. Knows expressions; not what a match means.
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import hyperscan
 
-from services.guard.detection.rules import LoadedRule, RuleError, needs_code_points
+from services.guard.detection.engines import EngineError
+from services.guard.detection.expressions import Expression
 from services.mesh.log import get_logger
 
 _log = get_logger(__name__)
@@ -24,37 +25,41 @@ _MAX_FILE_BYTES = 256 * 1024 * 1024
 _FLAGS = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_SINGLEMATCH
 
 
-def _flags(wide: str) -> int:
+def _flags(expression: Expression) -> int:
     """Bytes are enough for most patterns, and compile fifty times faster than code points."""
-    return _FLAGS | hyperscan.HS_FLAG_UTF8 if needs_code_points(wide) else _FLAGS
+    return _FLAGS | hyperscan.HS_FLAG_UTF8 if expression.code_points else _FLAGS
 
 
-def database(rules: Sequence[LoadedRule], cache: Path | None) -> hyperscan.Database:
-    """A database in which expression n is the n-th of all expressions of `rules`.
+def scratch(made: hyperscan.Database) -> hyperscan.Scratch:
+    """What one scan at a time needs beside `made`."""
+    return hyperscan.Scratch(made)
+
+
+def database(expressions: Sequence[Expression], cache: Path | None) -> hyperscan.Database:
+    """A database in which expression n is the n-th of `expressions`.
 
     Args:
-        rules: the rules.
+        expressions: what may match.
         cache: folder where compiled databases are kept; None keeps none.
 
     Raises:
-        RuleError: Hyperscan cannot compile a pattern.
+        EngineError: Hyperscan cannot compile an expression.
     """
-    expressions = [expression.wide for rule in rules for expression in rule.expressions]
     if cache is None:
-        return _compile(rules, expressions)
+        return _compile(expressions)
     path = cache / f"guard-rules-{_key(expressions)}.hsdb"
     found = _load(path)
     if found is None:
-        found = _compile(rules, expressions)
+        found = _compile(expressions)
         _keep(path, found)
     return found
 
 
-def _key(expressions: Sequence[str]) -> str:
+def _key(expressions: Sequence[Expression]) -> str:
     # What else a database depends on, the processor among it, the library checks itself when it loads one.
     digest = hashlib.sha256(metadata.version("hyperscan").encode())
     for expression in expressions:
-        digest.update(f"\0{_flags(expression)}\0{expression}".encode())
+        digest.update(f"\0{_flags(expression)}\0{expression.wide}".encode())
     return digest.hexdigest()[:32]
 
 
@@ -85,26 +90,25 @@ def _keep(path: Path, made: hyperscan.Database) -> None:
         _log.warning("rules.not_kept", error=error.strerror)
 
 
-def _compile(rules: Sequence[LoadedRule], expressions: Sequence[str]) -> hyperscan.Database:
+def _compile(expressions: Sequence[Expression]) -> hyperscan.Database:
     made = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     try:
         made.compile(
-            expressions=[expression.encode() for expression in expressions],
+            expressions=[expression.wide.encode() for expression in expressions],
             ids=list(range(len(expressions))),
             elements=len(expressions),
             flags=[_flags(expression) for expression in expressions],
         )
     except hyperscan.error as error:
-        raise RuleError(f"{_culprit(rules) or 'the rules together'}: Hyperscan: {error}") from None
+        raise EngineError(f"Hyperscan: {error}", _culprit(expressions)) from None
     return made
 
 
-def _culprit(rules: Sequence[LoadedRule]) -> str | None:
-    """Where the first rule stands that does not compile alone."""
-    for rule in rules:
-        for wide in (expression.wide for expression in rule.expressions):
-            try:
-                hyperscan.Database().compile(expressions=[wide.encode()], ids=[0], elements=1, flags=[_flags(wide)])
-            except hyperscan.error:
-                return rule.where
+def _culprit(expressions: Sequence[Expression]) -> int | None:
+    """Number of the first expression that does not compile alone."""
+    for number, expression in enumerate(expressions):
+        try:
+            hyperscan.Database().compile(expressions=[expression.wide.encode()], ids=[0], elements=1, flags=[_flags(expression)])
+        except hyperscan.error:
+            return number
     return None

@@ -1,25 +1,33 @@
-"""Rules at speed: compiled once by Hyperscan, one scratch a thread.
+"""Rules at speed: one scan tells which expressions may match, and only those are looked for.
 
-Hyperscan tells in microseconds which patterns may match; only those are looked for again in their exact form, which also tells
-where. What a match means is judged elsewhere. Of the library: block mode keeps no state between calls, a scratch serves one scan
-at a time, and the callback must outlive the scan.
+Patterns are confirmed in their exact form; parts are looked for near each other. What a match means is judged elsewhere.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-import threading
-from collections.abc import Sequence
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import hyperscan
-
-from services.guard.detection.compiled import database
-from services.guard.detection.rules import LoadedRule, Target
+from services.guard.detection.allowed import Allowed
+from services.guard.detection.engines import Engine, EngineError, engine
+from services.guard.detection.expressions import Expression
+from services.guard.detection.rules import LoadedRule, RuleError, Target
 
 MAX_PLACES = 8
 """Places of one pattern that are told: a text with more of them is no better known by counting on."""
+MAX_PART_PLACES = 48
+"""Places of one list of words that are looked at."""
+ACROSS_SENTENCES = 0.6
+"""What is left of a score where the end of a sentence parts the words."""
+
+_SENTENCE_END = re.compile(rb"[.!?][\"')]*\s")
+
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,18 @@ class Match:
     rule: LoadedRule
     start: int
     end: int
+    score: float
+    """What the rule adds for what it saw here, if it is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A rule's parts by the numbers of their expressions."""
+
+    rule: LoadedRule
+    words: tuple[int, ...]
+    context: tuple[int, ...]
+    unless: tuple[int, ...]
 
 
 class Matcher:
@@ -37,41 +57,151 @@ class Matcher:
     Args:
         rules: the rules.
         cache: folder where the compiled rules are kept; None keeps none.
+        allowed: what an operator lets pass.
+        make_engine: what compiles the expressions of rules; for tests.
 
     Raises:
-        RuleError: Hyperscan cannot compile a pattern.
+        RuleError: a pattern cannot be compiled.
     """
 
-    def __init__(self, rules: Sequence[LoadedRule], cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        rules: Sequence[LoadedRule],
+        cache: Path | None = None,
+        allowed: Sequence[Allowed] = (),
+        make_engine: Callable[[Sequence[Expression], Path | None], Engine] = engine,
+    ) -> None:
         self.rules = tuple(rules)
-        self._expressions = [(rule, expression.exact) for rule in self.rules for expression in rule.expressions]
-        self._database = database(self.rules, cache)
-        self._local = threading.local()
+        self._allowed = tuple(allowed)
+        numbers: dict[str, int] = {}
+        where: list[str] = []
+        self._expressions: list[Expression] = []
+        self._patterns: dict[int, list[LoadedRule]] = {}
+        self._parts: dict[int, list[_Parts]] = {}
+
+        def number(expression: Expression, rule: LoadedRule) -> int:
+            if expression.source not in numbers:
+                numbers[expression.source] = len(self._expressions)
+                self._expressions.append(expression)
+                where.append(rule.where)
+            return numbers[expression.source]
+
+        for rule in self.rules:
+            for expression in rule.expressions:
+                self._patterns.setdefault(number(expression, rule), []).append(rule)
+            if rule.parts.words:
+                lists = (rule.parts.words, rule.parts.context, rule.parts.unless)
+                parts = _Parts(rule, *(tuple(number(item, rule) for item in words) for words in lists))
+                self._parts.setdefault(parts.words[0], []).append(parts)
+        try:
+            self._engine = make_engine(self._expressions, cache)
+        except EngineError as error:
+            raise RuleError(f"{'the rules together' if error.number is None else where[error.number]}: {error}") from None
+        self.digest = hashlib.sha256(
+            "\0".join(map(repr, (*(rule.rule for rule in self.rules), *self._allowed))).encode()
+        ).hexdigest()
+        """SHA-256 of the rules and of what is allowed."""
 
     def scan(self, text: str, target: Target) -> list[Match]:
         """Where which rule for `target` matches `text`, in the order of rules; at most `MAX_PLACES` places a pattern."""
-        proposed: set[int] = set()
+        data = text.encode("utf-8", "replace")
+        proposed = self._engine.proposed(data)
+        if not proposed:
+            return []
+        found = list(self._matches(_Scan(data, self._expressions, proposed), proposed, target))
+        if not found:
+            return []
+        found = [match for match in found if not any(item.lets_pass(match, data) for item in self._allowed)]
+        if len(data) != len(text):
+            found = [_in_characters(match, data) for match in found]
+        return found
 
-        def on_match(expression: int, _start: int, _end: int, _flags: int, _context: object) -> None:
-            proposed.add(expression)
-
-        self._database.scan(text.encode("utf-8", "replace"), match_event_handler=on_match, scratch=self._scratch())
-        found = []
+    def _matches(self, scan: _Scan, proposed: set[int], target: Target) -> Iterator[Match]:
         for number in sorted(proposed):
-            if target in self._expressions[number][0].targets:
-                found += self._confirm(number, text)
-        return found
+            for rule in self._patterns.get(number, ()):
+                if target in rule.targets:
+                    for start, end in scan.places(number)[:MAX_PLACES]:
+                        yield Match(rule, start, end, rule.rule.score)
+            for parts in self._parts.get(number, ()):
+                if target in parts.rule.targets and proposed.issuperset(parts.words):
+                    yield from scan.near(parts)
 
-    def _confirm(self, number: int, text: str) -> list[Match]:
-        rule, exact = self._expressions[number]
-        found = []
-        for place in itertools.islice(exact.finditer(text), MAX_PLACES):
-            start, end = place.span()
-            found.append(Match(rule, start, end))
-        return found
 
-    def _scratch(self) -> hyperscan.Scratch:
-        scratch = getattr(self._local, "scratch", None)
-        if scratch is None:
-            scratch = self._local.scratch = hyperscan.Scratch(self._database)
-        return scratch
+def _in_characters(match: Match, data: bytes) -> Match:
+    start = len(data[: match.start].decode("utf-8", "ignore"))
+    end = start + len(data[match.start : match.end].decode("utf-8", "ignore"))
+    return Match(match.rule, start, end, match.score)
+
+
+class _Scan:
+    """One text, and where in it the proposed expressions match; each is looked for once."""
+
+    def __init__(self, data: bytes, expressions: Sequence[Expression], proposed: set[int]) -> None:
+        self._data = data
+        self._expressions = expressions
+        self._proposed = proposed
+        self._places: dict[int, list[Place]] = {}
+        # Windows are in characters: a letter of another script has two bytes.
+        self._stretch = 1 if data.isascii() else max(1.0, len(data) / len(data.decode("utf-8", "ignore")))
+
+    def places(self, number: int) -> list[Place]:
+        """Where an expression matches, half-open, in bytes."""
+        if number not in self._proposed:
+            return []
+        known = self._places.get(number)
+        if known is None:
+            found = self._expressions[number].exact.finditer(self._data)
+            known = self._places[number] = [match.span() for match in itertools.islice(found, MAX_PART_PLACES)]
+        return known
+
+    def near(self, parts: _Parts) -> Iterator[Match]:
+        """Where all parts stand near each other, with context or without."""
+        rule = parts.rule.rule
+        within = int(rule.within * self._stretch)
+        lists = [self.places(number) for number in parts.words]
+        if not all(lists):
+            return
+        told: Place = (-1, -1)
+        for count, place in enumerate(lists[0]):
+            if count == MAX_PART_PLACES:
+                return
+            span = _joined(place, lists[1:], within, ordered=rule.ordered)
+            if span is None or span == told or (parts.unless and self._any(parts.unless, span, within)):
+                continue
+            told = span
+            score = rule.score if not parts.context or self._any(parts.context, span, within) else rule.alone
+            if _SENTENCE_END.search(self._data, *span):
+                score *= ACROSS_SENTENCES
+            if score > 0:
+                yield Match(parts.rule, *span, score)
+
+    def _any(self, numbers: Sequence[int], span: Place, within: int) -> bool:
+        """Whether one of the lists has a word in the window around `span`."""
+        room = max(0, within - (span[1] - span[0]))
+        start, end = span[0] - room, span[1] + room
+        return any(start <= place[0] and place[1] <= end for number in numbers for place in self.places(number))
+
+
+def _joined(place: Place, others: Sequence[Sequence[Place]], within: int, *, ordered: bool) -> Place | None:
+    """The smallest range that holds `place` and the nearest place of each other list without overlap, if it is short enough."""
+    start, end = place
+    last = end
+    for places in others:
+        after = bisect_left(places, (last if ordered else end, -1))
+        right = places[after] if after < len(places) else None
+        left = None
+        if not ordered:
+            before = after - 1
+            while before >= 0 and places[before][1] > start:
+                before -= 1
+            left = places[before] if before >= 0 else None
+        if right is not None and (left is None or right[1] - start <= end - left[0]):
+            end = max(end, right[1])
+            last = right[1]
+        elif left is not None:
+            start = left[0]
+        else:
+            return None
+        if end - start > within:
+            return None
+    return start, end

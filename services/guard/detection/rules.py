@@ -1,45 +1,33 @@
 """The rules as they are written: YAML files read into checked records, with the file, the line and the reason where one is wrong.
 
-A pattern is a regular expression of Python, matched without regard to case, with these abbreviations: a space stands for white
-space of any length, `{gap}` for a few words in between, `{near}` for the rest of a sentence, `{far}` for more, and `{name}` for one
-of the `words` that the file lists under that name, parted by `|`. Patterns see the folded reading, so speech is written without
-diacritics. For Hyperscan each pattern also exists in a wider form without counted repeats, which compile slowly or not at all: what
-the wide form proposes, the exact form confirms. Knows nothing of matching and scoring.
+A rule has patterns, or parts: lists of words that stand near each other, in any order, such as a verb and what it is done to, with
+words of context that make it surer. Knows nothing of matching and scoring.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
+from services.guard.detection import expressions
+from services.guard.detection.expressions import Expression, ExpressionError
+
 MAX_FILE_BYTES = 256 * 1024
-MAX_RULES = 1_000
-MAX_PATTERN_CHARACTERS = 4_000
+MAX_RULES = 2_000
 
-GAP = r"\s(?:[^.!?\n]{0,40}\s)?"
-"""White space with at most forty characters in between, all in one sentence."""
-NEAR = r"[^.!?\n]{0,120}"
-"""The rest of a sentence, to a limit."""
-FAR = r".{0,300}"
-"""Anything, to a limit."""
-_ABBREVIATIONS = {"gap": GAP, "near": NEAR, "far": FAR}
-
-_NAME = re.compile(r"(?<!\\x)\{([a-z][a-z_]*)\}")
-_CODE_POINT = re.compile(r"\\x\{([0-9a-fA-F]+)\}")
-_COUNTED = re.compile(r"\{(\d+),\d+\}")
-# An escape, a class, a counted repeat, or any other single character.
-_TOKEN = re.compile(r"\\x\{[^}]*\}|\\.|\[\^?\]?(?:\\x\{[^}]*\}|\\.|[^\]\\])*\]|\{\d+,\d+\}|.", re.DOTALL)
-_BETWEEN = re.compile(r"\s*\|\s*")
+_NAME = re.compile(r"[a-z][a-z_]*")
 _LINE = "__line__"
 _CATEGORIES = frozenset(pb.Category.keys()) - {"CATEGORY_UNSPECIFIED"}
+T = TypeVar("T")
+_Words = Annotated[str, Field(min_length=1, max_length=4_000)]
 
 
 class RuleError(ValueError):
@@ -78,21 +66,45 @@ class Rule(BaseModel):
     """What it adds to its category's sum, once a text."""
     languages: Annotated[list[Annotated[str, Field(pattern=r"^([a-z]{2}|any)$")]], Field(min_length=1, max_length=16)]
     """Languages whose speech it matches; `any` for what is no language."""
-    patterns: Annotated[list[Annotated[str, Field(min_length=3, max_length=800)]], Field(min_length=1, max_length=32)]
+    patterns: Annotated[list[Annotated[str, Field(min_length=3, max_length=800)]], Field(max_length=32)] = []
+    """Regular expressions; it matches where one of them does."""
+    parts: Annotated[list[_Words], Field(max_length=4)] = []
+    """Lists of words, by name or written out; it matches where one word of each stands within `within` characters."""
+    context: Annotated[list[_Words], Field(max_length=8)] = []
+    """Lists of words of which one, so near, makes the parts meant."""
+    alone: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """What the parts add without context; 0: they do not match without."""
+    unless: Annotated[list[_Words], Field(max_length=4)] = []
+    """Lists of words of which one, so near, makes the parts harmless."""
+    within: Annotated[int, Field(ge=8, le=400)] = 80
+    """Characters in which all parts must stand."""
+    ordered: bool = False
+    """Whether the parts must stand in the order given."""
+    category: str = ""
+    """Unlike the file's, if given."""
+    applies_to: list[Target] = []
+    """Unlike the file's, if given."""
     example: Annotated[str, Field(min_length=1, max_length=1_000)]
     """A text that it matches."""
     counter_example: Annotated[str, Field(min_length=1, max_length=1_000)]
     """An honest text close to it that it does not match."""
 
+    @model_validator(mode="after")
+    def _matches_something(self) -> Self:
+        if not self.patterns and not self.parts:
+            raise ValueError("needs patterns or parts")
+        if not self.parts and (self.context or self.alone or self.unless):
+            raise ValueError("context, alone and unless belong to parts")
+        return self
+
 
 @dataclass(frozen=True, slots=True)
-class Expression:
-    """A pattern with its abbreviations written out."""
+class Parts:
+    """What must stand near each other, spelled out."""
 
-    exact: re.Pattern[str]
-    """What is meant."""
-    wide: str
-    """Matches wherever `exact` does, in the syntax of Hyperscan."""
+    words: tuple[Expression, ...]
+    context: tuple[Expression, ...]
+    unless: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,8 @@ class LoadedRule:
     quotable: bool
     """Whether its words may be spoken about without being meant; see `mention.py`."""
     expressions: tuple[Expression, ...]
+    """Its patterns, spelled out."""
+    parts: Parts
     where: str
     """`file:line`."""
 
@@ -115,7 +129,7 @@ class _RuleFile(BaseModel):
     category: str
     applies_to: Annotated[list[Target], Field(min_length=1)]
     quotable: bool = True
-    words: dict[Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")], Annotated[str, Field(min_length=1, max_length=4_000)]] = {}
+    words: dict[Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")], _Words] = {}
     rules: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_RULES)]
 
 
@@ -134,81 +148,25 @@ def _reasons(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors())
 
 
-def _without_lines(value: Any) -> Any:
+def without_lines(value: Any) -> Any:
+    """`value` as it is written, without the lines."""
     if isinstance(value, dict):
-        return {key: _without_lines(item) for key, item in value.items() if key != _LINE}
+        return {key: without_lines(item) for key, item in value.items() if key != _LINE}
     return value
 
 
-def widened(expression: str) -> str:
-    """A form of `expression` that matches wherever it does and holds no counted repeats.
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a file, each mapping inside it with the line where it begins under `__line__`.
 
-    A repeated group becomes `.*`, a repeated character or class loses its upper bound.
+    Raises:
+        RuleError: it is too long, no UTF-8, no YAML, or no mapping.
     """
-    out: list[str] = []
-    opened: list[int] = []
-    for part in _TOKEN.findall(expression):
-        counted = _COUNTED.fullmatch(part)
-        if part == "(":
-            opened.append(len(out))
-            out.append(part)
-        elif counted is None:
-            out.append(part)
-            if part == ")":
-                closed = opened.pop()
-        elif out[-1] == ")":
-            del out[closed:]
-            out.append(".*")
-        else:
-            least = int(counted[1])
-            out.append("*" if least == 0 else "+" if least == 1 else f"{{{least},}}")
-    return "".join(out)
-
-
-def needs_code_points(expression: str) -> bool:
-    """Whether `expression` means something else when its UTF-8 is matched byte by byte."""
-    before = ""
-    for part in _TOKEN.findall(expression):
-        if part.startswith("\\x{") or (part.startswith("[") and (not part.isascii() or "\\x{" in part)):
-            return True
-        if not before.isascii() and part[0] in "?*+{":
-            return True
-        before = part
-    return False
-
-
-def _expression(pattern: str, words: Mapping[str, str], where: str) -> Expression:
-    def spell(match: re.Match[str]) -> str:
-        name = match[1]
-        if name in _ABBREVIATIONS:
-            return _ABBREVIATIONS[name]
-        if name not in words:
-            raise RuleError(f"{where}: no words are listed under {name}")
-        return f"(?:{_BETWEEN.sub('|', words[name].strip())})"
-
-    written = _NAME.sub(spell, pattern.replace(" {gap}", "{gap}").replace("{gap} ", "{gap}"))
-    written = written.replace(" ?", r"\s*").replace(" ", r"\s+")
-    if len(written) > MAX_PATTERN_CHARACTERS:
-        raise RuleError(f"{where}: a pattern has {len(written)} characters, at most {MAX_PATTERN_CHARACTERS} are allowed")
     try:
-        # ASCII classes, as Hyperscan has them.
-        exact = re.compile(_CODE_POINT.sub(_python_code_point, written), re.ASCII | re.IGNORECASE | re.DOTALL)
-    except re.error as error:
-        raise RuleError(f"{where}: not a regular expression: {pattern}: {error}") from None
-    if exact.match(""):
-        raise RuleError(f"{where}: a pattern matches the empty text: {pattern}")
-    return Expression(exact, widened(written))
-
-
-def _python_code_point(match: re.Match[str]) -> str:
-    return f"\\U{int(match[1], 16):08x}"
-
-
-def _read(path: Path) -> _RuleFile:
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise RuleError(f"{path}:1: more than {MAX_FILE_BYTES} bytes")
-    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise RuleError(f"{path}:1: more than {MAX_FILE_BYTES} bytes")
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a subclass of SafeLoader
+    except OSError as error:
+        raise RuleError(f"{path}:1: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise RuleError(f"{path}:1: not UTF-8 (byte {error.start})") from None
     except yaml.MarkedYAMLError as error:
@@ -218,11 +176,50 @@ def _read(path: Path) -> _RuleFile:
         raise RuleError(f"{path}:1: {error}") from None
     if not isinstance(content, dict):
         raise RuleError(f"{path}:1: not a mapping")
-    bare = {key: value if key == "rules" else _without_lines(value) for key, value in content.items() if key != _LINE}
+    return content
+
+
+def checked(path: Path, make: Callable[[], T], line: int = 1) -> T:
+    """What `make` makes.
+
+    Raises:
+        RuleError: what it makes something of is not as it should be.
+    """
     try:
-        return _RuleFile.model_validate(bare)
+        return make()
     except ValidationError as error:
-        raise RuleError(f"{path}:1: {_reasons(error)}") from None
+        raise RuleError(f"{path}:{line}: {_reasons(error)}") from None
+    except ExpressionError as error:
+        raise RuleError(f"{path}:{line}: {error}") from None
+
+
+def _category(name: str, where: str) -> pb.Category.ValueType:
+    full = f"CATEGORY_{name.upper()}"
+    if full not in _CATEGORIES:
+        raise RuleError(f"{where}: {name} is no category")
+    return pb.Category.Value(full)
+
+
+def _list(named: str, words: Mapping[str, str]) -> Expression:
+    if named in words:
+        return expressions.word_list(words[named])
+    if _NAME.fullmatch(named):
+        raise ExpressionError(f"no words are listed under {named}")
+    return expressions.word_list(named)
+
+
+def _loaded(entry: dict[str, Any], file: _RuleFile, where: str) -> LoadedRule:
+    rule = Rule.model_validate(without_lines(entry))
+    parts = Parts(*(tuple(_list(name, file.words) for name in names) for names in (rule.parts, rule.context, rule.unless)))
+    return LoadedRule(
+        rule,
+        _category(rule.category or file.category, where),
+        frozenset(rule.applies_to or file.applies_to),
+        file.quotable,
+        tuple(expressions.pattern(written, file.words) for written in rule.patterns),
+        parts,
+        where,
+    )
 
 
 def load_file(path: Path) -> list[LoadedRule]:
@@ -231,20 +228,16 @@ def load_file(path: Path) -> list[LoadedRule]:
     Raises:
         RuleError: something in it is wrong.
     """
-    file = _read(path)
-    name = f"CATEGORY_{file.category.upper()}"
-    if name not in _CATEGORIES:
-        raise RuleError(f"{path}:1: {file.category} is no category")
-    loaded = []
-    for entry in file.rules:
-        where = f"{path}:{entry.get(_LINE, 1)}"
-        try:
-            rule = Rule.model_validate(_without_lines(entry))
-        except ValidationError as error:
-            raise RuleError(f"{where}: {_reasons(error)}") from None
-        expressions = tuple(_expression(pattern, file.words, where) for pattern in rule.patterns)
-        loaded.append(LoadedRule(rule, pb.Category.Value(name), frozenset(file.applies_to), file.quotable, expressions, where))
-    return loaded
+    content = read_yaml(path)
+    bare = {key: value if key == "rules" else without_lines(value) for key, value in content.items() if key != _LINE}
+    file = checked(path, lambda: _RuleFile.model_validate(bare))
+    _category(file.category, f"{path}:1")
+    return [_loaded_at(path, entry, file) for entry in file.rules]
+
+
+def _loaded_at(path: Path, entry: dict[str, Any], file: _RuleFile) -> LoadedRule:
+    line = entry.get(_LINE, 1)
+    return checked(path, lambda: _loaded(entry, file, f"{path}:{line}"), line)
 
 
 def load_rules(folder: Path) -> list[LoadedRule]:

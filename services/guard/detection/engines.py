@@ -1,0 +1,112 @@
+"""Which of the expressions may match a text: asked of Hyperscan, or of RE2 where Hyperscan has no wheel.
+
+Both answer alike; a test asks both. A scan tells only that an expression matches: where, its exact form tells.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import re2
+
+from services.guard.detection.expressions import Expression, for_re2, options
+
+_MAX_SET_MEMORY = 256 * 1024 * 1024
+
+
+class EngineError(ValueError):
+    """An expression cannot be compiled; `number` says which, None that it is all together."""
+
+    def __init__(self, reason: str, number: int | None) -> None:
+        super().__init__(reason)
+        self.number = number
+
+
+class Engine(Protocol):
+    """Tells which expressions may match."""
+
+    def proposed(self, data: bytes) -> set[int]:
+        """Numbers of the expressions whose wide form matches `data`, UTF-8."""
+
+
+class Re2Engine:
+    """Two sets of RE2: what is matched by bytes, and what is matched by code points.
+
+    Raises:
+        EngineError: RE2 cannot compile an expression.
+    """
+
+    def __init__(self, expressions: Sequence[Expression]) -> None:
+        self._sets: list[tuple[re2.Set, list[int]]] = []
+        for code_points in (False, True):
+            numbers = [number for number, item in enumerate(expressions) if item.code_points is code_points]
+            if not numbers:
+                continue
+            how = options(code_points=code_points)
+            how.max_mem = _MAX_SET_MEMORY
+            made = re2.Set.SearchSet(how)
+            for number in numbers:
+                try:
+                    made.Add(for_re2(expressions[number].wide, code_points=code_points))
+                except re2.error as error:
+                    raise EngineError(f"RE2: {error}", number) from None
+            made.Compile()
+            self._sets.append((made, numbers))
+
+    def proposed(self, data: bytes) -> set[int]:
+        """Numbers of the expressions whose wide form matches `data`, UTF-8."""
+        return {numbers[place] for made, numbers in self._sets for place in made.Match(data) or ()}
+
+
+class HyperscanEngine:
+    """Hyperscan's database of the expressions, one scratch a thread.
+
+    Of the library: block mode keeps no state between calls, a scratch serves one scan at a time, and the callback must outlive the
+    scan.
+
+    Args:
+        expressions: what may match.
+        cache: folder where compiled databases are kept; None keeps none.
+
+    Raises:
+        EngineError: Hyperscan cannot compile an expression.
+        ImportError: there is no Hyperscan for this machine.
+    """
+
+    def __init__(self, expressions: Sequence[Expression], cache: Path | None = None) -> None:
+        from services.guard.detection import compiled
+
+        self._new_scratch = compiled.scratch
+        self._database = compiled.database(expressions, cache)
+        self._local = threading.local()
+
+    def proposed(self, data: bytes) -> set[int]:
+        """Numbers of the expressions whose wide form matches `data`, UTF-8."""
+        found: set[int] = set()
+
+        def on_match(expression: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+            found.add(expression)
+
+        self._database.scan(data, match_event_handler=on_match, scratch=self._scratch())
+        return found
+
+    def _scratch(self) -> Any:
+        scratch = getattr(self._local, "scratch", None)
+        if scratch is None:
+            scratch = self._local.scratch = self._new_scratch(self._database)
+        return scratch
+
+
+def engine(expressions: Sequence[Expression], cache: Path | None = None) -> Engine:
+    """Hyperscan where there is one, else RE2.
+
+    Raises:
+        EngineError: an expression cannot be compiled.
+    """
+    try:
+        return HyperscanEngine(expressions, cache)
+    except ImportError:
+        return Re2Engine(expressions)
