@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli.commands import ask, certs, doctor, eval, ingest, search, traces, train, up
+from cli.commands import ask, certs, doctor, eval, guard, ingest, search, traces, train, up
 from cli.console import err, print_error
 from cli.errors import CliError
 
@@ -26,6 +26,7 @@ app.command("doctor")(doctor.doctor)
 app.command("certs")(certs.certs)
 app.command("train")(train.train)
 app.add_typer(eval.app, name="eval")
+app.add_typer(guard.app, name="guard")
 
 
 def main() -> None:

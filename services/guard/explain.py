@@ -16,6 +16,8 @@ from services.guard.views import readings
 MAX_READING_BYTES = 8 * 1024
 MAX_READINGS = 64
 MAX_HITS = 256
+# What the policy decides for itself adds to no score.
+_NO_ATTACK = frozenset({pb.CATEGORY_PII, pb.CATEGORY_SECRET, pb.CATEGORY_OFF_TOPIC, pb.CATEGORY_LANGUAGE})
 
 
 def explanation(judge: Judge, policy: Policy, text: str, verdict: pb.Verdict, seen: Sequence[Sighting]) -> pb.Explanation:
@@ -34,7 +36,8 @@ def explanation(judge: Judge, policy: Policy, text: str, verdict: pb.Verdict, se
     hits.sort(key=lambda hit: hit.score, reverse=True)
     sums: dict[pb.Category.ValueType, float] = {}
     for hit in hits:
-        sums[hit.category] = sums.get(hit.category, 0.0) + hit.score
+        if hit.category not in _NO_ATTACK:
+            sums[hit.category] = sums.get(hit.category, 0.0) + hit.score
     return pb.Explanation(
         readings=[_reading(view.name, view.text) for view in list(readings(text))[:MAX_READINGS]],
         hits=hits[:MAX_HITS],

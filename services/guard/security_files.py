@@ -15,6 +15,8 @@ import orjson
 from services.mesh.log import get_logger
 
 _log = get_logger(__name__)
+FOLDER = "guard"
+"""Where they are, inside the data folder."""
 NAME = "security.jsonl"
 MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_FILES = 8

@@ -17,9 +17,9 @@ from ragmesh.evidence.v1 import text_pb2
 from ragmesh.evidence.v1.text_pb2 import Intent, TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
-from services.guard.build import LOG_FOLDER, self_test
+from services.guard.build import self_test
 from services.guard.output.check import MAX_UNREVIEWED_BYTES
-from services.guard.security_files import SecurityReader
+from services.guard.security_files import FOLDER, SecurityReader
 from services.mesh.errors import MeshError, from_rpc_error
 from tests.service.guard.conftest import RunningGuard
 from tests.unit.guard.drafts import EVIDENCE, SECOND, DraftWriter, ref
@@ -211,7 +211,7 @@ async def test_the_security_log_names_rules_and_never_the_text(guard: RunningGua
     assert verdicts[0]["user"] == "users/local"
     assert secret not in json.dumps(entries, default=str)
     kept = [
-        entry for entry in SecurityReader(guard.settings.data_dir / LOG_FOLDER).read() if entry["request"] == verdicts[0]["request"]
+        entry for entry in SecurityReader(guard.settings.data_dir / FOLDER).read() if entry["request"] == verdicts[0]["request"]
     ]
     assert [entry["policy"] for entry in kept] == [verdicts[0]["policy"]]
 
