@@ -23,6 +23,13 @@ _PLACE = re.compile(r"\.* at GuardPolicy\.?([\w.\[\]]*?)\.*$")
 _FIELD = re.compile(r"Failed to parse (\w+) field: ")
 _UNKNOWN = re.compile(r'has no field named "(\w+)"')
 _TAG = "tag:yaml.org,2002:"
+_OPENING = (
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 
 
 class PolicyError(ValueError):
@@ -67,15 +74,19 @@ def _read(path: Path, lines: dict[str, int]) -> dict[str, Any]:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise PolicyError(f"{path}:1: more than {MAX_FILE_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
-        # A name for a part of the file would let few bytes stand for many.
+        depth = 0
         for token in yaml.scan(text, Loader=_Loader):
+            # A name for a part of the file would let few bytes stand for many.
             if isinstance(token, yaml.AliasToken):
                 raise PolicyError(f"{path}:{token.start_mark.line + 1}: references (*name) are not allowed")
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if depth > MAX_DEPTH:
+                raise PolicyError(f"{path}:{token.start_mark.line + 1}: too deep")
         loader = _Loader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise PolicyError(f"{path}:1: not a mapping")
-        _note_lines(path, node, "", lines, 1)
+        _note_lines(path, node, "", lines)
         content: dict[str, Any] = loader.construct_document(node)
     except OSError as error:
         raise PolicyError(f"{path}:1: {error.strerror}") from None
@@ -89,14 +100,12 @@ def _read(path: Path, lines: dict[str, int]) -> dict[str, Any]:
     return content
 
 
-def _note_lines(path: Path, node: yaml.Node, place: str, lines: dict[str, int], depth: int) -> None:
+def _note_lines(path: Path, node: yaml.Node, place: str, lines: dict[str, int]) -> None:
     """Note in which line each field stands, under the path that an error names it by."""
     lines.setdefault(place, node.start_mark.line + 1)
-    if depth > MAX_DEPTH:
-        raise PolicyError(f"{path}:{node.start_mark.line + 1}: too deep")
     if isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            _note_lines(path, item, f"{place}[{number}]", lines, depth + 1)
+            _note_lines(path, item, f"{place}[{number}]", lines)
     elif isinstance(node, yaml.MappingNode):
         keys = set()
         for key, value in node.value:
@@ -107,7 +116,7 @@ def _note_lines(path: Path, node: yaml.Node, place: str, lines: dict[str, int], 
             keys.add(key.value)
             inner = f"{place}.{key.value}" if place else key.value
             lines[inner] = key.start_mark.line + 1
-            _note_lines(path, value, inner, lines, depth + 1)
+            _note_lines(path, value, inner, lines)
 
 
 def _line(lines: Mapping[str, int], place: str) -> int:

@@ -83,7 +83,7 @@ def resolve(message: policy_pb2.GuardPolicy, folder: Path, source: str = "") -> 
         digest=hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest(),
         source=source,
         persona_names=tuple(message.persona_names),
-        topics=Topics(message.allowed_topics),
+        topics=Topics.of(message.allowed_topics),
         block=block,
         flag=flag,
         classifier_question=thresholds.classifier_question if thresholds.HasField("classifier_question") else None,

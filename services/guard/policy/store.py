@@ -22,7 +22,7 @@ Built = TypeVar("Built")
 
 _log = get_logger(__name__)
 _DEBOUNCE_MILLISECONDS = 200
-_RETRY_SECONDS = 5.0
+LOOK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,17 @@ class PolicyStore(Generic[Built]):
         assistants: resource names of the assistants that there are.
         build: makes what judges by a policy, or returns what it made before where nothing that it depends on has changed; it raises
             ValueError, with a place and a reason, where it cannot.
+        look_seconds: how often `watch` looks at the files where nothing is said to have changed.
 
     Raises:
         PolicyError: a file is wrong. At the start there is no old one that could stay.
     """
 
-    def __init__(self, folder: Path, assistants: Collection[str], build: Callable[[Policy], Built]) -> None:
+    def __init__(
+        self, folder: Path, assistants: Collection[str], build: Callable[[Policy], Built], *, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         self._folder = folder
+        self._look_seconds = look_seconds
         self._assistants = tuple(assistants)
         self._build = build
         self._in_force: Mapping[str, tuple[Policy, Built]] = {}
@@ -100,17 +104,18 @@ class PolicyStore(Generic[Built]):
     async def watch(self) -> None:
         """Reload whenever a file changes, until cancelled."""
         while True:
-            # What changed while nobody watched counts too.
-            await self.reload()
             paths = self._watched()
             try:
-                async for _ in awatch(*paths, debounce=_DEBOUNCE_MILLISECONDS):
+                # On a timeout too: what changed before the watch began would never be seen otherwise.
+                timeout = int(self._look_seconds * 1000)
+                async for _ in awatch(*paths, debounce=_DEBOUNCE_MILLISECONDS, yield_on_timeout=True, rust_timeout=timeout):
                     await self.reload()
                     if self._watched() != paths:
                         break
             except (OSError, RuntimeError) as error:
-                _log.warning("policy.unwatched", error=str(error), looked_at_every_seconds=_RETRY_SECONDS)
-                await asyncio.sleep(_RETRY_SECONDS)
+                _log.warning("policy.unwatched", error=str(error))
+                await asyncio.sleep(self._look_seconds)
+                await self.reload()
 
     def _watched(self) -> list[Path]:
         found = {self._folder if self._folder.is_dir() else self._folder.parent}

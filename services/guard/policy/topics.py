@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from ragmesh.guard.v1.policy_pb2 import Topic
 
@@ -17,19 +18,24 @@ def folded(text: str) -> str:
     return _SPACE.sub(" ", "".join(character for character in bare if not unicodedata.combining(character))).strip()
 
 
+@dataclass(frozen=True, slots=True)
 class Topics:
-    """The allowed topics of a policy.
+    """The allowed topics of a policy."""
 
-    Args:
-        topics: as the policy has them; none allows everything.
-    """
+    terms: tuple[str, ...] = ()
+    """Folded words and phrases; none allows everything."""
+    _pattern: re.Pattern[str] | None = field(default=None, compare=False, repr=False)
 
-    def __init__(self, topics: Iterable[Topic]) -> None:
-        terms = sorted({folded(term) for topic in topics for term in topic.terms}, key=len, reverse=True)
-        self._pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(_spelt, terms)) + r")(?!\w)") if terms else None
+    @classmethod
+    def of(cls, topics: Iterable[Topic]) -> Topics:
+        """The topics as a policy has them."""
+        terms = tuple(sorted({folded(term) for topic in topics for term in topic.terms}))
+        # The longest first, so that a phrase is not cut short by its first word.
+        spelt = "|".join(map(_spelt, sorted(terms, key=len, reverse=True)))
+        return cls(terms, re.compile(rf"(?<!\w)(?:{spelt})(?!\w)") if terms else None)
 
     def __bool__(self) -> bool:
-        return self._pattern is not None
+        return bool(self.terms)
 
     def covers(self, texts: Iterable[str]) -> bool:
         """Whether one of `texts` is about an allowed topic; always, where nothing is said about topics."""
