@@ -11,7 +11,7 @@ import typer
 
 from cli.commands.options import VAR, Target, Var
 from cli.connection import find_target
-from cli.documents.folder import FolderContent, read_folder
+from cli.documents.folder import MEDIA_TYPES, FolderContent, read_folder
 from cli.documents.importing import DEFAULT_COLLECTION
 from cli.documents.session import import_files, print_tally
 from cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
@@ -20,7 +20,12 @@ _COLLECTION = re.compile(r"^collections/[a-z0-9][a-z0-9._-]{0,62}$")
 
 
 def ingest(
-    folder: Annotated[Path, typer.Argument(help="Folder with .txt, .md and .html files, looked through to its depth.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of documents (text, Markdown, HTML, PDF, Office, EPUB, CSV, JSON, mail), looked through to its depth."
+        ),
+    ],
     collection: Annotated[str, typer.Option(help="Where to store them.")] = DEFAULT_COLLECTION,
     prefix: Annotated[str, typer.Option(help="First part of the documents' ids.", show_default="the folder's name")] = "",
     target: Target = None,
@@ -50,5 +55,8 @@ def look(folder: Path, prefix: str) -> FolderContent:
     except OSError as error:
         raise CliError(f"{folder} cannot be read: {error.strerror}.", "Name a folder.", exit_code=EXIT_USAGE) from error
     if not content.files and not content.refused:
-        raise CliError(f"{folder} holds no .txt, .md or .html file.", "Name another folder.", exit_code=EXIT_FAILED)
+        kinds = " ".join(sorted(MEDIA_TYPES))
+        raise CliError(
+            f"{folder} holds no document of a kind that can be read ({kinds}).", "Name another folder.", exit_code=EXIT_FAILED
+        )
     return content

@@ -14,13 +14,30 @@ from pathlib import Path
 
 from cli.documents.naming import document_id
 
-MEDIA_TYPES = {
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+TEXT_TYPES = {
     ".txt": "text/plain",
     ".md": "text/markdown",
     ".markdown": "text/markdown",
     ".html": "text/html",
     ".htm": "text/html",
+    ".xhtml": "text/html",
+    ".csv": "text/csv",
+    ".tsv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".ndjson": "application/jsonl",
 }
+BINARY_TYPES = {
+    ".pdf": "application/pdf",
+    ".docx": f"{_OFFICE}.wordprocessingml.document",
+    ".pptx": f"{_OFFICE}.presentationml.presentation",
+    ".xlsx": f"{_OFFICE}.spreadsheetml.sheet",
+    ".epub": "application/epub+zip",
+    ".eml": "message/rfc822",
+}
+MEDIA_TYPES = TEXT_TYPES | BINARY_TYPES
+"""Ending of a file's name -> what it holds."""
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 """What is larger is not even read; the retriever's own limit, which it names, is far below."""
@@ -137,7 +154,7 @@ def _look(path: Path, relative: str, prefix: str, content: FolderContent) -> Non
         _refuse(content, relative, "DOCUMENT_EMPTY", "is empty")
     elif found.st_size > MAX_FILE_BYTES:
         _refuse(content, relative, "DOCUMENT_TOO_LARGE", f"is larger than {MAX_FILE_BYTES >> 20} MiB; split it")
-    elif _is_binary(beginning):
+    elif path.suffix.lower() in TEXT_TYPES and _is_binary(beginning):
         _refuse(content, relative, "MEDIA_TYPE_UNSUPPORTED", f"holds binary data, not {media_type}")
     else:
         name = document_id(os.fsencode(f"{prefix}/{relative}"))

@@ -55,6 +55,8 @@ class Chunk:
     title_path: tuple[str, ...]
     text: str
     tokens: int
+    page: int = 0
+    """Number of the page on which it begins, from 1; 0 in a document without pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,4 +219,5 @@ def _chunk(document: CanonicalText, path: tuple[str, ...], group: Sequence[_Unit
         title_path=path,
         text=data.decode(),
         tokens=sum(unit.tokens for unit in group),
+        page=document.page_of(start),
     )

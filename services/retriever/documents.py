@@ -119,8 +119,14 @@ class DocumentServicer(DocumentServiceServicer):
             version=stored.version_name,
             chunk_count=stored.chunk_count,
             quarantined_chunk_count=stored.quarantined_count,
+            warnings=stored.warnings,
+            near_duplicate_of=await self._near_duplicate_of(reader, intake.announced.key),
         )
         return pb.ImportDocumentsResponse(acked=acked)
+
+    async def _near_duplicate_of(self, reader: Reader, key: DocumentKey) -> str:
+        found = await self._truth.read(lambda connection: truth_reads.find_document(connection, reader, key))
+        return _beside(found) if found is not None else ""
 
     async def _is_stored(self, reader: Reader, announced: Announced) -> bool:
         found = await self._truth.read(lambda connection: truth_reads.find_document(connection, reader, announced.key))
@@ -138,6 +144,7 @@ class DocumentServicer(DocumentServiceServicer):
             unchanged=True,
             chunk_count=found.chunk_count,
             quarantined_chunk_count=found.quarantined_count,
+            near_duplicate_of=_beside(found),
         )
         return pb.ImportDocumentsResponse(acked=acked)
 
@@ -153,7 +160,7 @@ class DocumentServicer(DocumentServiceServicer):
         """Reads what is known about a document."""
         reader = reader_of(call.require_role(_EDITOR))
         found = await self._find(reader, DocumentKey.parse(reader.tenant, request.name))
-        return pb.GetDocumentResponse(document=_document(found))
+        return pb.GetDocumentResponse(document=_document(found, self._ingest.pipeline))
 
     async def ListDocuments(
         self, request: pb.ListDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -162,20 +169,21 @@ class DocumentServicer(DocumentServiceServicer):
         principal = call.require_role(_EDITOR)
         reader = reader_of(principal)
         # What the caller may read is part of the filter: other labels make another listing.
-        listing = f"documents of {request.parent} for {orjson.dumps(sorted(reader.labels)).decode()}"
+        listing = f"documents of {request.parent} from {request.source} for {orjson.dumps(sorted(reader.labels)).decode()}"
         position = self._pager.position(listing, principal, request.page_token)
         after = str(position[0]) if position else ""
         size = page_size(request.page_size, default=_DEFAULT_PAGE, most=_MAX_PAGE)
         collection = request.parent.removeprefix("collections/")
+        source = request.source.removeprefix(f"{request.parent}/sources/")
 
         def page(connection: Any) -> tuple[list[DocumentRecord], int]:
             if truth_reads.find_collection(connection, reader.tenant, collection) is None:
                 raise collection_not_found(request.parent)
-            return truth_reads.list_documents(connection, reader, collection, after, size + 1)
+            return truth_reads.list_documents(connection, reader, collection, after, size + 1, source)
 
         found, total = await self._truth.read(page)
         token = self._pager.token(listing, principal, [found[size - 1].key.document]) if len(found) > size else ""
-        documents = [_document(record) for record in found[:size]]
+        documents = [_document(record, self._ingest.pipeline) for record in found[:size]]
         return pb.ListDocumentsResponse(documents=documents, next_page_token=token, total_size=total)
 
     async def DeleteDocument(
@@ -197,12 +205,14 @@ def collection_not_found(name: str) -> MeshError:
 
 def _same(found: DocumentRecord, announced: Announced, pipeline: str) -> bool:
     """The same bytes under other labels, or cut by an older release, are not the same document."""
-    return (found.sha256, found.media_type, found.announced_title, found.source_uri, found.labels, found.pipeline) == (
+    known = (found.sha256, found.media_type, found.announced_title, found.source_uri, found.labels, found.source, found.pipeline)
+    return known == (
         announced.sha256,
         announced.media_type,
         announced.title,
         announced.source_uri,
         announced.labels,
+        announced.source,
         pipeline,
     )
 
@@ -213,7 +223,13 @@ def _rejected(intake: Intake, reason: str, message: str) -> pb.ImportDocumentsRe
     return pb.ImportDocumentsResponse(rejected=rejected)
 
 
-def _document(record: DocumentRecord) -> pb.Document:
+def _beside(record: DocumentRecord) -> str:
+    """Full name of the document that says nearly the same."""
+    return f"collections/{record.key.collection}/documents/{record.near_duplicate_of}" if record.near_duplicate_of else ""
+
+
+def _document(record: DocumentRecord, pipeline: str) -> pb.Document:
+    """A document as it travels; `pipeline` is how it would be cut today."""
     return pb.Document(
         name=record.key.name,
         version=record.version_name,
@@ -227,4 +243,9 @@ def _document(record: DocumentRecord) -> pb.Document:
         create_time=timestamp(record.create_time),
         update_time=timestamp(record.update_time),
         quarantined_chunk_count=record.quarantined_count,
+        source=f"collections/{record.key.collection}/sources/{record.source}" if record.source else "",
+        language=record.language,
+        source_time=timestamp(record.source_time) if record.source_time is not None else None,
+        near_duplicate_of=_beside(record),
+        outdated=record.pipeline != pipeline,
     )

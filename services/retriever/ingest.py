@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +27,12 @@ from services.retriever.indexing_text import embedded_text, index_terms
 from services.retriever.models import Models, fingerprint
 from services.retriever.parser_client import ParserClient
 from services.retriever.parsing import PARSER_VERSION
-from services.retriever.records import DocumentKey, IndexedChunk, NewVersion, Reserved
+from services.retriever.records import DocumentKey, DocumentRecord, IndexedChunk, NewVersion, Reader, Reserved
 from services.retriever.screening import Screening
 from services.retriever.terms import TERMS_VERSION
 from services.retriever.truth import Truth
+
+_MAX_SECONDS = 9_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,11 @@ class Announced:
     title: str
     source_uri: str
     labels: tuple[str, ...]
+    source: str = ""
+    """Name of the source inside the collection; empty without one."""
+    language: str = ""
+    source_time: int | None = None
+    """When it was published, in nanoseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,10 @@ class Stored:
     version_name: str
     chunk_count: int
     quarantined_count: int
+    warnings: tuple[str, ...] = ()
+    """What of it could not be read."""
+    same_text: bool = False
+    """Whether the version before says exactly the same, so that it stayed."""
 
 
 class Ingest:
@@ -96,9 +110,53 @@ class Ingest:
             with telemetry.span("retriever.ingest"):
                 return await self._store(announced, data)
 
+    async def store_parsed(self, announced: Announced, parsed: CanonicalText) -> Stored:
+        """As `store`, for a document that was parsed already. One that says what its current version says stays as it is.
+
+        Raises:
+            DocumentRejected, MeshError: as `store`.
+        """
+        async with self._places:
+            with telemetry.span("retriever.ingest"):
+                same = await self._same_text(announced, parsed)
+                return same if same is not None else await self._store_parsed(announced, parsed)
+
+    async def parse(self, data: bytes, media_type: str, url: str = "") -> CanonicalText:
+        """The canonical text of a document, for `store_parsed`.
+
+        Raises:
+            DocumentRejected: for what the document is.
+        """
+        return await self._parser.parse(data, media_type, url)
+
+    async def _same_text(self, announced: Announced, parsed: CanonicalText) -> Stored | None:
+        title = _title(announced, parsed)
+
+        def same(connection: sqlite3.Connection) -> DocumentRecord | None:
+            found = truth_reads.find_document(connection, Reader(announced.key.tenant, announced.labels), announced.key)
+            if found is None or (found.title, found.pipeline, found.source, found.labels, found.source_uri) != (
+                title,
+                self.pipeline,
+                announced.source,
+                announced.labels,
+                announced.source_uri,
+            ):
+                return None
+            return found if truth_reads.canonical_text(connection, found.version_uid) == parsed.text else None
+
+        found = await self._truth.read(same)
+        if found is None:
+            return None
+        await self._truth.write(
+            lambda connection: truth_writes.touch(connection, found.version_uid, announced.size_bytes, announced.sha256)
+        )
+        return Stored(found.version_name, found.chunk_count, found.quarantined_count, parsed.warnings, same_text=True)
+
     async def _store(self, announced: Announced, data: bytes) -> Stored:
-        parsed = await self._parser.parse(data, announced.media_type)
-        title = one_line(announced.title) or parsed.title or announced.key.document
+        return await self._store_parsed(announced, await self._parser.parse(data, announced.media_type))
+
+    async def _store_parsed(self, announced: Announced, parsed: CanonicalText) -> Stored:
+        title = _title(announced, parsed)
         embedder = fingerprint(await self._models.identify())
         await self._check_embedder(embedder)
         chunks = await self._cut(parsed, title)
@@ -126,9 +184,14 @@ class Ingest:
             quarantined=held,
             vectors=vectors,
             embedder=embedder,
+            source=announced.source,
+            language=announced.language or parsed.language,
+            source_time=announced.source_time if announced.source_time is not None else _nanoseconds(parsed.published),
+            minhash=parsed.minhash,
         )
         # A caller that goes away must not tear this apart: what has begun is finished, acked or not.
-        return await self._finishing.run(self._publish(new))
+        stored = await self._finishing.run(self._publish(new))
+        return replace(stored, warnings=parsed.warnings)
 
     async def _check_embedder(self, served: str) -> None:
         known = await self._truth.read(lambda connection: truth_reads.meta(connection, "embedder"))
@@ -155,6 +218,22 @@ class Ingest:
             lambda: self._truth.write(lambda connection: truth_writes.commit(connection, new, reserved, self._keep)),
         )
         return Stored(f"{new.key.name}/versions/{new.uid}", len(new.chunks), len(new.quarantined))
+
+
+def _title(announced: Announced, parsed: CanonicalText) -> str:
+    """As its owner says, as it says itself, or the name of its file."""
+    return one_line(announced.title) or parsed.title or one_line(PurePosixPath(announced.source_uri).stem) or announced.key.document
+
+
+def _nanoseconds(published: str) -> int | None:
+    """A time of ISO 8601; one without a zone is taken for UTC."""
+    if not published:
+        return None
+    found = datetime.fromisoformat(published)
+    found = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    # Timestamps of protobuf go from year 1 to 9999; what is outside of SQLite's integers is nobody's date of publication.
+    seconds = int(found.timestamp())
+    return seconds * 1_000_000_000 if abs(seconds) < _MAX_SECONDS else None
 
 
 def _plan(parsed: CanonicalText, title: str) -> tuple[list[chunking.Section], list[str]]:

@@ -115,7 +115,16 @@ class Intake:
         key = DocumentKey.parse(self._tenant, begin.document)
         labels = tuple(sorted(set(begin.labels)))
         self._announced = Announced(
-            key, begin.media_type.strip().lower(), begin.size_bytes, begin.sha256, begin.title, begin.source_uri, labels
+            key,
+            begin.media_type.strip().lower(),
+            begin.size_bytes,
+            begin.sha256,
+            begin.title,
+            begin.source_uri,
+            labels,
+            source=_source(key, begin.source),
+            language=begin.language,
+            source_time=begin.source_time.ToNanoseconds() if begin.HasField("source_time") else None,
         )
         media_type_of(begin.media_type)
         if begin.size_bytes > self._max_bytes:
@@ -166,6 +175,14 @@ class Intake:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+
+
+def _source(key: DocumentKey, name: str) -> str:
+    """Name of a source inside the collection of the document."""
+    collection, _, source = name.partition("/sources/")
+    if name and collection != f"collections/{key.collection}":
+        raise DocumentRejected("INVALID_REQUEST", f"the source {name} is of another collection than the document")
+    return source
 
 
 def _out_of_order(state: _State, actual: str) -> MeshError:

@@ -34,14 +34,17 @@ class ParserClient:
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parser")
 
-    async def parse(self, data: bytes, media_type: str) -> CanonicalText:
+    async def parse(self, data: bytes, media_type: str, url: str = "") -> CanonicalText:
         """The canonical text of a document.
+
+        Args:
+            url: where a web page came from.
 
         Raises:
             DocumentRejected: as `parsing.parse`; DOCUMENT_UNREADABLE too where the parser hung or crashed on it.
         """
         async with self._turn:
-            asking = asyncio.get_running_loop().run_in_executor(self._thread, self._ask, data, media_type)
+            asking = asyncio.get_running_loop().run_in_executor(self._thread, self._ask, data, media_type, url)
             try:
                 done, _ = await asyncio.wait([asking], timeout=self._seconds)
             except asyncio.CancelledError:
@@ -57,12 +60,12 @@ class ParserClient:
         self._kill()
         await asyncio.gather(asking, return_exceptions=True)
 
-    def _ask(self, data: bytes, media_type: str) -> CanonicalText:
+    def _ask(self, data: bytes, media_type: str, url: str) -> CanonicalText:
         try:
             process = self._running()
             if process.stdin is None or process.stdout is None:
                 raise BrokenPipeError
-            process.stdin.write(frame({"media_type": media_type}, data))
+            process.stdin.write(frame({"media_type": media_type, "url": url}, data))
             process.stdin.flush()
             head_size, body_size = LENGTHS.unpack(_exactly(process.stdout, LENGTHS.size))
             if head_size > _MAX_HEADER_BYTES or body_size > _MAX_BODY_BYTES:
@@ -83,7 +86,13 @@ class ParserClient:
             [sys.executable, "-m", "services.retriever.parser_process", str(self._memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                # Each thread of a numeric library takes from the same address space, and none has work here.
+                "OPENBLAS_NUM_THREADS": "1",
+                "OMP_NUM_THREADS": "1",
+            },
             # Ctrl-C in a terminal is the service's to handle.
             start_new_session=True,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import struct
 import sys
+from dataclasses import fields
 from typing import BinaryIO
 
 import orjson
@@ -34,19 +35,21 @@ def unpack(header: bytes, body: bytes) -> CanonicalText:
     answer = orjson.loads(header)
     if "reason" in answer:
         raise DocumentRejected(answer["reason"], answer["message"])
-    blocks = tuple(Block(BlockKind(kind), start, end, level) for kind, start, end, level in answer["blocks"])
-    return CanonicalText(body, blocks, answer["title"], answer["topic"])
+    blocks = tuple(Block(BlockKind(kind), start, end, level) for kind, start, end, level in answer.pop("blocks"))
+    lists = {name: tuple(value) for name, value in answer.items() if isinstance(value, list)}
+    return CanonicalText(body, blocks, **{**answer, **lists})
 
 
-def _answer(media_type: str, data: bytes) -> bytes:
+def _answer(media_type: str, data: bytes, url: str) -> bytes:
     try:
-        parsed = parse(data, media_type)
+        parsed = parse(data, media_type, url)
     except DocumentRejected as rejected:
         return frame({"reason": rejected.reason, "message": rejected.message}, b"")
     except MemoryError:
         return frame({"reason": "DOCUMENT_TOO_LARGE", "message": "the document needs too much memory to be parsed: split it"}, b"")
     blocks = [(block.kind.value, block.start, block.end, block.level) for block in parsed.blocks]
-    return frame({"title": parsed.title, "topic": parsed.topic, "blocks": blocks}, parsed.text)
+    rest = {one.name: getattr(parsed, one.name) for one in fields(parsed) if one.name not in ("text", "blocks")}
+    return frame({**rest, "blocks": blocks}, parsed.text)
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -54,7 +57,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     while len(lengths := source.read(LENGTHS.size)) == LENGTHS.size:
         head_size, body_size = LENGTHS.unpack(lengths)
         header = orjson.loads(source.read(head_size))
-        sink.write(_answer(header["media_type"], source.read(body_size)))
+        sink.write(_answer(header["media_type"], source.read(body_size), header["url"]))
         sink.flush()
 
 

@@ -61,6 +61,12 @@ class DocumentRecord:
     create_time: int
     """Nanoseconds since 1970."""
     update_time: int
+    source: str = ""
+    """Name of the source inside the collection; empty without one."""
+    language: str = ""
+    source_time: int | None = None
+    near_duplicate_of: str = ""
+    """Name, inside the collection, of another document that says nearly the same and that the reader may read."""
 
     @property
     def version_name(self) -> str:
@@ -91,6 +97,10 @@ class NewVersion:
     """(chunks that are not quarantined, dimensions), in the order of the chunks."""
     embedder: str
     """Fingerprint of the embedder that made them."""
+    source: str = ""
+    language: str = ""
+    source_time: int | None = None
+    minhash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,8 @@ class FoundChunk:
     start: int
     end: int
     source_uri: str
+    cluster: int = 0
+    """Number that the documents share that say nearly the same; 0 for one that stands alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,12 @@ from services.retriever import truth_reads
 from services.retriever.fusion import Method, fuse, interleave, spread
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.legs import Joined, Legs, Scope, timed
+from services.retriever.near_duplicates import without_repeats
 from services.retriever.query import Query
 from services.retriever.records import Reader
 from services.retriever.reranking import Reranking
 from services.retriever.results import Found, Leg, Result, Trace
+from services.retriever.rewriting.keeper import LexiconKeeper
 from services.retriever.rewriting.plan import Asked
 from services.retriever.rewriting.rewriter import Rewriter
 from services.retriever.truth import Truth
@@ -39,6 +41,7 @@ class Search:
     """Searches collections.
 
     Args:
+        lexicons: what the collections say about words.
         rewriter: what makes queries of questions.
         reranking: what orders the best of them again.
         overfetch: how many times more hits than wanted each leg brings.
@@ -52,6 +55,7 @@ class Search:
         truth: Truth,
         index: IndexKeeper,
         legs: Legs,
+        lexicons: LexiconKeeper,
         rewriter: Rewriter,
         reranking: Reranking,
         *,
@@ -61,6 +65,7 @@ class Search:
         self._truth = truth
         self._index = index
         self._legs = legs
+        self._lexicons = lexicons
         self._rewriter = rewriter
         self._reranking = reranking
         self._overfetch = overfetch
@@ -76,7 +81,8 @@ class Search:
         scope, documents, embedder = await self._truth.read(lambda connection: self._scope(connection, reader, collection))
         if scope is None:
             return None
-        plan = self._rewriter.plan(asked)
+        lexicon = await self._lexicons.of(reader, scope, self._index.epoch)
+        plan = self._rewriter.plan(asked, lexicon)
         found = Found(plan, documents=documents, epoch=self._index.epoch)
         queries = [query for query in plan.queries if query.terms] if documents else []
         if not queries:
@@ -87,7 +93,8 @@ class Search:
             spread([replace(one, query=number) for one in trace.ranked], _document, self._per_document)
             for number, trace in enumerate(found.traces)
         ]
-        found.results = interleave(spreads, _chunk)[: wanted.limit]
+        # What linked documents both say comes once, from the one that was found first.
+        found.results = without_repeats(interleave(spreads, _chunk), _cluster, _document, _text)[: wanted.limit]
         return found
 
     def _scope(self, connection: sqlite3.Connection, reader: Reader, collection: str) -> tuple[int | None, int, str]:
@@ -128,6 +135,14 @@ def _fused(joined: Joined, wanted: Wanted) -> list[Result]:
     # Equal scores are ordered by id, so that the same search gives the same order.
     ranked = sorted(scores, key=lambda chunk: (-scores[chunk], chunk))
     return [Result(joined.chunks[chunk], joined.dense.get(chunk), joined.sparse.get(chunk), scores[chunk]) for chunk in ranked]
+
+
+def _cluster(result: Result) -> int:
+    return result.chunk.cluster
+
+
+def _text(result: Result) -> str:
+    return result.chunk.text
 
 
 def _document(result: Result) -> int:

@@ -11,16 +11,28 @@ import orjson
 from services.retriever.indexing_text import index_terms
 from services.retriever.records import DocumentKey, DocumentRecord, FoundChunk, IndexedChunk, PassageRecord, Reader
 
-# A document without labels is everybody's in the tenant; one with labels is for holders of any of them. `:labels` is a JSON array.
-_READABLE = """(
-    NOT EXISTS (SELECT 1 FROM label WHERE document_id = document.id)
-    OR EXISTS (SELECT 1 FROM label WHERE document_id = document.id AND label IN (SELECT value FROM json_each(:labels)))
+
+def _readable(document: str) -> str:
+    """A document without labels is everybody's in the tenant; one with labels is for holders of any of them.
+
+    `:labels` is a JSON array.
+    """
+    return f"""(
+    NOT EXISTS (SELECT 1 FROM label WHERE document_id = {document}.id)
+    OR EXISTS (SELECT 1 FROM label WHERE document_id = {document}.id AND label IN (SELECT value FROM json_each(:labels)))
 )"""
+
+
+_READABLE = _readable("document")
 
 _DOCUMENT = f"""
     SELECT document.id, document.name, document.create_time, collection.name AS collection, collection.tenant, version.uid,
         version.title, version.announced_title, version.media_type, version.size_bytes, version.sha256,
-        version.source_uri, version.pipeline,
+        version.source_uri, version.pipeline, version.source, version.language, version.source_time,
+        CASE WHEN cluster = 0 THEN '' ELSE coalesce(
+            (SELECT other.name FROM document AS other WHERE other.cluster = document.cluster AND other.id <> document.id
+                AND other.collection_id = document.collection_id AND {_readable("other")} ORDER BY other.id LIMIT 1), '')
+        END AS near_duplicate_of,
         version.chunk_count, version.quarantined_count, version.create_time AS update_time,
         (SELECT json_group_array(label) FROM label WHERE label.document_id = document.id) AS labels
     FROM collection
@@ -55,6 +67,10 @@ def _record(row: sqlite3.Row) -> DocumentRecord:
         quarantined_count=row["quarantined_count"],
         create_time=row["create_time"],
         update_time=row["update_time"],
+        source=row["source"],
+        language=row["language"],
+        source_time=row["source_time"],
+        near_duplicate_of=row["near_duplicate_of"],
     )
 
 
@@ -83,13 +99,23 @@ def document_exists(connection: sqlite3.Connection, key: DocumentKey) -> bool:
     return found is not None
 
 
+def canonical_text(connection: sqlite3.Connection, version_uid: str) -> bytes:
+    """The whole text of a kept version."""
+    return bytes(connection.execute("SELECT canonical FROM version WHERE uid = ?", (version_uid,)).fetchone()[0])
+
+
 def list_documents(
-    connection: sqlite3.Connection, reader: Reader, collection: str, after: str, limit: int
+    connection: sqlite3.Connection, reader: Reader, collection: str, after: str, limit: int, source: str = ""
 ) -> tuple[list[DocumentRecord], int]:
-    """Readable documents whose name comes after `after`, in the order of names, and how many the collection has in all."""
-    values = {**_rights(reader), "collection": collection, "after": after, "limit": limit}
-    rows = connection.execute(f"{_DOCUMENT} AND document.name > :after ORDER BY document.name LIMIT :limit", values).fetchall()
-    total = connection.execute(f"SELECT count(*) FROM ({_DOCUMENT})", values).fetchone()[0]
+    """Readable documents whose name comes after `after`, in the order of names, and how many the collection has in all.
+
+    Args:
+        source: only documents of this source count; empty: all.
+    """
+    values = {**_rights(reader), "collection": collection, "after": after, "limit": limit, "source": source}
+    wanted = f"{_DOCUMENT} AND (:source = '' OR version.source = :source)"
+    rows = connection.execute(f"{wanted} AND document.name > :after ORDER BY document.name LIMIT :limit", values).fetchall()
+    total = connection.execute(f"SELECT count(*) FROM ({wanted})", values).fetchone()[0]
     return [_record(row) for row in rows], int(total)
 
 
@@ -118,7 +144,7 @@ def visible_chunks(connection: sqlite3.Connection, reader: Reader, collection: i
         f"""
         SELECT chunk.id, chunk.uid, chunk.title_path, chunk.text, chunk.range_start, chunk.range_end, document.id AS document_id,
             document.name, collection.name AS collection, collection.tenant, version.uid AS version_uid, version.create_time,
-            version.source_uri
+            version.source_uri, chunk.page, document.cluster
         FROM json_each(:ids) AS wanted
         CROSS JOIN chunk ON chunk.id = wanted.value
         JOIN version ON version.id = chunk.version_id
@@ -140,7 +166,8 @@ def visible_chunks(connection: sqlite3.Connection, reader: Reader, collection: i
             text=row["text"],
             start=row["range_start"],
             end=row["range_end"],
-            source_uri=row["source_uri"],
+            source_uri=_at_page(row["source_uri"], row["page"]),
+            cluster=row["cluster"],
         )
         for row in rows
     }
@@ -194,8 +221,13 @@ def find_passage(
         chunk_end=asked["range_end"],
         previous_uid=_beside(connection, version["id"], "ordinal < ? ORDER BY ordinal DESC", first["ordinal"]),
         next_uid=_beside(connection, version["id"], "ordinal > ? ORDER BY ordinal", last["ordinal"]),
-        source_uri=version["source_uri"],
+        source_uri=_at_page(version["source_uri"], asked["page"]),
     )
+
+
+def _at_page(source_uri: str, page: int) -> str:
+    """Where a chunk stands: `#page=3` is understood by every viewer of PDFs (RFC 8118)."""
+    return f"{source_uri}#page={page}" if source_uri and page else source_uri
 
 
 def _beside(connection: sqlite3.Connection, version: int, order: str, ordinal: int) -> str:

@@ -74,6 +74,55 @@ _STEPS = (
         version_id INTEGER NOT NULL
     );
     """,
+    """
+    ALTER TABLE version ADD COLUMN source TEXT NOT NULL DEFAULT '';
+    ALTER TABLE version ADD COLUMN language TEXT NOT NULL DEFAULT '';
+    ALTER TABLE version ADD COLUMN source_time INTEGER;
+    ALTER TABLE chunk ADD COLUMN page INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE document ADD COLUMN cluster INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX document_cluster ON document (cluster);
+
+    CREATE TABLE minhash (
+        document_id INTEGER PRIMARY KEY REFERENCES document (id) ON DELETE CASCADE,
+        signature TEXT NOT NULL
+    );
+    CREATE TABLE band (
+        collection_id INTEGER NOT NULL REFERENCES collection (id),
+        number INTEGER NOT NULL,
+        value BLOB NOT NULL,
+        document_id INTEGER NOT NULL REFERENCES document (id) ON DELETE CASCADE,
+        PRIMARY KEY (collection_id, number, value, document_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX band_document ON band (document_id);
+
+    CREATE TABLE source (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        collection_id INTEGER NOT NULL REFERENCES collection (id),
+        name TEXT NOT NULL,
+        definition TEXT NOT NULL,
+        secret TEXT NOT NULL DEFAULT '',
+        create_time INTEGER NOT NULL,
+        refresh_time INTEGER,
+        UNIQUE (collection_id, name)
+    );
+    CREATE TABLE fetched (
+        source_id INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+        uri TEXT NOT NULL,
+        document TEXT NOT NULL,
+        etag TEXT NOT NULL,
+        last_modified TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        pipeline TEXT NOT NULL,
+        links TEXT NOT NULL,
+        PRIMARY KEY (source_id, uri)
+    ) WITHOUT ROWID;
+    CREATE TABLE used_nonce (
+        source_id INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+        nonce TEXT NOT NULL,
+        time INTEGER NOT NULL,
+        PRIMARY KEY (source_id, nonce)
+    ) WITHOUT ROWID;
+    """,
 )
 
 SCHEMA_VERSION = len(_STEPS)

@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from services.mesh.errors import MeshError
+from services.retriever import truth_links
 from services.retriever.records import Committed, DocumentKey, NewVersion, Reserved
 from services.retriever.truth_reads import meta
 
@@ -76,6 +77,7 @@ def commit(connection: sqlite3.Connection, new: NewVersion, reserved: Reserved, 
     connection.execute("UPDATE document SET current_version = ? WHERE id = ?", (reserved.version, document))
     connection.execute("DELETE FROM label WHERE document_id = ?", (document,))
     connection.executemany("INSERT INTO label VALUES (?, ?)", [(document, label) for label in sorted(set(new.labels))])
+    truth_links.link(connection, reserved.collection, document, new.minhash)
     stale: tuple[int, ...] = ()
     if former is not None:
         stale = (int(former),)
@@ -111,8 +113,8 @@ def _insert_version(connection: sqlite3.Connection, new: NewVersion, reserved: R
     connection.execute(
         """
         INSERT INTO version (id, uid, document_id, title, topic, announced_title, media_type, size_bytes, sha256, source_uri,
-            pipeline, canonical, chunk_count, quarantined_count, create_time)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            pipeline, canonical, chunk_count, quarantined_count, create_time, source, language, source_time)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             reserved.version,
@@ -130,12 +132,15 @@ def _insert_version(connection: sqlite3.Connection, new: NewVersion, reserved: R
             len(new.chunks),
             len(new.quarantined),
             now,
+            new.source,
+            new.language,
+            new.source_time,
         ),
     )
     ids = range(reserved.first_chunk, reserved.first_chunk + len(new.chunks))
     connection.executemany(
-        "INSERT INTO chunk (id, version_id, ordinal, uid, range_start, range_end, title_path, text, tokens, quarantined)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO chunk (id, version_id, ordinal, uid, range_start, range_end, title_path, text, tokens, quarantined, page)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 chunk_id,
@@ -148,6 +153,7 @@ def _insert_version(connection: sqlite3.Connection, new: NewVersion, reserved: R
                 chunk.text,
                 chunk.tokens,
                 chunk.ordinal in new.quarantined,
+                chunk.page,
             )
             for chunk_id, chunk in zip(ids, new.chunks, strict=True)
         ],
@@ -179,6 +185,11 @@ def delete(connection: sqlite3.Connection, key: DocumentKey) -> Committed:
     _announce(connection, row["current_version"])
     connection.execute("DELETE FROM document WHERE id = ?", (row["id"],))
     return Committed(_next_epoch(connection), (row["current_version"],), row["chunk_count"])
+
+
+def touch(connection: sqlite3.Connection, version_uid: str, size_bytes: int, sha256: str) -> None:
+    """The current version was imported again from other bytes that say exactly the same."""
+    connection.execute("UPDATE version SET size_bytes = ?, sha256 = ? WHERE uid = ?", (size_bytes, sha256, version_uid))
 
 
 def document_not_found(key: DocumentKey) -> MeshError:

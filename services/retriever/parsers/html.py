@@ -52,6 +52,13 @@ def add_fragment(builder: CanonicalBuilder, markup: str) -> None:
         _Walk(builder).run(body)
 
 
+def remove_hidden(tree: LexborHTMLParser) -> None:
+    """Takes out of `tree` what a browser would not show."""
+    for node in tree.css("script, style, noscript, template, [hidden], [aria-hidden=true], [style]"):
+        if node.tag in _SKIPPED or _hidden(node):
+            node.decompose()
+
+
 def _root(tree: LexborHTMLParser) -> LexborNode | None:
     for selector in ("main", "article"):
         found = tree.css(selector)

@@ -22,6 +22,12 @@ def parse_plain(text: str) -> CanonicalText:
         DocumentRejected: DOCUMENT_EMPTY.
     """
     builder = CanonicalBuilder()
+    add_plain(builder, text)
+    return builder.build()
+
+
+def add_plain(builder: CanonicalBuilder, text: str) -> None:
+    """Adds the blocks of a plain text."""
     groups = [group for group in _EMPTY_LINES.split(clean(text)) if group.strip()]
     for number, group in enumerate(groups):
         lines = [line.rstrip() for line in group.strip("\n").split("\n")]
@@ -37,7 +43,6 @@ def parse_plain(text: str) -> CanonicalText:
                 continue
         if lines:
             _add_lines(builder, lines)
-    return builder.build()
 
 
 def _may_be_heading(line: str) -> bool:

@@ -121,7 +121,7 @@ async def test_what_is_stored_already_is_passed_over(intake: Intake, stored: Sto
     [
         ({"size_bytes": 1001}, "DOCUMENT_TOO_LARGE"),
         ({"size_bytes": 4_000_000_000}, "DOCUMENT_TOO_LARGE"),
-        ({"media_type": "application/pdf"}, "MEDIA_TYPE_UNSUPPORTED"),
+        ({"media_type": "application/zip"}, "MEDIA_TYPE_UNSUPPORTED"),
     ],
 )
 async def test_a_refused_announcement_passes_over_what_follows(intake: Intake, fields: dict[str, Any], reason: str) -> None:

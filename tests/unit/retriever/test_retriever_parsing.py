@@ -193,6 +193,6 @@ def test_binary_is_no_text(data: bytes) -> None:
 
 
 def test_media_types() -> None:
-    assert media_type_of('Text/Markdown; charset="UTF-8"; x=y') == ("text/markdown", "utf-8")
-    for unknown in ("application/pdf", "text", "text/csv", ""):
+    assert media_type_of('Text/Markdown; charset="UTF-8"; x=y') == ("text/markdown", {"charset": "utf-8", "x": "y"})
+    for unknown in ("application/zip", "text", "text/rtf", ""):
         assert rejection(b"text", unknown) == "MEDIA_TYPE_UNSUPPORTED"

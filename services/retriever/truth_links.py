@@ -1,0 +1,43 @@
+"""Links between documents that say nearly the same, in the store of truth. Part of the transaction that makes a version current.
+
+What counts as nearly the same is said in `near_duplicates`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from services.retriever.near_duplicates import SIMILAR, bands, similarity
+
+MAX_CANDIDATES = 200
+"""Most documents that one is compared with."""
+
+
+def link(connection: sqlite3.Connection, collection: int, document: int, signature: str) -> None:
+    """Puts a document into the cluster of the one that it resembles most, or into none; forgets what it resembled before."""
+    connection.execute("DELETE FROM band WHERE document_id = ?", (document,))
+    connection.execute("DELETE FROM minhash WHERE document_id = ?", (document,))
+    if not signature:
+        connection.execute("UPDATE document SET cluster = 0 WHERE id = ?", (document,))
+        return
+    mine = list(enumerate(bands(signature)))
+    candidates: dict[int, str] = {}
+    for number, value in mine:
+        rows = connection.execute(
+            "SELECT document_id, signature FROM band JOIN minhash USING (document_id)"
+            " WHERE collection_id = ? AND number = ? AND value = ? ORDER BY document_id LIMIT ?",
+            (collection, number, value, MAX_CANDIDATES - len(candidates)),
+        )
+        candidates.update((row[0], row[1]) for row in rows)
+        if len(candidates) >= MAX_CANDIDATES:
+            break
+    best = max(candidates, key=lambda one: (similarity(signature, candidates[one]), -one), default=0)
+    cluster = 0
+    if best and similarity(signature, candidates[best]) >= SIMILAR:
+        cluster = int(connection.execute("SELECT cluster FROM document WHERE id = ?", (best,)).fetchone()[0]) or best
+        connection.execute("UPDATE document SET cluster = ? WHERE id = ?", (cluster, best))
+    connection.execute("UPDATE document SET cluster = ? WHERE id = ?", (cluster, document))
+    connection.execute("INSERT INTO minhash VALUES (?, ?)", (document, signature))
+    connection.executemany(
+        "INSERT INTO band VALUES (?, ?, ?, ?)", [(collection, number, value, document) for number, value in mine]
+    )
