@@ -18,19 +18,23 @@ from rich.table import Table
 
 from cli.commands.eval_goldens import goldens
 from cli.commands.eval_guard import guard
+from cli.commands.eval_pii import pii
 from cli.commands.options import VAR, Var
 from cli.console import err, out
+from cli.documents.sample import SAMPLE_CORPUS
 from cli.errors import EXIT_FAILED
 from cli.evaluation.answers import run_answers
 from cli.evaluation.compare import differences, unpaired
 from cli.evaluation.reader import run_reader
 from cli.evaluation.retrieval import run_retrieval
 from cli.evaluation.run import EvalRun, keep, read_run, show
+from cli.evaluation.searching import run_searching
 from cli.evaluation.verifier import run_verifier
 
 app = typer.Typer(help="Measure the models, each as it is served.", no_args_is_help=True, rich_markup_mode=None)
 app.command("goldens")(goldens)
 app.command("guard")(guard)
+app.command("pii")(pii)
 
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, each item beside it.")]
 Engine = Annotated[Literal["reader", "lexical", "overlap", "first"], typer.Option(help="Engine of the answerer that is evaluated.")]
@@ -75,6 +79,21 @@ def retrieval(
     passages of the hybrid search again.
     """
     _run(run_retrieval(corpus, queries), json_file, var)
+
+
+@app.command()
+def search(
+    files: Annotated[list[Path], typer.Argument(help="JSON lines {id, query, relevant: [paths], history, subject, language, every}.")],
+    corpus: Annotated[Path, typer.Option(help="Folder of Markdown files.")] = SAMPLE_CORPUS,
+    json_file: Json = None,
+    var: Var = VAR,
+) -> None:
+    """Questions that need rewriting: searched as shipped, without any rewriting, and without each way of it that acted.
+
+    r1, r5, mrr10: of the nearest document that answers; all5: all of the documents that are needed stand among the first five;
+    changed: share of the questions that were searched otherwise than they were asked.
+    """
+    _run(run_searching(corpus, files), json_file, var)
 
 
 @app.command()
