@@ -83,7 +83,7 @@ def retrieval(
 
 @app.command()
 def search(
-    files: Annotated[list[Path], typer.Argument(help="JSON lines {id, query, relevant: [paths], history, subject, language, every}.")],
+    files: Annotated[list[Path], typer.Argument(help="JSON lines {id, query, relevant: [paths], history, subject, every}.")],
     corpus: Annotated[Path, typer.Option(help="Folder of Markdown files.")] = SAMPLE_CORPUS,
     json_file: Json = None,
     var: Var = VAR,

@@ -66,7 +66,7 @@ def name_of(row: CorpusRow) -> str:
     return f"{COLLECTION}/documents/{document_id(row.id.encode())}"
 
 
-async def load(channel: grpc.aio.Channel, rows: Sequence[CorpusRow]) -> Loaded:
+async def load(channel: grpc.aio.Channel, rows: Sequence[CorpusRow], media_type: str = "text/plain") -> Loaded:
     """Imports all rows, with a progress bar.
 
     Raises:
@@ -87,7 +87,7 @@ async def load(channel: grpc.aio.Channel, rows: Sequence[CorpusRow]) -> Loaded:
             progress.update(task, advance=1, rate=f"{rate:.0f}/s")
 
         try:
-            await asyncio.gather(*(_stream(DocumentServiceStub(channel), left, report) for _ in range(_STREAMS)))
+            await asyncio.gather(*(_stream(DocumentServiceStub(channel), left, media_type, report) for _ in range(_STREAMS)))
         except grpc.aio.AioRpcError as error:
             raise in_words(from_rpc_error(error, service="retriever"), "the evaluation's mesh") from error
     loaded.seconds = time.monotonic() - begun
@@ -98,7 +98,10 @@ async def load(channel: grpc.aio.Channel, rows: Sequence[CorpusRow]) -> Loaded:
 
 
 async def _stream(
-    stub: DocumentServiceAsyncStub, left: deque[CorpusRow], report: Callable[[pb.ImportDocumentsResponse], None]
+    stub: DocumentServiceAsyncStub,
+    left: deque[CorpusRow],
+    media_type: str,
+    report: Callable[[pb.ImportDocumentsResponse], None],
 ) -> None:
     """Takes rows from `left` until none is there. One stream is answered in order, so that counting answers is enough."""
     call = stub.ImportDocuments()
@@ -113,7 +116,7 @@ async def _stream(
             data = row.text.encode()
             begin = pb.ImportBegin(
                 document=name_of(row),
-                media_type="text/plain",
+                media_type=media_type,
                 size_bytes=len(data),
                 sha256=hashlib.sha256(data).hexdigest(),
                 title=row.title,

@@ -152,6 +152,13 @@ RETRIEVAL = (
     Figure("ndcg10", ("ndcg10",), mean),
     *(Figure(name, ("ms",), percentile(rank), higher_is_better=False) for name, rank in _TIMES),
 )
+SEARCH = (
+    *_means("r1", "r5"),
+    Figure("mrr10", ("mrr10",), mean),
+    *_means("all5", "changed"),
+    *(Figure(name, ("ms",), percentile(rank), higher_is_better=False) for name, rank in _TIMES),
+    Figure("n", ("r1",), count),
+)
 VERIFIER = (
     *_means("accuracy"),
     Figure("balanced_accuracy", ("accuracy", "label"), balanced_accuracy),
@@ -171,7 +178,7 @@ ANSWERS = (
 )
 GOLDENS = _means("answered", "shows_answer", "shows_quote", "cites_document", "abstained", "small_talk")
 KINDS: dict[str, tuple[Figure, ...]] = {
-    "reader": READER, "retrieval": RETRIEVAL, "verifier": VERIFIER, "answers": ANSWERS, "goldens": GOLDENS,
+    "reader": READER, "retrieval": RETRIEVAL, "search": SEARCH, "verifier": VERIFIER, "answers": ANSWERS, "goldens": GOLDENS,
 }  # fmt: skip
 
 

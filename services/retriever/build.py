@@ -25,11 +25,12 @@ from services.retriever.legs import Legs
 from services.retriever.models import Models, fingerprint
 from services.retriever.parser_client import ParserClient
 from services.retriever.reranking import Reranking
+from services.retriever.rewriting.keeper import LexiconKeeper
 from services.retriever.rewriting.rewriter import Rewriter
 from services.retriever.screening import Screening
 from services.retriever.search import Search
 from services.retriever.service import Defaults, RetrieverServicer
-from services.retriever.settings import RetrieverSettings
+from services.retriever.settings import RetrieverSettings, rewrite_kinds
 from services.retriever.truth import Truth
 from services.retriever.truth_writes import embedder_changed
 
@@ -90,11 +91,13 @@ class Retriever:
             keep=settings.retriever_former_versions,
             concurrent=settings.retriever_concurrent_imports,
         )
+        self.lexicons = LexiconKeeper(self.truth, wait_seconds=settings.retriever_lexicon_seconds)
         self.search = Search(
             self.truth,
             self.index,
             Legs(self.truth, self.index, self.models, dense_seconds=settings.retriever_dense_seconds),
-            Rewriter(),
+            self.lexicons,
+            Rewriter(rewrite_kinds(settings.retriever_rewrite_without)),
             Reranking(self.models, candidates=settings.retriever_rerank_candidates, seconds=settings.retriever_rerank_seconds),
             overfetch=settings.retriever_overfetch,
             per_document=settings.retriever_chunks_per_document,
@@ -160,6 +163,7 @@ class Retriever:
     async def close(self) -> None:
         """Finishes what was begun, then lets go of everything."""
         await self.finishing.close()
+        await self.lexicons.close()
         await self.index.close()
         await self.parser.close()
         await self.guard.close()

@@ -1,9 +1,12 @@
-"""What of a chunk is indexed. Its titles count more than its words, for a heading often says what a paragraph does not repeat."""
+"""What of a chunk is indexed, by the rules of its language. Its titles count more than its words, for a heading often says what a
+paragraph does not repeat.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.retriever.languages import detect
 from services.retriever.terms import terms
 
 TITLE_WEIGHT = 3
@@ -19,4 +22,5 @@ def embedded_text(title_path: Sequence[str], text: str) -> str:
 
 def index_terms(topic: str, title_path: Sequence[str], text: str) -> tuple[str, ...]:
     """What BM25 counts of a chunk."""
-    return tuple(terms("\n".join((topic, *[*title_path] * TITLE_WEIGHT, text))))
+    language = detect("\n".join((*title_path, text)))
+    return tuple(terms("\n".join((topic, *[*title_path] * TITLE_WEIGHT, text)), language))

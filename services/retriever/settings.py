@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
+from ragmesh.evidence.v1.search_pb2 import RewriteKind
 
 from services.mesh.settings import MeshSettings
 from services.retriever.chunking import ChunkSizes
 from services.retriever.weaviate_settings import WeaviateSettings
+
+RewriteName = Literal["history", "subject", "spelling", "acronym", "synonym", "compound", "parts", "reformulation"]
+
+
+def rewrite_kinds(names: Sequence[RewriteName]) -> list[RewriteKind.ValueType]:
+    """The contract's names for ways of rewriting."""
+    return [RewriteKind.Value(f"REWRITE_KIND_{name.upper()}") for name in names]
 
 
 class RetrieverSettings(MeshSettings):
@@ -69,6 +78,12 @@ class RetrieverSettings(MeshSettings):
 
     retriever_overfetch: Annotated[int, Field(ge=1, le=16)] = 4
     """How many times more hits than wanted each leg brings, because some may not be current or readable."""
+
+    retriever_rewrite_without: Annotated[tuple[RewriteName, ...], Field(max_length=8)] = ()
+    """Ways of rewriting a question that are left out of every search. `docs/search.md` says what each does and is worth."""
+
+    retriever_lexicon_seconds: Annotated[float, Field(ge=0, le=5)] = 0.1
+    """How long a search may wait until the words of a collection are learned. What comes later helps the searches after it."""
 
     retriever_rerank_depth: Annotated[int, Field(ge=0, le=100)] = 20
     """How many candidates of a search the reranker's cross-encoder may read where the search does not say; 0 reranks nothing."""

@@ -1,19 +1,105 @@
-"""Makes the plan of a search out of a question. Knows no index."""
+"""Makes the plan of a search out of a question: completed, spelt, taken apart, expanded; each step named, each to be left out.
+
+Knows no index: what a collection says about words comes in as its lexicon.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ragmesh.evidence.v1.search_pb2 import RewriteKind
 
-from services.retriever.query import make_query
-from services.retriever.rewriting.plan import Asked, Change, Plan
+from services.retriever.languages import analysed
+from services.retriever.query import Query, make_query
+from services.retriever.rewriting import expansion, spelling
+from services.retriever.rewriting.follow_up import Completed, complete, complete_from_subject, leans
+from services.retriever.rewriting.lexicon import Lexicon
+from services.retriever.rewriting.parts import parts_of
+from services.retriever.rewriting.plan import Asked, Change, Kind, Plan
+from services.retriever.rewriting.question_type import question_type
+from services.retriever.terms import terms
+
+_LEAST_SHARE = 0.01
+"""Share of a collection in a language, from which on its words are looked for in that language too."""
 
 
 class Rewriter:
-    """Rewrites questions."""
+    """Rewrites questions.
 
-    def plan(self, asked: Asked) -> Plan:
+    Args:
+        without: ways of rewriting that are left out of every search.
+    """
+
+    def __init__(self, without: Collection[Kind] = ()) -> None:
+        self._without = frozenset(without)
+
+    def plan(self, asked: Asked, lexicon: Lexicon) -> Plan:
         """What is searched for."""
-        query = make_query(asked.question, asked.history)
-        before = query.text.removesuffix(asked.question).strip()
-        changes = (Change(RewriteKind.REWRITE_KIND_HISTORY, asked.question, query.text),) if before else ()
-        return Plan(query.text, (query,), changes=changes)
+        without = self._without | asked.without
+        changes: list[Change] = []
+        language = analysed(asked.language, asked.question)
+        question = asked.question
+        if RewriteKind.REWRITE_KIND_SPELLING not in without:
+            found = spelling.corrections(question, lexicon, language)
+            changes += [Change(RewriteKind.REWRITE_KIND_SPELLING, one.before, one.after) for one in found]
+            question = spelling.apply(question, found)
+        completed = self._completed(question, asked, without, language, changes)
+        text = completed.text if completed is not None else question
+        parts = [] if completed is not None or RewriteKind.REWRITE_KIND_PARTS in without else parts_of(question, language)
+        if parts:
+            changes.append(Change(RewriteKind.REWRITE_KIND_PARTS, question, " | ".join(parts)))
+            queries = [self._query(part, "", lexicon, without, language, changes) for part in parts]
+        else:
+            before = completed.before if completed is not None else ""
+            if completed is not None and completed.before == asked.subject:
+                question, before = completed.text, ""
+            queries = [self._query(question, before, lexicon, without, language, changes)]
+        return Plan(
+            text=text,
+            queries=tuple(queries),
+            parts=tuple(parts),
+            changes=tuple(dict.fromkeys(changes)),
+            language=language,
+            type=question_type(text),
+            leans=completed is None and not terms(question, language),
+        )
+
+    def _completed(
+        self, question: str, asked: Asked, without: Collection[Kind], language: str, changes: list[Change]
+    ) -> Completed | None:
+        if RewriteKind.REWRITE_KIND_HISTORY not in without:
+            found = complete(question, asked.history, language)
+            if found is not None:
+                changes.append(Change(RewriteKind.REWRITE_KIND_HISTORY, question, found.text))
+                return found
+        if RewriteKind.REWRITE_KIND_SUBJECT not in without and leans(question, language):
+            found = complete_from_subject(question, asked.subject, language)
+            if found is not None:
+                changes.append(Change(RewriteKind.REWRITE_KIND_SUBJECT, question, found.text))
+                return found
+        return None
+
+    def _query(
+        self, question: str, before: str, lexicon: Lexicon, without: Collection[Kind], language: str, changes: list[Change]
+    ) -> Query:
+        added: list[Change] = []
+        if RewriteKind.REWRITE_KIND_ACRONYM not in without:
+            added += expansion.acronyms(question, lexicon, language)
+        if RewriteKind.REWRITE_KIND_COMPOUND not in without and language != "en" and lexicon.german_share > 0:
+            added += expansion.compounds(question, lexicon)
+        added = added[: expansion.MOST]
+        changes += added
+        return make_query(
+            question,
+            before=before,
+            added={change.after: change.weight or 0.0 for change in added},
+            language=language,
+            also=_others(language, lexicon),
+        )
+
+
+def _others(language: str, lexicon: Lexicon) -> list[str]:
+    """Languages of the collection by whose rules the question's words have to be looked for too."""
+    shares = {"de": lexicon.german_share, "en": 1 - lexicon.german_share if lexicon.chunks else 0.0}
+    read_as = "de" if language == "de" else "en"
+    return [name for name, share in shares.items() if name != read_as and share >= _LEAST_SHARE]
