@@ -44,7 +44,7 @@ class CheckBuilder:
     def __init__(self, settings: GuardSettings, assistants: Mapping[str, Assistant]) -> None:
         self._settings = settings
         self._assistants = assistants
-        self._languages = LanguageFinder()
+        self.languages = LanguageFinder()
         self._finder = PiiFinder()
         self._matchers: dict[str, Matcher] = {}
         self._built: dict[str, Checks] = {}
@@ -66,7 +66,7 @@ class CheckBuilder:
         judge = Judge(self._matchers[rules], block=policy.block, flag=policy.flag)
         names = [item.display_name for item in self._assistants.values()]
         small_talk = SmallTalk(self._settings.guard_small_talk_dir, [*names, *policy.persona_names])
-        questions = QuestionCheck(judge, small_talk, self._languages, self._finder, policy)
+        questions = QuestionCheck(judge, small_talk, self.languages, self._finder, policy)
         self._built[policy.assistant] = Checks(policy, digest, judge, questions)
         return self._built[policy.assistant]
 

@@ -14,9 +14,8 @@ from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceServicer
 from services.guard import explain, security_log
 from services.guard.checks import Checks
 from services.guard.documents import DocumentCheck
-from services.guard.output.check import MAX_RELEASED_BYTES, OutputCheck
-from services.guard.output.quotes import Passages, QuoteError
-from services.guard.output.segments import SegmentCheck
+from services.guard.output.begin import ClaimChecks, begin
+from services.guard.output.check import OutputCheck
 from services.guard.policy import PolicyStore
 from services.guard.security_log import SecurityLog
 from services.guard.understanding.intent_model import IntentModel, Understood
@@ -36,6 +35,8 @@ class Guard(GuardServiceServicer):
     intents: IntentModel
     assistants: Mapping[str, Assistant]
     log: SecurityLog
+    claims: ClaimChecks
+    """What judges composed claims."""
 
     async def CheckInput(self, request: pb.CheckInputRequest, _: Context) -> pb.CheckInputResponse:
         """Judge a question."""
@@ -85,38 +86,33 @@ class Guard(GuardServiceServicer):
     ) -> AsyncIterator[pb.CheckOutputResponse]:
         """Judge a draft as it grows."""
         check: OutputCheck | None = None
-        async for request in request_iterator:
-            step = request.WhichOneof("step")
-            if (step == "start") != (check is None):
-                violation = ("step", "start comes first, and once")
-                raise MeshError("INVALID_REQUEST", "the steps of a draft came out of order", violations=[violation])
-            if check is None:
-                checks = self._checks(request.start.assistant)
-                policy = checks.policy
-                check = self._begin(request.start, checks)
-            elif step == "text":
-                check.text(request.text.text)
-            elif step == "segment_end":
-                yield check.segment(request.segment_end)
-        if check is None:
-            raise MeshError("INVALID_REQUEST", "a draft must begin", violations=[("step", "start is missing")])
-        for answer in check.finish():
-            if answer.HasField("finished"):
-                verdict = answer.finished.verdict
-                verdict.policy_digest = policy.digest
-                self.log.record("draft", verdict, policy)
-                security_log.count([verdict])
-            yield answer
-
-    def _begin(self, start: pb.CheckOutputStart, checks: Checks) -> OutputCheck:
-        assistant = self.assistants[start.assistant]
         try:
-            passages = Passages(start.evidence)
-        except QuoteError as error:
-            raise MeshError("INVALID_REQUEST", str(error), violations=[("start.evidence", str(error))]) from None
-        released = start.budgets.max_released_bytes if start.budgets.HasField("max_released_bytes") else MAX_RELEASED_BYTES
-        segments = SegmentCheck(checks.judge, passages, assistant, release_unverified=checks.policy.release_unverified)
-        return OutputCheck(segments, max_released_bytes=released)
+            async for request in request_iterator:
+                step = request.WhichOneof("step")
+                if (step == "start") != (check is None):
+                    violation = ("step", "start comes first, and once")
+                    raise MeshError("INVALID_REQUEST", "the steps of a draft came out of order", violations=[violation])
+                if check is None:
+                    checks = self._checks(request.start.assistant)
+                    policy, assistant = checks.policy, self.assistants[request.start.assistant]
+                    check = begin(request.start, judge=checks.judge, policy=policy, assistant=assistant, claims=self.claims)
+                elif step == "text":
+                    check.text(request.text.text)
+                elif step == "segment_end":
+                    for answer in await check.segment(request.segment_end):
+                        yield answer
+            if check is None:
+                raise MeshError("INVALID_REQUEST", "a draft must begin", violations=[("step", "start is missing")])
+            for answer in await check.finish():
+                if answer.HasField("finished"):
+                    verdict = answer.finished.verdict
+                    verdict.policy_digest = policy.digest
+                    self.log.record("draft", verdict, policy)
+                    security_log.count([verdict])
+                yield answer
+        finally:
+            if check is not None:
+                check.close()
 
     def _checks(self, name: str) -> Checks:
         try:

@@ -38,6 +38,9 @@ class GuardSettings(MeshSettings):
     guard_intent_seconds: Annotated[float, Field(gt=0, le=5)] = 0.1
     """Longest wait for the model that tells small talk from questions; then the phrases decide."""
 
+    guard_claim_seconds: Annotated[float, Field(gt=0, le=30)] = 1.0
+    """Longest wait for the verifier, for the claims of one segment; then UNVERIFIED. `OutputBudgets.per_claim` overrules it."""
+
     guard_document_threads: Annotated[int, Field(ge=1, le=32)] = 1
     """Threads that judge passages of documents, so that an import does not hold up questions."""
 

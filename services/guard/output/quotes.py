@@ -28,6 +28,7 @@ class Passage:
     """
 
     def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
         self._data = evidence.text.encode()
         self._spans: list[tuple[int, int, int]] = []
         offset = 0
@@ -79,6 +80,14 @@ class Passages:
         self._by_name = {item.name: Passage(item) for item in evidence}
         if len(self._by_name) != len(evidence):
             raise QuoteError("two passages have one name")
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def named(self, names: Iterable[str]) -> list[Evidence]:
+        """The evidence of these names, all of it where none is named; names that there are not are passed over."""
+        wanted = list(dict.fromkeys(names)) or list(self._by_name)
+        return [self._by_name[name].evidence for name in wanted if name in self._by_name]
 
     def cited(self, ref: EvidenceRef) -> bytes:
         """The words that `ref` cites.

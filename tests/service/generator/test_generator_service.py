@@ -13,9 +13,6 @@ from ragmesh.evidence.v1 import evidence_pb2 as ev
 from ragmesh.evidence.v1 import text_pb2
 from ragmesh.generator.v1 import generator_service_pb2 as pb
 
-from services.guard.output.check import OutputCheck
-from services.guard.output.quotes import Passages
-from services.guard.output.segments import SegmentCheck
 from services.mesh.assistant import load_assistants
 from tests.service.generator.generator_fixture import (
     ASSISTANT,
@@ -32,7 +29,7 @@ from tests.service.generator.generator_fixture import (
     text_of,
 )
 from tests.service.triton_fixture import RunningTriton, triton_server
-from tests.unit.guard.guard_parts import judge
+from tests.unit.guard.output_parts import made
 
 __all__ = ["triton_server"]
 
@@ -94,15 +91,15 @@ async def test_the_guard_releases_every_segment_of_a_draft(running: RunningGener
     shown = evidence("cafe", "parliament")
     for question in ("When did the oldest café of Zürich open?", "Where does the Scottish Parliament meet?"):
         steps = await drafted(running, asked(question, "cafe", "parliament"))
-        check = OutputCheck(SegmentCheck(judge(), Passages(shown), REVIEWED, release_unverified=False))
+        check = made(shown)
         for step in steps:
             if step.HasField("text"):
                 check.text(step.text.text)
             elif step.HasField("segment_end"):
-                answer = check.segment(step.segment_end)
+                (answer,) = await check.segment(step.segment_end)
                 assert answer.HasField("released")
                 assert all(claim.verdict == ev.CLAIM_VERDICT_VERIFIED for claim in answer.released.claims)
-        assert check.finish()[-1].finished.withheld_segments == 0
+        assert (await check.finish())[-1].finished.withheld_segments == 0
 
 
 @pytest.mark.parametrize(

@@ -13,30 +13,28 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from services.guard.output import check as output
 from services.guard.output.check import OutputCheck
 from services.guard.output.quotes import Passage, Passages, QuoteError
-from services.guard.output.segments import SegmentCheck
-from services.mesh.assistant import load_assistants
 from services.mesh.errors import MeshError
 from tests.unit.guard.drafts import EVIDENCE, FIRST, SECOND, DraftWriter, canonical, evidence, ref
-from tests.unit.guard.guard_parts import SETTINGS, judge
+from tests.unit.guard.output_parts import ASSISTANT, made
 
-ASSISTANT = load_assistants(SETTINGS.assistant_dir)["assistants/default"]
 OPENED = "Das Café — das älteste in Zürich — öffnete 1911."
 PRICE = "🥐 Croissants kosten 3 €."
 
 
 def checker(*, release_unverified: bool = False, most: int = output.MAX_RELEASED_BYTES) -> OutputCheck:
-    segments = SegmentCheck(judge(), Passages(EVIDENCE), ASSISTANT, release_unverified=release_unverified)
-    return OutputCheck(segments, max_released_bytes=most)
+    return made(EVIDENCE, release_unverified=release_unverified, most=most)
 
 
-def run(writer: DraftWriter, segments: Sequence[ev.Segment], check: OutputCheck | None = None) -> list[pb.CheckOutputResponse]:
+async def run(
+    writer: DraftWriter, segments: Sequence[ev.Segment], check: OutputCheck | None = None
+) -> list[pb.CheckOutputResponse]:
     """All answers to a draft that is fed segment by segment; each is a valid message."""
     check = check or checker()
-    answers = []
+    answers: list[pb.CheckOutputResponse] = []
     for text, segment in zip(writer.texts, segments, strict=True):
         check.text(text)
-        answers.append(check.segment(segment))
-    answers += check.finish()
+        answers += await check.segment(segment)
+    answers += await check.finish()
     for answer in answers:
         protovalidate.validate(answer)
     return answers
@@ -50,13 +48,13 @@ def refusal(answer: pb.CheckOutputResponse) -> pb.Category.ValueType:
     return answer.withheld.verdict.category
 
 
-def test_copies_are_released_verified_with_claims_in_released_coordinates() -> None:
+async def test_copies_are_released_verified_with_claims_in_released_coordinates() -> None:
     writer = DraftWriter()
     segments = [
         writer.copied(OPENED, ref("e1", OPENED), highlight="1911"),
         writer.copied(SECOND, ref("e2", SECOND), joint=" ", highlight="42"),
     ]
-    answers = run(writer, segments)
+    answers = await run(writer, segments)
     assert kinds(answers) == ["released", "released", "finished"]
     whole = "".join(answer.released.text for answer in answers).encode()
     assert whole.decode() == f"{OPENED} {SECOND}"
@@ -74,20 +72,19 @@ def test_copies_are_released_verified_with_claims_in_released_coordinates() -> N
     assert (finished.verdict.action, finished.released_bytes, finished.released_segments) == (pb.ACTION_ALLOW, len(whole), 2)
 
 
-def test_a_quote_over_two_spans_is_the_text_of_both() -> None:
+async def test_a_quote_over_two_spans_is_the_text_of_both() -> None:
     writer = DraftWriter()
     # The document has more between the two parts; the passage, and so the quote, has not.
     joined = evidence("e3", OPENED, SECOND)
-    segments = SegmentCheck(judge(), Passages([joined]), ASSISTANT, release_unverified=False)
-    answers = run(writer, [writer.copied(OPENED + SECOND, ref("e3", OPENED, SECOND))], OutputCheck(segments))
+    check = made([joined])
+    answers = await run(writer, [writer.copied(OPENED + SECOND, ref("e3", OPENED, SECOND))], check)
     assert kinds(answers) == ["released", "finished"]
 
 
-def test_the_same_words_may_be_cited_from_two_passages() -> None:
-    passages = Passages([*EVIDENCE, evidence("e4", OPENED)])
-    segments = SegmentCheck(judge(), passages, ASSISTANT, release_unverified=False)
+async def test_the_same_words_may_be_cited_from_two_passages() -> None:
+    check = made([*EVIDENCE, evidence("e4", OPENED)])
     writer = DraftWriter()
-    assert kinds(run(writer, [writer.copied(OPENED, ref("e1", OPENED), ref("e4", OPENED))], OutputCheck(segments)))[0] == "released"
+    assert kinds(await run(writer, [writer.copied(OPENED, ref("e1", OPENED), ref("e4", OPENED))], check))[0] == "released"
 
 
 def _other_word(writer: DraftWriter) -> ev.Segment:
@@ -179,9 +176,9 @@ def _highlight_outside_of_the_claim(writer: DraftWriter) -> ev.Segment:
         _highlight_outside_of_the_claim,
     ],
 )
-def test_what_is_no_exact_copy_is_withheld(wrong: Callable[[DraftWriter], ev.Segment]) -> None:
+async def test_what_is_no_exact_copy_is_withheld(wrong: Callable[[DraftWriter], ev.Segment]) -> None:
     writer = DraftWriter()
-    answers = run(writer, [wrong(writer)])
+    answers = await run(writer, [wrong(writer)])
     assert kinds(answers) == ["withheld", "finished"]
     assert refusal(answers[0]) == pb.CATEGORY_CITATION_MISMATCH
     finished = answers[-1].finished
@@ -189,14 +186,14 @@ def test_what_is_no_exact_copy_is_withheld(wrong: Callable[[DraftWriter], ev.Seg
     assert (finished.released_bytes, finished.withheld_segments) == (0, 1)
 
 
-def test_after_a_withheld_segment_coordinates_close_up() -> None:
+async def test_after_a_withheld_segment_coordinates_close_up() -> None:
     writer = DraftWriter()
     segments = [
         _other_word(writer),
         writer.copied(SECOND, ref("e2", SECOND), joint=" "),
         writer.copied(PRICE, ref("e1", PRICE), joint=" ", highlight="3 €"),
     ]
-    answers = run(writer, segments)
+    answers = await run(writer, segments)
     assert kinds(answers) == ["withheld", "released", "released", "finished"]
     # Nothing was released before it, so its joint joins nothing.
     assert answers[1].released.text == SECOND
@@ -209,10 +206,10 @@ def test_after_a_withheld_segment_coordinates_close_up() -> None:
     assert answers[-1].finished.verdict.action == pb.ACTION_FLAG
 
 
-def test_templates_are_compared_word_for_word() -> None:
+async def test_templates_are_compared_word_for_word() -> None:
     for language in ("en", "de"):
         writer = DraftWriter()
-        answers = run(writer, [writer.template(ASSISTANT.template("abstain", language), "abstain")])
+        answers = await run(writer, [writer.template(ASSISTANT.template("abstain", language), "abstain")])
         assert kinds(answers) == ["released", "finished"]
     for text, template_id in (
         ("I could not find an answer to that.", "abstain"),
@@ -221,29 +218,41 @@ def test_templates_are_compared_word_for_word() -> None:
         (ASSISTANT.template("abstain", "en"), ""),
     ):
         writer = DraftWriter()
-        answers = run(writer, [writer.template(text, template_id)])
+        answers = await run(writer, [writer.template(text, template_id)])
         assert refusal(answers[0]) == pb.CATEGORY_UNSUPPORTED
 
 
-def test_a_template_carries_no_claims() -> None:
+async def test_a_template_carries_no_claims() -> None:
     writer = DraftWriter()
     segment = writer.template(ASSISTANT.template("abstain", "en"), "abstain")
     segment.claims.add(range=segment.range, refs=[ref("e1", OPENED)])
-    assert refusal(run(writer, [segment])[0]) == pb.CATEGORY_UNSUPPORTED
+    assert refusal((await run(writer, [segment]))[0]) == pb.CATEGORY_UNSUPPORTED
 
 
-def test_composed_text_is_withheld_unless_the_policy_lets_it_out_marked() -> None:
+async def test_composed_text_that_nothing_verified_gives_way_to_what_it_cites() -> None:
     writer = DraftWriter()
     segment = writer.composed("It opened in 1911.", ref("e1", OPENED))
-    assert refusal(run(writer, [segment])[0]) == pb.CATEGORY_UNSUPPORTED
-    (claim,) = run(writer, [segment], checker(release_unverified=True))[0].released.claims
+    (released, _) = await run(writer, [segment])
+    assert released.released.text == OPENED
+    (claim,) = released.released.claims
+    assert (claim.verdict, claim.origin) == (ev.CLAIM_VERDICT_VERIFIED, ev.ORIGIN_COPIED)
+    assert claim.range == TextRange(start=0, end=len(OPENED.encode()))
+    uncited = DraftWriter()
+    answers = await run(uncited, [uncited.composed("It opened in 1911.")])
+    assert refusal(answers[0]) == pb.CATEGORY_UNSUPPORTED
+
+
+async def test_composed_text_that_nothing_verified_leaves_marked_where_the_policy_lets_it() -> None:
+    writer = DraftWriter()
+    segment = writer.composed("It opened in 1911.", ref("e1", OPENED))
+    (claim,) = (await run(writer, [segment], checker(release_unverified=True)))[0].released.claims
     assert (claim.verdict, claim.support) == (ev.CLAIM_VERDICT_UNVERIFIED, ev.SUPPORT_UNSPECIFIED)
 
 
-def test_composed_text_with_a_reference_into_nothing_never_leaves() -> None:
+async def test_composed_text_with_a_reference_into_nothing_never_leaves() -> None:
     writer = DraftWriter()
     segment = writer.composed("It opened in 1911.", ref("e9", OPENED))
-    assert refusal(run(writer, [segment], checker(release_unverified=True))[0]) == pb.CATEGORY_CITATION_MISMATCH
+    assert refusal((await run(writer, [segment], checker(release_unverified=True)))[0]) == pb.CATEGORY_CITATION_MISMATCH
 
 
 @pytest.mark.parametrize(
@@ -257,50 +266,50 @@ def test_composed_text_with_a_reference_into_nothing_never_leaves() -> None:
         (" \n ", pb.CATEGORY_GARBAGE),
     ],
 )
-def test_markup_leaks_and_control_characters_are_withheld(text: str, category: pb.Category.ValueType) -> None:
+async def test_markup_leaks_and_control_characters_are_withheld(text: str, category: pb.Category.ValueType) -> None:
     writer = DraftWriter()
     segment = writer.composed(text)
     del segment.claims[:]
-    assert refusal(run(writer, [segment], checker(release_unverified=True))[0]) == category
+    assert refusal((await run(writer, [segment], checker(release_unverified=True)))[0]) == category
 
 
-def test_an_exact_copy_of_active_markup_is_withheld_too() -> None:
+async def test_an_exact_copy_of_active_markup_is_withheld_too() -> None:
     text = "Type <img src=x onerror=alert(1)> here."
     item = ev.Evidence(name="x", text=text, spans=[TextRange(start=7, end=7 + len(text))])
-    segments = SegmentCheck(judge(), Passages([item]), ASSISTANT, release_unverified=False)
+    check = made([item])
     writer = DraftWriter()
     cited = ev.EvidenceRef(evidence="x", quotes=[TextRange(start=7, end=7 + len(text))])
-    assert refusal(run(writer, [writer.copied(text, cited)], OutputCheck(segments))[0]) == pb.CATEGORY_MARKUP
+    assert refusal((await run(writer, [writer.copied(text, cited)], check))[0]) == pb.CATEGORY_MARKUP
 
 
-def test_text_that_never_became_a_segment_is_withheld() -> None:
+async def test_text_that_never_became_a_segment_is_withheld() -> None:
     check = checker()
     check.text("Das Café")
-    answers = check.finish()
+    answers = await check.finish()
     assert kinds(answers) == ["withheld", "finished"]
     assert answers[0].withheld.draft_range == TextRange(start=0, end=len("Das Café".encode()))
     assert answers[1].finished.released_bytes == 0
 
 
-def test_an_empty_draft_is_allowed() -> None:
-    (answer,) = checker().finish()
+async def test_an_empty_draft_is_allowed() -> None:
+    (answer,) = await checker().finish()
     assert answer.finished.verdict.action == pb.ACTION_ALLOW
 
 
-def test_segments_join_on_without_gap_and_inside_the_text() -> None:
+async def test_segments_join_on_without_gap_and_inside_the_text() -> None:
     for start, end in ((1, 4), (0, 40), (0, 0), (5, 4)):
         check = checker()
         check.text("Some text.")
         with pytest.raises(MeshError) as refused:
-            check.segment(ev.Segment(range=TextRange(start=start, end=end), origin=ev.ORIGIN_TEMPLATE))
+            await check.segment(ev.Segment(range=TextRange(start=start, end=end), origin=ev.ORIGIN_TEMPLATE))
         assert refused.value.reason == "INVALID_REQUEST"
 
 
-def test_a_segment_may_not_split_a_code_point() -> None:
+async def test_a_segment_may_not_split_a_code_point() -> None:
     check = checker()
     check.text("Café")
     with pytest.raises(MeshError, match="code point"):
-        check.segment(ev.Segment(range=TextRange(start=0, end=4), origin=ev.ORIGIN_TEMPLATE))
+        await check.segment(ev.Segment(range=TextRange(start=0, end=4), origin=ev.ORIGIN_TEMPLATE))
 
 
 def test_unreviewed_text_is_bounded() -> None:
@@ -312,30 +321,32 @@ def test_unreviewed_text_is_bounded() -> None:
     assert refused.value.metadata == {"limit_bytes": str(output.MAX_UNREVIEWED_BYTES)}
 
 
-def test_a_draft_has_an_end() -> None:
+async def test_a_draft_has_an_end() -> None:
     check = checker()
     with pytest.raises(MeshError) as refused:
         for number in range(output.MAX_DRAFT_BYTES // 1000 + 2):
             check.text("x" * 1000)
-            check.segment(ev.Segment(range=TextRange(start=number * 1000, end=number * 1000 + 1000), origin=ev.ORIGIN_TEMPLATE))
+            await check.segment(
+                ev.Segment(range=TextRange(start=number * 1000, end=number * 1000 + 1000), origin=ev.ORIGIN_TEMPLATE)
+            )
     assert refused.value.reason == "REQUEST_TOO_LARGE"
 
 
-def test_segments_are_counted() -> None:
+async def test_segments_are_counted() -> None:
     check = checker()
     with pytest.raises(MeshError) as refused:
         for number in range(output.MAX_SEGMENTS + 1):
             check.text("x")
-            check.segment(ev.Segment(range=TextRange(start=number, end=number + 1), origin=ev.ORIGIN_TEMPLATE))
+            await check.segment(ev.Segment(range=TextRange(start=number, end=number + 1), origin=ev.ORIGIN_TEMPLATE))
     assert refused.value.metadata == {"limit_segments": str(output.MAX_SEGMENTS)}
 
 
-def test_what_may_be_released_is_bounded() -> None:
+async def test_what_may_be_released_is_bounded() -> None:
     writer = DraftWriter()
     segments = [writer.copied(OPENED, ref("e1", OPENED)), writer.copied(SECOND, ref("e2", SECOND), joint=" ")]
     exact = len(OPENED.encode()) + 1 + len(SECOND.encode())
-    assert kinds(run(writer, segments, checker(most=exact))) == ["released", "released", "finished"]
-    answers = run(writer, segments, checker(most=exact - 1))
+    assert kinds(await run(writer, segments, checker(most=exact))) == ["released", "released", "finished"]
+    answers = await run(writer, segments, checker(most=exact - 1))
     assert kinds(answers) == ["released", "withheld", "finished"]
     assert refusal(answers[1]) == pb.CATEGORY_TOO_LONG
 

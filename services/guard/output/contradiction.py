@@ -1,0 +1,81 @@
+"""Whether an answer contradicts what it said before: the same words turned round, or with another number.
+
+Only sentences that share nearly all their words are compared, so that two facts about one thing are none. Reads every language that
+words.yaml has negations for. Knows text; the verifier model compares what is put otherwise (segments.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.guard.output import facts
+from services.guard.output.claims import sentences
+from services.guard.output.hallucination import denies
+from services.guard.output.windows import stems
+
+ALIKE = 0.8
+"""Share of the words of the shorter sentence that the other one has."""
+NEAR = 0.5
+"""From this share on the verifier is asked."""
+_LEAST_WORDS = 4
+MAX_KEPT = 256
+_MAX_DIFFERING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence of the answer."""
+
+    text: str
+    stems: frozenset[str]
+    denied: bool
+    values: frozenset[float]
+    units: frozenset[str]
+
+
+def _said(text: str) -> Said:
+    numbers = facts.numbers(text)
+    negations = facts.words().negations
+    kept = frozenset(stem for stem in stems(text) if stem not in negations and not stem.isdigit())
+    values = frozenset(value for number in numbers for value in number.values[:1])
+    return Said(text, kept, denies(text), values, frozenset(number.unit[0] for number in numbers if number.unit))
+
+
+def _alike(one: Said, other: Said) -> float:
+    shorter = min(len(one.stems), len(other.stems))
+    return len(one.stems & other.stems) / shorter if shorter >= _LEAST_WORDS else 0.0
+
+
+class Answer:
+    """What an answer has said so far."""
+
+    def __init__(self) -> None:
+        self._said: list[Said] = []
+
+    def contradicts(self, text: str) -> str | None:
+        """The earlier sentence that `text` contradicts by its words alone; None where there is none."""
+        for start, end in sentences(text):
+            said = _said(text[start:end])
+            for other in self._said:
+                if _alike(said, other) < ALIKE or len(said.stems ^ other.stems) > _MAX_DIFFERING:
+                    continue
+                if said.denied != other.denied:
+                    return other.text
+                alike = said.stems == other.stems and len(said.values) == len(other.values) == 1 and said.units == other.units
+                dated = all(1000 <= value < 2100 for value in said.values | other.values)
+                # A number without a unit may count what is listed: study 1, study 2.
+                if alike and said.values != other.values and (said.units or dated):
+                    return other.text
+        return None
+
+    def near(self, text: str, count: int) -> list[str]:
+        """Up to `count` earlier sentences about the same thing, for the verifier."""
+        said = _said(text)
+        ranked = sorted(((_alike(said, other), other.text) for other in self._said), reverse=True)
+        return [words for alike, words in ranked[:count] if alike >= NEAR]
+
+    def add(self, text: str) -> None:
+        """It was released."""
+        for start, end in sentences(text):
+            if len(self._said) < MAX_KEPT:
+                self._said.append(_said(text[start:end]))

@@ -1,0 +1,93 @@
+"""The assistant's own instructions in what it says: by a canary, and by overlap folded to letters and digits.
+
+Case, spacing, punctuation, accents and the change from "you" to "I" do not hide a repetition, and a segment's end does not cut it: the
+tail of what was said before is read with it. Knows the texts that must not be said; not how they are shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.guard.output.facts import compact, folded
+
+SHINGLE = 20
+"""Letters and digits in a row that are looked up; about four words."""
+LEAST_SHARED = 28
+"""Letters and digits in a row that both have, for a repetition: a half sentence. Shorter agreements are chance."""
+MAX_PROTECTED = 256 * 1024
+_LEAST_CANARY = 8
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+# Who is spoken to and who speaks change places where instructions are told again.
+_PERSONS = frozenset(
+    "i me my mine myself you your yours yourself we us our am are is be was were ich mir mich mein meine meinen meinem meiner du dir dich dein deine "  # noqa: SIM905
+    "deinen deinem deiner bist bin sie ihnen ihr ihre je tu te ton ta tes vous votre vos mon ma mes suis es etes eu tu teu tua meu minha yo mi tus tuyo "
+    "io tuo tua mio mia ik jij je jouw mijn ja ty twój mój ben sen я ты вы мой твой ваш já tvůj můj".split()
+)
+
+
+def told(text: str) -> str:
+    """What is left of a text when persons, case, spacing and signs do not count."""
+    return "".join(compact(word) for word in _WORD.findall(text) if folded(word) not in _PERSONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A repetition that was found."""
+
+    rule: str
+    shared: int
+    """Letters and digits in a row."""
+    before: int
+    """Of them, how many stood in earlier segments."""
+
+
+class Protected:
+    """Texts that must not be repeated.
+
+    Args:
+        texts: instructions; a canary is a word of them that stands nowhere else.
+        canaries: words that must never be said, at least eight letters and digits each.
+    """
+
+    def __init__(self, texts: Iterable[str], canaries: Iterable[str] = ()) -> None:
+        self._told = [told(text)[:MAX_PROTECTED] for text in texts]
+        self._shingles = {
+            whole[start : start + SHINGLE] for whole in self._told for start in range(max(0, len(whole) - SHINGLE + 1))
+        }
+        self._canaries = [word for word in map(compact, canaries) if len(word) >= _LEAST_CANARY]
+        self.longest = max([LEAST_SHARED, *map(len, self._canaries)])
+        """How much of what was said before must be kept to see what goes on."""
+
+    def canary(self, text: str, before: str = "") -> Leak | None:
+        """A canary that ends in `text`; `before` is `compact` of what came before."""
+        if not self._canaries:
+            return None
+        said = compact(text)
+        tail = before[-self.longest :]
+        whole = tail + said
+        for word in self._canaries:
+            at = whole.find(word)
+            if at >= 0 and at + len(word) > len(tail):
+                return Leak("prompt_leak.canary", len(word), max(0, len(tail) - at))
+        return None
+
+    def overlap(self, text: str, before: str = "") -> Leak | None:
+        """A repetition that ends in `text`; `before` is `told` of what came before."""
+        if not self._shingles:
+            return None
+        tail = before[-self.longest :]
+        whole = tail + told(text)
+        at = 0
+        while at + SHINGLE <= len(whole):
+            if whole[at : at + SHINGLE] not in self._shingles:
+                at += 1
+                continue
+            end = at + SHINGLE
+            while end < len(whole) and any(whole[at : end + 1] in one for one in self._told):
+                end += 1
+            if end - at >= LEAST_SHARED and end > len(tail):
+                return Leak("prompt_leak.overlap", end - at, max(0, len(tail) - at))
+            at += max(1, end - at - SHINGLE + 1)
+        return None

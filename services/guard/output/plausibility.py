@@ -1,0 +1,123 @@
+"""Whether letters stand in an order that a language has: bits a letter by tables of three letters in a row (letters.npz).
+
+Eleven languages share a table for each alphabet, so this tells text from keys struck at random, not one language from another. What is
+no running text (addresses, codes, acronyms, words with digits) is not read. The tables are made by training/letter_table.py; MODEL_CARD.md
+says from what. Knows no verdict.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+SPAN = 18
+"""Letters that are judged together: so many in a row are never this dear by chance."""
+MAX_CHARACTERS = 8_192
+DEAREST, MEAN, MEAN_WITH_NAMES = 6.6, 5.7, 6.4
+"""Bits a letter: of SPAN in a row, of a text, of a text with capitals. Half of PUD that the tables do not know: at most 6.3, 5.3, 5.3;
+letters drawn at random: 6.1 at least for 99 % of texts of five words."""
+LEAST = 24
+"""Letters that a whole text has at least, to be judged by its mean."""
+UNSURE, LEAST_WORDS = 0.82, 7
+"""From this share of MEAN on, so many words without an accent, among which no language's function word is, are none."""
+TABLES = Path(__file__).with_name("letters.npz")
+FUNCTION_WORDS = Path(__file__).parents[1] / "understanding" / "function_words.yaml"
+_SIXTEENTHS = 16.0
+_EDGES = ".,;:!?()[]\"'“”„«»‘’…*#>–—-"
+_INSIDE = str.maketrans("", "", "-'’")
+_ACCENTS = str.maketrans({"ß": "ss", "ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"})
+_LATIN = "abcdefghijklmnopqrstuvwxyz"
+_CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюяё"
+
+
+@cache
+def _tables() -> dict[str, NDArray[np.float32]]:
+    with np.load(TABLES, allow_pickle=False) as stored:
+        return {name: stored[name].astype(np.float32) / _SIXTEENTHS for name in ("latin", "cyrillic")}
+
+
+@cache
+def _function_words() -> frozenset[str]:
+    listed: dict[str, str] = yaml.safe_load(FUNCTION_WORDS.read_text(encoding="utf-8"))
+    return frozenset(word for row in listed.values() for word in _plain(row.split()).split() if len(word) > 1)
+
+
+def _codes(letters: str) -> bytes:
+    """256 classes: of each code point below 0x100 its number in `letters`; 0 where it is none of them."""
+    return bytes(letters.index(chr(n)) + 1 if chr(n) in letters else 0 for n in range(256))
+
+
+_LATIN_CODES = _codes(_LATIN)
+_CYRILLIC_CODES = str.maketrans({letter: chr(n + 1) for n, letter in enumerate(_CYRILLIC)})
+
+
+def _words(text: str) -> list[str]:
+    """The words of running text: letters only, at least two, no acronym and no camelCase."""
+    kept = []
+    for token in text[:MAX_CHARACTERS].split():
+        word = token.strip(_EDGES)
+        if len(word) > 1 and word[1:].islower() and (word.isalpha() or word.translate(_INSIDE).isalpha()):
+            kept.append(word)
+    return kept
+
+
+def _plain(words: list[str]) -> str:
+    text = " ".join(words).lower()
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKD", text.translate(_ACCENTS).replace("й", "\0").replace("ё", "\1"))
+    return "".join(c for c in text if not unicodedata.combining(c)).replace("\0", "й").replace("\1", "ё")
+
+
+def _dearest(codes: NDArray[np.intp], table: NDArray[np.float32]) -> tuple[float, float]:
+    """The mean bits of the dearest SPAN letters in a row and of all letters; zeros where there are fewer."""
+    if len(codes) < SPAN + 2:
+        return 0.0, 0.0
+    bits = table[codes[:-2], codes[1:-1], codes[2:]]
+    # A letter costs where it stands; the edge of a word costs nothing, or short words would be dear.
+    here = codes[2:] > 0
+    spent = bits[here]
+    if len(spent) < SPAN:
+        return 0.0, 0.0
+    sums = np.cumsum(np.concatenate([[0.0], spent]))
+    return float((sums[SPAN:] - sums[:-SPAN]).max()) / SPAN, float(sums[-1]) / len(spent)
+
+
+def _bits(plain: str) -> tuple[float, float]:
+    if plain.isascii():
+        return _dearest(np.frombuffer(plain.encode().translate(_LATIN_CODES), np.uint8).astype(np.intp), _tables()["latin"])
+    latin = np.frombuffer(plain.encode("latin-1", "replace").translate(_LATIN_CODES), np.uint8).astype(np.intp)
+    worst = _dearest(latin, _tables()["latin"])
+    if any("а" <= character <= "ё" for character in plain):
+        kept = re.sub(f"[^{_CYRILLIC}]", "\0", plain).translate(_CYRILLIC_CODES)
+        cyrillic = np.frombuffer(kept.encode("latin-1", "replace"), np.uint8).astype(np.intp)
+        worst = max(worst, _dearest(cyrillic, _tables()["cyrillic"]))
+    return worst
+
+
+def implausible(text: str) -> float:
+    """How far the letters of a text are beyond what a language has; from 1 on they are struck at random, 0 where there are too few.
+
+    Names come from any language: words with a capital count only where they are most of the text, and then with more patience.
+    """
+    words = _words(text)
+    lower = [word for word in words if word.islower()]
+    plain = _plain(lower)
+    dearest, mean = _bits(plain)
+    worst = max(dearest / DEAREST, mean / MEAN if len(plain) - len(lower) >= LEAST else 0.0)
+    if (
+        text.isascii()
+        and UNSURE * MEAN <= mean < MEAN
+        and len(lower) >= LEAST_WORDS
+        and _function_words().isdisjoint(plain.split())
+    ):
+        worst = max(worst, 1.0)
+    if len(lower) < len(words):
+        worst = max(worst, _bits(_plain(words))[1] / MEAN_WITH_NAMES)
+    return worst
