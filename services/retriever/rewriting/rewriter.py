@@ -99,7 +99,10 @@ class Rewriter:
 
 
 def _others(language: str, lexicon: Lexicon) -> list[str]:
-    """Languages of the collection by whose rules the question's words have to be looked for too."""
+    """Languages of the collection by whose rules the question's words have to be looked for too: German questions are full of
+    English words, and of a few words alone the language is not told."""
+    if language == "en":
+        return []
     shares = {"de": lexicon.german_share, "en": 1 - lexicon.german_share if lexicon.chunks else 0.0}
     read_as = "de" if language == "de" else "en"
     return [name for name, share in shares.items() if name != read_as and share >= _LEAST_SHARE]
