@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli.commands import ask, certs, doctor, eval, guard, ingest, search, traces, train, up
+from cli.commands import ask, certs, doctor, eval, guard, ingest, search, traces, train, up, watch
 from cli.console import err, print_error
 from cli.errors import CliError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("ingest")(ingest.ingest)
+app.command("watch")(watch.watch)
 app.command("ask")(ask.ask)
 app.command("search")(search.search)
 app.command("traces")(traces.traces)

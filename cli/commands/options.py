@@ -13,5 +13,6 @@ Var = Annotated[Path, typer.Option("--var", envvar="RAGMESH_VAR", help="Folder o
 Target = Annotated[
     str | None, typer.Option("--target", envvar="RAGMESH_TARGET", help="host:port of plain gRPC, if not found by --var.")
 ]
+Collection = Annotated[str, typer.Option(help="Where to store the documents: collections/my-notes.")]
 
 VAR = DEFAULT_VAR

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cli.documents.naming import document_id
@@ -66,6 +66,8 @@ class Refused:
     reason: str
     """Name of an ErrorReason, as the retriever would give it."""
     message: str
+    document_id: str = ""
+    """Id that the document would have; a former version of it is not to be taken for vanished."""
 
 
 @dataclass
@@ -76,6 +78,13 @@ class FolderContent:
     refused: list[Refused] = field(default_factory=list)
     others: int = 0
     """Files of other kinds, which nobody asked for."""
+    incomplete: bool = False
+    """Whether a part of the folder could not be looked into, so that what was not found may be there."""
+
+    @property
+    def document_ids(self) -> set[str]:
+        """Ids of all documents that are there, readable or not."""
+        return {file.document_id for file in self.files} | {refused.document_id for refused in self.refused}
 
 
 def read_folder(folder: Path, prefix: str) -> FolderContent:
@@ -94,8 +103,13 @@ def read_folder(folder: Path, prefix: str) -> FolderContent:
     for path, relative in _walk(folder, "", {(root.st_dev, root.st_ino)}, content, 0):
         if len(content.files) + len(content.refused) >= MAX_FILES:
             _refuse(content, relative, "DOCUMENT_UNREADABLE", f"the folder holds more than {MAX_FILES} documents")
+            content.incomplete = True
             break
         _look(path, relative, prefix, content)
+    content.refused = [
+        replace(one, relative=_shown(one.relative), document_id=document_id(os.fsencode(f"{prefix}/{one.relative}")))
+        for one in content.refused
+    ]
     return content
 
 
@@ -105,6 +119,7 @@ def _walk(folder: Path, below: str, inside: set[tuple[int, int]], content: Folde
             found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         _refuse(content, below, "DOCUMENT_UNREADABLE", f"the folder cannot be read: {error.strerror}")
+        content.incomplete = True
         return
     for entry in found:
         relative = f"{below}/{entry.name}" if below else entry.name
@@ -123,6 +138,7 @@ def _walk(folder: Path, below: str, inside: set[tuple[int, int]], content: Folde
             _refuse(content, relative, "DOCUMENT_UNREADABLE", "the symbolic link leads back to a folder that it lies in")
         elif depth >= MAX_DEPTH:
             _refuse(content, relative, "DOCUMENT_UNREADABLE", f"the folder lies more than {MAX_DEPTH} folders deep")
+            content.incomplete = True
         else:
             yield from _walk(Path(entry.path), relative, inside | {identity}, content, depth + 1)
 
@@ -133,6 +149,8 @@ def _unreachable(entry: os.DirEntry[str], relative: str, error: OSError, content
         return
     words = {errno.ENOENT: "the symbolic link leads nowhere", errno.ELOOP: "the symbolic link leads back to itself"}
     _refuse(content, relative, "DOCUMENT_UNREADABLE", words.get(error.errno or 0, f"cannot be read: {error.strerror}"))
+    # It may have led to a folder.
+    content.incomplete = content.incomplete or Path(entry.name).suffix.lower() not in MEDIA_TYPES
 
 
 def _look(path: Path, relative: str, prefix: str, content: FolderContent) -> None:
@@ -171,4 +189,4 @@ def _shown(relative: str) -> str:
 
 
 def _refuse(content: FolderContent, relative: str, reason: str, message: str) -> None:
-    content.refused.append(Refused(_shown(relative) or ".", reason, message))
+    content.refused.append(Refused(relative or ".", reason, message))

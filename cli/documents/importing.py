@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Container, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import grpc
 from ragmesh.retriever.v1 import document_service_pb2 as pb
@@ -51,6 +52,10 @@ class Imported:
     message: str = ""
     chunks: int = 0
     quarantined_chunks: int = 0
+    warnings: tuple[str, ...] = ()
+    """What of it could not be read."""
+    near_duplicate_of: str = ""
+    """Id of another document that says nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,52 @@ class _Ready:
     size: int
 
 
-class Importer:
-    """Imports files into one collection over one channel."""
+class Hashes:
+    """SHA-256 of files, so that one that did not change is not read again. Believes size and time of change, as `make` does."""
 
-    def __init__(self, channel: grpc.aio.Channel, collection: str, report: Callable[[Imported], None]) -> None:
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[int, int, int, str]] = {}
+
+    def of(self, path: Path) -> tuple[str, int]:
+        """Hash and size of a file. Reads it where it changed: for a thread.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        found = path.stat()
+        known = self._known.get(path)
+        if known is not None and known[:3] == (found.st_ino, found.st_size, found.st_mtime_ns):
+            return known[3], known[1]
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+        if size == found.st_size:
+            self._known[path] = (found.st_ino, found.st_size, found.st_mtime_ns, digest)
+        return digest, size
+
+
+class Importer:
+    """Imports files into one collection over one channel.
+
+    Args:
+        source: what the documents come from: `collections/{c}/sources/{s}`; empty: not said.
+        hashes: of files that were read before.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        collection: str,
+        report: Callable[[Imported], None],
+        *,
+        source: str = "",
+        hashes: Hashes | None = None,
+    ) -> None:
         self._stub = DocumentServiceStub(channel)
         self._collection = collection
         self._report = report
+        self._source = source
+        self._hashes = hashes or Hashes()
 
     async def run(self, files: Sequence[SourceFile]) -> None:
         """Imports all files and reports each exactly once, in any order.
@@ -92,22 +136,9 @@ class Importer:
                 await asyncio.sleep(_RETRY_SECONDS * 2 ** (attempts - 1))
 
     async def _stored(self) -> dict[str, str]:
-        """Name -> sha256 of what is stored already."""
-        found: dict[str, str] = {}
-        token = ""
-        while True:
-            request = pb.ListDocumentsRequest(parent=self._collection, page_size=500, page_token=token)
-            try:
-                page = await self._stub.ListDocuments(request, timeout=_UNARY_SECONDS)
-            except grpc.aio.AioRpcError as error:
-                typed = from_rpc_error(error, service="retriever")
-                if typed.reason == "COLLECTION_NOT_FOUND":
-                    return {}
-                raise typed from error
-            found |= {document.name: document.sha256 for document in page.documents}
-            token = page.next_page_token
-            if not token:
-                return found
+        """Name -> sha256 of what is stored already, from the same source and as today's release would cut it."""
+        documents = stored_documents(self._stub, self._collection)
+        return {one.name: one.sha256 async for one in documents if one.source == self._source and not one.outdated}
 
     async def _stream(self, left: deque[SourceFile], stored: dict[str, str]) -> None:
         """Sends what is left; takes out of `left` what was answered. Returns once all was."""
@@ -117,13 +148,13 @@ class Importer:
 
         async def send() -> None:
             for source in tuple(left):
-                ready = await asyncio.to_thread(_read, source, self._collection)
+                ready = await asyncio.to_thread(_read, source, self._collection, self._hashes)
                 if isinstance(ready, Imported) or stored.get(ready.name) == ready.sha256:
                     self._done(left, ready if isinstance(ready, Imported) else Imported(source, Fate.UNCHANGED))
                     continue
                 await room.acquire()
                 waiting[ready.name] = ready
-                async with aclosing(_messages(ready, waiting)) as messages:
+                async with aclosing(_messages(ready, self._source, waiting)) as messages:
                     async for message in messages:
                         await call.write(message)
             await call.done_writing()
@@ -156,24 +187,49 @@ class Importer:
         self._report(imported)
 
 
-def _read(source: SourceFile, collection: str) -> _Ready | Imported:
+async def stored_documents(stub: DocumentServiceStub, collection: str, source: str = "") -> AsyncGenerator[pb.Document, None]:
+    """What is stored in a collection, in the order of names; nothing where there is no such collection.
+
+    Args:
+        source: only what came from it; empty: all.
+
+    Raises:
+        MeshError: as the retriever answers.
+    """
+    token = ""
+    while True:
+        request = pb.ListDocumentsRequest(parent=collection, page_size=500, page_token=token, source=source)
+        try:
+            page = await stub.ListDocuments(request, timeout=_UNARY_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            typed = from_rpc_error(error, service="retriever")
+            if typed.reason == "COLLECTION_NOT_FOUND":
+                return
+            raise typed from error
+        for document in page.documents:
+            yield document
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _read(source: SourceFile, collection: str, hashes: Hashes) -> _Ready | Imported:
     """Size and hash of a file, or its rejection where it cannot be read any more."""
     try:
-        with source.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
+        digest, size = hashes.of(source.path)
     except OSError as error:
         return Imported(source, Fate.REJECTED, "DOCUMENT_UNREADABLE", f"cannot be read: {error.strerror}")
     return _Ready(source, f"{collection}/documents/{source.document_id}", digest, size)
 
 
-async def _messages(ready: _Ready, waiting: Container[str]) -> AsyncGenerator[pb.ImportDocumentsRequest, None]:
+async def _messages(ready: _Ready, source: str, waiting: Container[str]) -> AsyncGenerator[pb.ImportDocumentsRequest, None]:
     begin = pb.ImportBegin(
         document=ready.name,
         media_type=ready.source.media_type,
         size_bytes=ready.size,
         sha256=ready.sha256,
         source_uri=ready.source.relative[:512],
+        source=source,
     )
     yield pb.ImportDocumentsRequest(begin=begin)
     # A file that changes or goes away meanwhile is the retriever's to notice, by its hash.
@@ -193,7 +249,14 @@ def _imported(source: SourceFile, response: pb.ImportDocumentsResponse) -> Impor
         return Imported(source, Fate.REJECTED, response.rejected.reason, response.rejected.message)
     acked = response.acked
     fate = Fate.UNCHANGED if acked.unchanged else Fate.STORED
-    return Imported(source, fate, chunks=acked.chunk_count, quarantined_chunks=acked.quarantined_chunk_count)
+    return Imported(
+        source,
+        fate,
+        chunks=acked.chunk_count,
+        quarantined_chunks=acked.quarantined_chunk_count,
+        warnings=tuple(acked.warnings),
+        near_duplicate_of=acked.near_duplicate_of.rpartition("/")[2],
+    )
 
 
 def _typed(error: grpc.aio.AioRpcError) -> MeshError:

@@ -20,4 +20,6 @@ async def load_sample(target: str) -> tuple[Tally, FolderContent]:
         OSError: the folder cannot be read.
     """
     content = await asyncio.to_thread(read_folder, SAMPLE_CORPUS, SAMPLE_CORPUS.name)
-    return await import_files(target, DEFAULT_COLLECTION, content.files, "Loading the sample documents"), content
+    # As `ragmesh ingest corpus/chatcbd` would say, so that neither stores again what the other stored.
+    source = f"{DEFAULT_COLLECTION}/sources/{SAMPLE_CORPUS.name}"
+    return await import_files(target, DEFAULT_COLLECTION, content.files, "Loading the sample documents", source=source), content

@@ -6,11 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
 
 from cli.connection import in_words, open_channel
 from cli.console import document_progress, err
 from cli.documents.folder import FolderContent, Refused, SourceFile
-from cli.documents.importing import Fate, Imported, Importer
+from cli.documents.importing import Fate, Hashes, Imported, Importer
+from cli.documents.pruning import remove, vanished
+from cli.errors import EXIT_FAILED, CliError
 from services.mesh.errors import MeshError
 
 MAX_SHOWN_FAILURES = 200
@@ -22,8 +27,13 @@ class Tally:
 
     counts: Counter[Fate] = field(default_factory=Counter)
     failures: list[Refused] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    """File, and what of it could not be read."""
+    near_duplicates: list[tuple[str, str]] = field(default_factory=list)
+    """File, and the id of the document that it nearly repeats."""
     chunks: int = 0
     quarantined_chunks: int = 0
+    removed: int = 0
     seconds: float = 0.0
 
     def add(self, imported: Imported) -> None:
@@ -31,16 +41,95 @@ class Tally:
         self.counts[imported.fate] += 1
         self.chunks += imported.chunks
         self.quarantined_chunks += imported.quarantined_chunks
+        self.warnings += [(imported.source.relative, warning) for warning in imported.warnings]
+        if imported.near_duplicate_of:
+            self.near_duplicates.append((imported.source.relative, imported.near_duplicate_of))
         if imported.fate is Fate.REJECTED:
             self.failures.append(Refused(imported.source.relative, imported.reason, imported.message))
 
+    @property
+    def done(self) -> int:
+        """Files whose fate is known."""
+        return self.counts.total()
 
-async def import_files(target: str, collection: str, files: Sequence[SourceFile], title: str) -> Tally:
+
+async def import_files(
+    target: str, collection: str, files: Sequence[SourceFile], title: str, *, source: str = "", hashes: Hashes | None = None
+) -> Tally:
     """Imports files with a progress bar.
+
+    Args:
+        source: what they come from: `collections/{c}/sources/{s}`; empty: not said.
 
     Raises:
         CliError: the import as a whole could not go on.
     """
+    async with open_channel(target) as channel:
+        return await _import(channel, target, collection, files, title, source, hashes)
+
+
+async def import_folder(
+    target: str,
+    source: str,
+    content: FolderContent,
+    title: str,
+    *,
+    prune: bool,
+    force: bool = False,
+    hashes: Hashes | None = None,
+) -> Tally:
+    """Brings the stored documents of a source to what its folder holds.
+
+    Args:
+        source: `collections/{c}/sources/{s}`.
+        prune: remove documents whose files are gone.
+        force: even where no file is left.
+
+    Raises:
+        CliError: the import as a whole could not go on, or would remove every document.
+    """
+    collection = source.partition("/sources/")[0]
+    async with open_channel(target) as channel:
+        gone: list[str] = []
+        if prune:
+            try:
+                gone, stored = await vanished(channel, source, content.document_ids)
+            except MeshError as error:
+                raise in_words(error, target) from error
+            _refuse_accident(content, gone, stored, force)
+        tally = await _import(channel, target, collection, content.files, title, source, hashes)
+        if gone:
+            try:
+                tally.removed = await remove(channel, gone)
+            except MeshError as error:
+                raise in_words(error, target) from error
+        return tally
+
+
+def _refuse_accident(content: FolderContent, gone: Sequence[str], stored: int, force: bool) -> None:
+    if gone and content.incomplete:
+        raise CliError(
+            f"{len(gone)} documents would be removed, but a part of the folder could not be read: they may lie there.",
+            "Nothing was changed. Make all of it readable, or leave out --prune.",
+            exit_code=EXIT_FAILED,
+        )
+    if gone and len(gone) == stored and not force:
+        raise CliError(
+            f"All {stored} documents of the source would be removed: none of their files is in the folder.",
+            "Nothing was changed. Is it the right folder? --force removes them.",
+            exit_code=EXIT_FAILED,
+        )
+
+
+async def _import(
+    channel: grpc.aio.Channel,
+    target: str,
+    collection: str,
+    files: Sequence[SourceFile],
+    title: str,
+    source: str,
+    hashes: Hashes | None,
+) -> Tally:
     tally = Tally()
     begun = time.monotonic()
     with document_progress() as progress:
@@ -48,18 +137,16 @@ async def import_files(target: str, collection: str, files: Sequence[SourceFile]
 
         def report(imported: Imported) -> None:
             tally.add(imported)
-            done = sum(tally.counts.values())
-            rate = done / max(time.monotonic() - begun, 1e-3)
-            progress.update(task, completed=done, rate=f"{rate:.1f}/s")
+            rate = tally.done / max(time.monotonic() - begun, 1e-3)
+            failed = f", {len(tally.failures)} failed" if tally.failures else ""
+            progress.update(task, completed=tally.done, rate=f"{rate:.1f}/s, {tally.chunks} passages{failed}")
 
-        async with open_channel(target) as channel:
-            try:
-                await Importer(channel, collection, report).run(files)
-            except MeshError as error:
-                done = sum(tally.counts.values())
-                failure = in_words(error, target)
-                failure.message = f"After {done} of {len(files)} documents: {failure.message}"
-                raise failure from error
+        try:
+            await Importer(channel, collection, report, source=source, hashes=hashes).run(files)
+        except MeshError as error:
+            failure = in_words(error, target)
+            failure.message = f"After {tally.done} of {len(files)} documents: {failure.message}"
+            raise failure from error
     tally.seconds = time.monotonic() - begun
     return tally
 
@@ -68,13 +155,39 @@ def print_tally(tally: Tally, content: FolderContent) -> None:
     """Counts in one line, then each failure with its reason."""
     failures = [*content.refused, *tally.failures]
     words = [f"{tally.counts[Fate.STORED]} stored", f"{tally.counts[Fate.UNCHANGED]} unchanged", f"{len(failures)} failed"]
+    if tally.removed:
+        words.append(f"{tally.removed} removed")
     if content.others:
         words.append(f"{content.others} of other kinds passed over")
     if tally.quarantined_chunks:
         words.append(f"{tally.quarantined_chunks} passages held back by the guard")
+    if tally.near_duplicates:
+        words.append(f"{len(tally.near_duplicates)} nearly the same as another")
     err.print(f"{', '.join(words)} in {tally.seconds:.1f} s.")
+    for relative, warning in tally.warnings[:MAX_SHOWN_FAILURES]:
+        err.print(f"  {relative}: {warning}", markup=False)
     if failures:
         for failure in failures[:MAX_SHOWN_FAILURES]:
             err.print(f"  {failure.relative}: {failure.message} [{failure.reason}]", markup=False)
         if len(failures) > MAX_SHOWN_FAILURES:
             err.print(f"... and {len(failures) - MAX_SHOWN_FAILURES} more.")
+
+
+def report_of(tally: Tally, content: FolderContent, source: str) -> dict[str, Any]:
+    """The same for a program."""
+    failures = [*content.refused, *tally.failures]
+    return {
+        "source": source,
+        "stored": tally.counts[Fate.STORED],
+        "unchanged": tally.counts[Fate.UNCHANGED],
+        "removed": tally.removed,
+        "failed": len(failures),
+        "other_kinds": content.others,
+        "passages": tally.chunks,
+        "quarantined_passages": tally.quarantined_chunks,
+        "seconds": round(tally.seconds, 3),
+        "documents_per_second": round(tally.done / max(tally.seconds, 1e-3), 2),
+        "failures": [{"file": one.relative, "reason": one.reason, "message": one.message} for one in failures],
+        "warnings": [{"file": file, "message": message} for file, message in tally.warnings],
+        "near_duplicates": [{"file": file, "document": document} for file, document in tally.near_duplicates],
+    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +18,10 @@ from ragmesh.retriever.v1 import document_service_pb2_grpc as d_grpc
 
 from cli.documents import importing
 from cli.documents.folder import read_folder
-from cli.documents.importing import Fate, Imported, Importer
+from cli.documents.importing import Fate, Hashes, Imported, Importer
+from cli.documents.session import import_folder, report_of
+from cli.documents.watching import follow
+from cli.errors import EXIT_UNAVAILABLE, CliError
 from services.mesh.errors import MeshError
 
 COLLECTION = "collections/test"
@@ -32,17 +37,33 @@ class Store(d_grpc.DocumentServiceServicer):
         self.script: Callable[[d.ImportBegin, Any], d.ImportDocumentsResponse | None] = lambda begin, context: None
         self.failure: MeshError | None = None
         self.forbidden = False
+        self.sources: dict[str, str] = {}
+        self.outdated: set[str] = set()
+
+    async def DeleteDocument(self, request: d.DeleteDocumentRequest, context: Any) -> d.DeleteDocumentResponse:
+        if request.name not in self.stored:
+            await context.abort_with_status(MeshError("DOCUMENT_NOT_FOUND", "none").to_grpc())
+        del self.stored[request.name]
+        return d.DeleteDocumentResponse(chunk_count=1)
 
     async def ListDocuments(self, request: d.ListDocumentsRequest, context: Any) -> d.ListDocumentsResponse:
         if self.forbidden:
             await context.abort_with_status(MeshError("PERMISSION_DENIED", "needs the role editor").to_grpc())
         if not self.stored:
             await context.abort_with_status(MeshError("COLLECTION_NOT_FOUND", "none").to_grpc())
-        names = sorted(self.stored)
+        names = sorted(name for name in self.stored if request.source in ("", self.sources[name]))
         at = names.index(request.page_token) if request.page_token else 0
         page = names[at : at + 2]
         token = names[at + 2] if at + 2 < len(names) else ""
-        documents = [d.Document(name=name, sha256=hashlib.sha256(self.stored[name]).hexdigest()) for name in page]
+        documents = [
+            d.Document(
+                name=name,
+                sha256=hashlib.sha256(self.stored[name]).hexdigest(),
+                source=self.sources[name],
+                outdated=name in self.outdated,
+            )
+            for name in page
+        ]
         return d.ListDocumentsResponse(documents=documents, next_page_token=token)
 
     async def ImportDocuments(self, requests: AsyncIterator[d.ImportDocumentsRequest], context: Any) -> AsyncIterator[Any]:
@@ -66,20 +87,27 @@ class Store(d_grpc.DocumentServiceServicer):
                     yield d.ImportDocumentsResponse(rejected=rejected)
                     continue
                 self.stored[begin.document] = data
+                self.sources[begin.document] = begin.source
+                self.outdated.discard(begin.document)
                 yield d.ImportDocumentsResponse(acked=d.ImportAcked(document=begin.document, chunk_count=1))
 
 
 @asynccontextmanager
-async def importer(store: Store, seen: list[Imported]) -> AsyncIterator[Importer]:
+async def serving(store: Store) -> AsyncIterator[str]:
     server = grpc.aio.server()
     d_grpc.add_DocumentServiceServicer_to_server(store, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Importer(channel, COLLECTION, seen.append)
+        yield f"127.0.0.1:{port}"
     finally:
         await server.stop(0)
+
+
+@asynccontextmanager
+async def importer(store: Store, seen: list[Imported]) -> AsyncIterator[Importer]:
+    async with serving(store) as target, grpc.aio.insecure_channel(target) as channel:
+        yield Importer(channel, COLLECTION, seen.append)
 
 
 @pytest.fixture
@@ -189,3 +217,111 @@ async def test_nothing_to_import_is_nothing_to_do() -> None:
         await run.run([])
     assert not seen
     assert not store.begun
+
+
+SOURCE = f"{COLLECTION}/sources/p"
+
+
+def ids(store: Store) -> set[str]:
+    return {name.rpartition("~-")[2] for name in store.stored}
+
+
+async def bring(target: str, folder: Path, source: str = SOURCE, **options: Any) -> Any:
+    content = read_folder(folder, source.rpartition("/")[2])
+    options.setdefault("prune", True)
+    return await import_folder(target, source, content, "Storing", **options)
+
+
+async def test_vanished_files_are_removed_only_of_their_source_and_only_when_asked(folder: Path, tmp_path: Path) -> None:
+    store = Store()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kept.txt").write_text("Of another folder.")
+    async with serving(store) as target:
+        await bring(target, folder)
+        await bring(target, other, f"{COLLECTION}/sources/q")
+        (folder / "03.md").unlink()
+        assert (await bring(target, folder, prune=False)).removed == 0
+        assert "03.md" in ids(store)
+        tally = await bring(target, folder)
+    assert tally.removed == 1
+    assert "03.md" not in ids(store)
+    assert f"{COLLECTION}/documents/q~-kept.txt" in store.stored
+    assert report_of(tally, read_folder(folder, "p"), SOURCE)["removed"] == 1
+
+
+async def test_an_unreadable_file_is_not_taken_for_vanished(folder: Path) -> None:
+    store = Store()
+    async with serving(store) as target:
+        await bring(target, folder)
+        (folder / "03.md").write_bytes(b"\x7fELF\0\0")
+        tally = await bring(target, folder)
+    assert tally.removed == 0
+    assert "03.md" in ids(store)
+
+
+async def test_nothing_is_removed_by_accident(folder: Path) -> None:
+    store = Store()
+    async with serving(store) as target:
+        await bring(target, folder)
+        for path in folder.glob("*.md"):
+            path.unlink()
+        with pytest.raises(CliError, match="All 12 documents"):
+            await bring(target, folder)
+        assert len(store.stored) == 12
+        (folder / "away").symlink_to(folder / "disk that is not mounted")
+        with pytest.raises(CliError, match="could not be read"):
+            await bring(target, folder, force=True)
+        (folder / "away").unlink()
+        assert (await bring(target, folder, force=True)).removed == 12
+    assert not store.stored
+
+
+async def test_what_an_older_release_cut_or_another_source_sent_is_sent_again(folder: Path) -> None:
+    store = Store()
+    async with serving(store) as target:
+        await bring(target, folder)
+        store.outdated.add(f"{COLLECTION}/documents/p~-03.md")
+        store.sources[f"{COLLECTION}/documents/p~-04.md"] = ""
+        tally = await bring(target, folder)
+    assert tally.counts == {Fate.UNCHANGED: 10, Fate.STORED: 2}
+
+
+def test_a_file_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
+    path, hashes = tmp_path / "a", Hashes()
+    path.write_text("one")
+    first, before = hashes.of(path), path.stat()
+    path.write_text("two")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert hashes.of(path) == first, "same size, same time"
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert hashes.of(path) == (hashlib.sha256(b"two").hexdigest(), 3)
+
+
+async def test_a_watched_folder_is_followed_and_survives_a_mesh_that_is_away(folder: Path) -> None:
+    store, stop, hashes = Store(), asyncio.Event(), Hashes()
+    brought = asyncio.Queue[int]()
+    away = [True]
+    failures: list[CliError] = []
+    async with serving(store) as target:
+
+        async def once() -> None:
+            if away:
+                away.pop()
+                raise CliError("away", exit_code=EXIT_UNAVAILABLE)
+            tally = await bring(target, folder, hashes=hashes)
+            brought.put_nowait(tally.counts[Fate.STORED] + tally.removed)
+
+        following = asyncio.create_task(follow(folder, once, failures.append, stop))
+        async with asyncio.timeout(60):
+            assert await brought.get() == 12
+            (folder / "new.md").write_text("# New")
+            while "new.md" not in ids(store):
+                await brought.get()
+            (folder / "new.md").unlink()
+            while "new.md" in ids(store):
+                await brought.get()
+            stop.set()
+            await following
+    assert len(store.stored) == 12
+    assert [failure.message for failure in failures] == ["away"]
