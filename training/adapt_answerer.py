@@ -22,6 +22,7 @@ from training.adapt_weights import copied, load_network, mixed
 from training.answerer_data import Listing, Pool, listings
 from training.answerer_model import ListwiseAnswerer
 from training.answerer_recipe import collate, export
+from training.descent import Descent, falling
 from training.progress import Run
 
 BATCH = 32
@@ -57,24 +58,15 @@ def fit(model: ListwiseAnswerer, lists: list[Listing], runs: Path) -> None:
     teacher = ListwiseAnswerer()
     teacher.load_state_dict(model.state_dict())
     teacher.eval()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
     rng = random.Random(SEED)
     order = sorted(range(len(lists)), key=lambda i: len(lists[i].gold))
     batches = [order[at : at + BATCH] for at in range(0, len(order), BATCH)]
-    steps, step = EPOCHS * len(batches), 0
+    descend = Descent(model.parameters(), run, RATE, EPOCHS * len(batches), falling)
     model.train()
     for _ in range(EPOCHS):
         rng.shuffle(batches)
         for chosen in batches:
-            for group in optimiser.param_groups:
-                group["lr"] = RATE * (1 - step / steps)
-            loss = _loss(model, teacher, collate([lists[i] for i in chosen]))
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-            optimiser.step()
-            step += 1
-            run.say(step, steps, f"steps, loss {loss.item():.3f}")
+            descend(_loss(model, teacher, collate([lists[i] for i in chosen])))
     model.eval()
 
 

@@ -9,7 +9,6 @@ import dataclasses
 import random
 from pathlib import Path
 
-import torch
 from ragmesh_models.aspects import AspectTable
 from ragmesh_models.embedding import Embedder
 from ragmesh_models.lexical import IdfTable
@@ -19,6 +18,7 @@ from training.adapt_embedder import choose
 from training.adapt_grading import Grader, Graphs, asked_of, corpus_of, tokenizer
 from training.adapt_material import Material
 from training.adapt_weights import WeightsError, copied, load_network, mixed
+from training.descent import Descent, falling
 from training.passage_lists import Listing, ListReader, training_lists
 from training.passage_model import ListwiseScorer
 from training.passage_recipe import collate, export, loss_of
@@ -58,20 +58,11 @@ def adapt(material: Material, graphs: Graphs, target: Path, runs: Path, grader: 
 def fit(model: ListwiseScorer, lists: list[Listing], runs: Path) -> None:
     """AdamW with a falling rate."""
     run = Run("adapt-reranker", runs)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
+    descend = Descent(model.parameters(), run, RATE, EPOCHS * -(-len(lists) // BATCH), falling)
     rng = random.Random(SEED)
-    steps, step = max(1, EPOCHS * -(-len(lists) // BATCH)), 0
     model.train()
     for _ in range(EPOCHS):
         order = rng.sample(range(len(lists)), len(lists))
         for at in range(0, len(order), BATCH):
-            for group in optimiser.param_groups:
-                group["lr"] = RATE * (1 - step / steps)
-            loss = loss_of(model, collate([lists[i] for i in order[at : at + BATCH]]))
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-            optimiser.step()
-            step += 1
-            run.say(step, steps, f"steps, loss {loss.item():.3f}")
+            descend(loss_of(model, collate([lists[i] for i in order[at : at + BATCH]])))
     model.eval()

@@ -23,6 +23,8 @@ from torch.nn import functional
 from training import MODEL_REPOSITORY, ROOT, cards, parity, span_recipe
 from training.answerer_data import Asked, Listing, Pool, background, listings, pools
 from training.answerer_model import ListwiseAnswerer, SingleList
+from training.descent import Descent, cosine, of_like_length
+from training.measures import auroc
 from training.progress import Run
 from training.sources import DataFolder
 from training.splits import evaluation_grams, refuse_contamination, title_key
@@ -101,32 +103,15 @@ def fit(model: ListwiseAnswerer, lists: list[Listing], tune: list[Listing], run:
     stacked = np.concatenate([one.features for one in lists[:4_000]]).astype(np.float32)
     model.mean.copy_(torch.from_numpy(stacked.mean(0)))
     model.scale.copy_(torch.from_numpy(stacked.std(0) + 0.05))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+    descend = Descent(model.parameters(), run, RATE, EPOCHS * (len(lists) // BATCH), cosine(100), decay=0.01)
     rng = random.Random(SEED)
-    steps = EPOCHS * (len(lists) // BATCH)
-    step = 0
+    lengths = [len(one.gold) for one in lists]
     for epoch in range(EPOCHS):
         model.train()
-        order = list(range(len(lists)))
-        rng.shuffle(order)
-        # Lists of like length share a batch, which halves the padding.
-        blocks = [sorted(order[at : at + BATCH * 20], key=lambda i: len(lists[i].gold)) for at in range(0, len(order), BATCH * 20)]
-        packed = [block[at : at + BATCH] for block in blocks for at in range(0, len(block) - BATCH + 1, BATCH)]
-        rng.shuffle(packed)
-        for chosen in packed:
-            for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps)))
-            loss = loss_of(model, collate([lists[i] for i in chosen]))
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-            optimiser.step()
-            step += 1
-            run.say(step, steps, f"epoch {epoch}, loss {loss.item():.3f}")
-            if step % 20 == 0:
-                run.log(step, loss=loss.item())
+        for chosen in of_like_length(lengths, BATCH, rng):
+            descend(loss_of(model, collate([lists[i] for i in chosen])), f"epoch {epoch}")
         right, asked = right_sentence(tune, run_model(model, tune))
-        run.log(step, tune_right_sentence=right / max(1, asked))
+        run.log(descend.step, tune_right_sentence=right / max(1, asked))
 
 
 def right_sentence(lists: list[Listing], outputs: Outputs) -> tuple[int, int]:
@@ -191,14 +176,13 @@ def grade(lists: list[Listing], outputs: Outputs, config: dict[str, Any]) -> dic
             if inside:
                 row[f"answered_{case}"] = round(float(np.mean(inside)), 4)
         result[source] = row
-    order = np.argsort(probability)
-    ranks = np.empty(len(order))
-    ranks[order] = np.arange(len(order))
-    positives = int(labels.sum())
-    auc = (ranks[labels].sum() - positives * (positives - 1) / 2) / max(1, positives * (len(labels) - positives))
     bins = [(probability >= low) & (probability < low + 0.1) for low in np.arange(0, 1, 0.1)]
     error = sum(abs(probability[inside].mean() - labels[inside].mean()) * inside.mean() for inside in bins if inside.any())
-    result["answerability"] = {"auc": round(float(auc), 4), "calibration_error": round(float(error), 4), "lists": len(lists)}
+    result["answerability"] = {
+        "auc": round(auroc(probability[labels], probability[~labels]), 4),
+        "calibration_error": round(float(error), 4),
+        "lists": len(lists),
+    }
     return result
 
 

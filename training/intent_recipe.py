@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training import MODEL_REPOSITORY, ROOT, cards, parity
+from training.descent import Descent, cosine
 from training.intent_data import Hard, Small, Utterance, Written, graded_questions, graded_utterances, questions, terms
 from training.intent_model import IntentHead, ServedIntentHead
 from training.progress import Run
@@ -59,23 +60,13 @@ def _epoch(small: Small, hard: Hard, asked: list[Utterance], features: IntentFea
 
 
 def fit(head: IntentHead, small: Small, hard: Hard, asked: list[Utterance], features: IntentFeatures, run: Run) -> None:
-    optimiser = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=DECAY)
-    rng = random.Random(SEED)
     steps = EPOCHS * sum(DRAWN.values()) // BATCH
-    step = 0
+    descend = Descent(head.parameters(), run, RATE, steps, cosine(50), decay=DECAY, clip=None)
+    rng = random.Random(SEED)
     for epoch in range(EPOCHS):
         head.train()
         for ids, labels in _epoch(small, hard, asked, features, rng):
-            for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1, (step + 1) / 50) * 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps)))
-            loss = functional.cross_entropy(head(ids), labels, label_smoothing=0.01)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            step += 1
-            if step % 20 == 0:
-                run.log(step, loss=loss.item())
-            run.say(step, steps, f"epoch {epoch}, loss {loss.item():.3f}")
+            descend(functional.cross_entropy(head(ids), labels, label_smoothing=0.01), f"epoch {epoch}")
 
 
 def logits_of(head: IntentHead, features: IntentFeatures, rows: list[Utterance]) -> tuple[Tensor, Tensor]:

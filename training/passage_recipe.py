@@ -25,6 +25,7 @@ from ragmesh_models.ranking import with_fusion
 from torch import Tensor
 
 from training import MODEL_REPOSITORY, ROOT, aspect_table, cards, parity, passage_eval
+from training.descent import Descent, cosine
 from training.passage_data import served_embedder, training_side
 from training.passage_eval import Bench, Score, tuning
 from training.passage_lists import Listing, ListReader, training_lists
@@ -82,27 +83,15 @@ def fit(model: ListwiseScorer, lists: list[Listing], run: Run, each_epoch: Calla
     spread = stacked.std(0)
     # A column that never varied (no title here has parts) was never learnt from: it is not read.
     model.scale.copy_(torch.from_numpy(np.where(spread < 1e-6, NOT_READ, spread + 0.05)))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+    descend = Descent(model.parameters(), run, RATE, EPOCHS * (len(lists) // BATCH), cosine(100), decay=0.01)
     rng = random.Random(SEED)
-    steps = EPOCHS * (len(lists) // BATCH)
-    step = 0
     for epoch in range(EPOCHS):
         model.train()
         order = list(range(len(lists)))
         rng.shuffle(order)
         for at in range(0, len(order) - BATCH + 1, BATCH):
-            for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps)))
-            loss = loss_of(model, collate([lists[i] for i in order[at : at + BATCH]]))
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-            optimiser.step()
-            step += 1
-            run.say(step, steps, f"epoch {epoch}, loss {loss.item():.3f}")
-            if step % 20 == 0:
-                run.log(step, loss=loss.item())
-        each_epoch(step)
+            descend(loss_of(model, collate([lists[i] for i in order[at : at + BATCH]])), f"epoch {epoch}")
+        each_epoch(descend.step)
 
 
 def scores_of(model: ListwiseScorer, lists: list[Listing]) -> list[NDArray[np.float32]]:

@@ -29,6 +29,7 @@ from ragmesh_models.reading import Reader
 
 from training import MODEL_REPOSITORY, answerer_data
 from training.answerer_data import Asked, Pool
+from training.measures import auroc
 from training.progress import Run
 from training.sources import DataFolder
 from training.span_recipe import plain, threshold_for
@@ -235,8 +236,8 @@ def grade(lists: list[Listed], config: dict[str, Any]) -> dict[str, Any]:
         result[source] = row
     yes, no = decided[labels == 1], decided[labels == 0]
     lexical = np.array([one.evidence.lexical.answerable for one in lists])
-    told = round(_auc(lexical[labels == 1], lexical[labels == 0]), 4)
-    result["answerability"] = {"auc": round(_auc(yes, no), 4), "feature_scorer_auc": told, "lists": len(lists)}
+    told = round(auroc(lexical[labels == 1], lexical[labels == 0]), 4)
+    result["answerability"] = {"auc": round(auroc(yes, no), 4), "feature_scorer_auc": told, "lists": len(lists)}
     best = _best_spans(lists, config, decided)
     shown = (best.likely(config["span"]) >= config["span_threshold"]) & best.answered
     held, sure = best.answerable, best.answerable & shown
@@ -248,13 +249,6 @@ def grade(lists: list[Listed], config: dict[str, Any]) -> dict[str, Any]:
         "shown_without_answer": round(float(shown[~held].mean()), 4),
     }
     return result
-
-
-def _auc(yes: NDArray[np.float64], no: NDArray[np.float64]) -> float:
-    """Chance that a yes lies above a no."""
-    order = np.sort(no)
-    low, high = np.searchsorted(order, yes, "left"), np.searchsorted(order, yes, "right")
-    return float((low + high).mean() / (2 * max(1, len(no))))
 
 
 def calibrate(data: DataFolder, run: Run) -> dict[str, Any]:

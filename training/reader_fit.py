@@ -13,6 +13,7 @@ from ragmesh_models.reading import NONE, best_span
 from torch import Tensor
 from torch.nn import functional
 
+from training.measures import auroc
 from training.progress import Run
 from training.reader_batches import Taken, collate, epoch_of
 from training.reader_data import Group
@@ -115,9 +116,8 @@ def grade(model: JointReader, groups: list[Group], device: str) -> dict[str, flo
                     sentences += 1
                     right += int(sentence[n].argmax()) in window.gold_sentences
     model.train()
-    yes, no = [b for b, ok in believed if ok], [b for b, ok in believed if not ok]
-    auc = float(np.mean([np.mean(np.array(yes) > b) for b in no])) if yes and no else float("nan")
-    return {"exact": exact / max(1, asked), "sentence": right / max(1, sentences), "auroc": auc}
+    told = auroc([b for b, ok in believed if ok], [b for b, ok in believed if not ok])
+    return {"exact": exact / max(1, asked), "sentence": right / max(1, sentences), "auroc": told}
 
 
 class PausedError(RuntimeError):

@@ -24,6 +24,7 @@ from ragmesh_models.lexical import words_of
 from torch.nn import functional
 
 from training.claim_sets import fever_pairs, fool_me_twice, groups, swapped_pairs
+from training.measures import auroc
 from training.reading_sets import detokenise
 from training.sources import DataFolder
 from training.splits import held_out
@@ -111,14 +112,6 @@ def graded_sets(data: DataFolder) -> list[Graded]:
     ]
 
 
-def auroc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """Chance that a positive scores above a negative, ties half."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    p = int(positive.sum())
-    return float((ranks[positive].sum() - p * (p + 1) / 2) / max(1, p * (len(positive) - p)))
-
-
 def calibration_error(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     """Expected calibration error over ten bins of equal width of how likely the first label is."""
     bins = np.minimum((probability * BINS).astype(int), BINS - 1)
@@ -176,7 +169,7 @@ def figures(probabilities: NDArray[np.float64], labels: NDArray[np.int64], missi
     return {
         "accuracy": round(float((chosen == supported).mean()), 4),
         "balanced_accuracy": round(float(balanced), 4),
-        "auroc": round(auroc(probabilities[:, SUPPORTED], supported), 4),
+        "auroc": round(auroc(probabilities[supported, SUPPORTED], probabilities[~supported, SUPPORTED]), 4),
         "ece": round(calibration_error(probabilities[:, SUPPORTED], supported), 4),
         "missing_of_supported": round(float(missing[supported].mean()), 4),
         "missing_of_others": round(float(missing[~supported].mean()), 4),

@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training import MODEL_REPOSITORY, ROOT, cards, parity, verifier_vectors
+from training.descent import Descent, cosine, of_like_length
 from training.progress import Run
 from training.sources import DataFolder
 from training.splits import evaluation_grams, evaluation_titles, refuse_contamination
@@ -101,31 +102,16 @@ def fit(model: AlignmentNetwork | PairNetwork, rows: list[Aligned], pairs: list[
     model.scale.copy_(torch.from_numpy(stacked.std(0) + 0.05))
     labels = torch.tensor([pair.label for pair in pairs])
     weights = torch.tensor([SOURCE_WEIGHT.get(pair.source, 0.5) for pair in pairs])
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02)
+    curve = f"loss_{type(model).__name__}"
+    descend = Descent(model.parameters(), run, RATE, EPOCHS * (len(rows) // BATCH), cosine(100), decay=0.02, curve=curve)
     rng = random.Random(SEED)
-    steps, step = EPOCHS * (len(rows) // BATCH), 0
+    lengths = [len(row.tokens) for row in rows]
     for epoch in range(EPOCHS):
         model.train()
-        order = list(range(len(rows)))
-        rng.shuffle(order)
-        # Claims of like length share a batch, which halves the padding.
-        blocks = [sorted(order[at : at + BATCH * 30], key=lambda i: len(rows[i].tokens)) for at in range(0, len(order), BATCH * 30)]
-        packed = [block[at : at + BATCH] for block in blocks for at in range(0, len(block) - BATCH + 1, BATCH)]
-        rng.shuffle(packed)
-        for chosen in packed:
-            for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps)))
+        for chosen in of_like_length(lengths, BATCH, rng, batches=30):
             logits = model(*batch_of([rows[i] for i in chosen], table))
             each = functional.cross_entropy(logits, labels[chosen], reduction="none", label_smoothing=SMOOTHING)
-            loss = (each * weights[chosen]).sum() / weights[chosen].sum()
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-            optimiser.step()
-            step += 1
-            run.say(step, steps, f"epoch {epoch}, loss {loss.item():.3f}")
-            if step % 20 == 0:
-                run.log(step, **{f"loss_{type(model).__name__}": loss.item()})
+            descend((each * weights[chosen]).sum() / weights[chosen].sum(), f"epoch {epoch}")
 
 
 def logits_of(model: AlignmentNetwork | PairNetwork, rows: Sequence[Aligned], table: WordTable) -> NDArray[np.float64]:
