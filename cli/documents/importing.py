@@ -109,6 +109,7 @@ class Importer:
         source: str = "",
         hashes: Hashes | None = None,
     ) -> None:
+        self._channel = channel
         self._stub = DocumentServiceStub(channel)
         self._collection = collection
         self._report = report
@@ -137,7 +138,7 @@ class Importer:
 
     async def _stored(self) -> dict[str, str]:
         """Name -> sha256 of what is stored already, from the same source and as today's release would cut it."""
-        documents = stored_documents(self._stub, self._collection)
+        documents = stored_documents(self._channel, self._collection)
         return {one.name: one.sha256 async for one in documents if one.source == self._source and not one.outdated}
 
     async def _stream(self, left: deque[SourceFile], stored: dict[str, str]) -> None:
@@ -187,7 +188,7 @@ class Importer:
         self._report(imported)
 
 
-async def stored_documents(stub: DocumentServiceStub, collection: str, source: str = "") -> AsyncGenerator[pb.Document, None]:
+async def stored_documents(channel: grpc.aio.Channel, collection: str, source: str = "") -> AsyncGenerator[pb.Document, None]:
     """What is stored in a collection, in the order of names; nothing where there is no such collection.
 
     Args:
@@ -196,6 +197,7 @@ async def stored_documents(stub: DocumentServiceStub, collection: str, source: s
     Raises:
         MeshError: as the retriever answers.
     """
+    stub = DocumentServiceStub(channel)
     token = ""
     while True:
         request = pb.ListDocumentsRequest(parent=collection, page_size=500, page_token=token, source=source)

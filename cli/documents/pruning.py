@@ -23,7 +23,7 @@ async def vanished(channel: grpc.aio.Channel, source: str, there: Container[str]
         MeshError: as the retriever answers.
     """
     collection = source.partition("/sources/")[0]
-    names = [one.name async for one in stored_documents(DocumentServiceStub(channel), collection, source)]
+    names = [one.name async for one in stored_documents(channel, collection, source)]
     return [name for name in names if name.rpartition("/")[2] not in there], len(names)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import docx
 from docx.document import Document
@@ -90,7 +91,7 @@ def _hidden(run: object) -> bool:
 
 def _list_depth(paragraph: Paragraph, style: str) -> int | None:
     properties = paragraph._p.pPr
-    numbering = properties.numPr if properties is not None else None
+    numbering: Any = properties.numPr if properties is not None else None
     if numbering is not None and (numbering.numId is None or numbering.numId.val != 0):
         return min(8, numbering.ilvl.val) if numbering.ilvl is not None else 0
     if style.startswith("List"):

@@ -42,7 +42,8 @@ def parse_page(text: str, url: str = "") -> CanonicalText:
     remove_hidden(tree)
     for node in tree.css("pre"):
         if node.css_first("code") is None:  # without it trafilatura takes code for a quote and joins its lines
-            node.replace_with(LexborHTMLParser(f"<pre><code>{html.escape(node.text())}</code></pre>").css_first("pre"))
+            marked = LexborHTMLParser(f"<pre><code>{html.escape(node.text())}</code></pre>").css_first("pre")
+            node.replace_with(marked if marked is not None else "")
     visible = tree.html or ""
     found = trafilatura.bare_extraction(visible, url=url or None, with_metadata=True, include_comments=False, include_tables=True)
     metadata = found.as_dict() if found is not None and not isinstance(found, dict) else found or {}
