@@ -55,7 +55,7 @@ class Descent:
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate * self._schedule(self.step, self.steps)
         self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self._clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
         self._optimiser.step()

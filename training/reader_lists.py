@@ -191,14 +191,16 @@ def _sentence_blocks(data: DataFolder) -> tuple[list[Example], Pool]:
     return found, Pool([("", " ".join(block)) for block in texts])
 
 
-def _other_document(example: Example) -> Callable[[Passage], bool]:
-    """For answers that are whole passages: another text of the same title may answer too."""
-    own = title_key(example.title)
-    return lambda passage: title_key(passage[0]) != own
+def _wrong(example: Example, answering: dict[str, set[str]]) -> Callable[[Passage], bool]:
+    """Which passages may stand as wrong, where that cannot be told by a short answer.
 
-
-def _everything(_: Passage) -> bool:
-    return True
+    A passage of the same title may answer a question that people typed; to a health question, passages about the same subject are
+    the hard ones, but those that the same question was asked of are right.
+    """
+    own, right = title_key(example.title), answering[example.question]
+    if example.source == "boolq":
+        return lambda passage: title_key(passage[0]) != own
+    return lambda passage: passage[1] not in right
 
 
 def listed(data: DataFolder, source: str) -> list[Example]:
@@ -221,14 +223,10 @@ def listed(data: DataFolder, source: str) -> list[Example]:
         pool = Pool([(one.title, one.passage) for one in found])
         rng.shuffle(found)
         found = found[:4_000]
-    lists = []
+    answering: dict[str, set[str]] = {}
     for one in found:
-        # Health questions name their subject: passages about the same one that answer another question are the hard ones.
-        wrong = _other_document(one) if one.source == "boolq" else _everything
-        if one.source == "medquad":
-            same = {row.passage for row in found if row.question == one.question}
-            wrong = lambda passage, same=same: passage[1] not in same  # noqa: E731
-        lists.append(_listed(one, pool, rng, wrong))
+        answering.setdefault(one.question, set()).add(one.passage)
+    lists = [_listed(one, pool, rng, _wrong(one, answering)) for one in found]
     known = evaluation_grams(data, ROOT)
     kept = clean(lists, lambda one: (one.question, one.passage, *(text for _, text in one.negatives)), known)
     refuse_contamination((text for one in kept for text in (one.question, one.passage)), known, f"reader lists of {source}")

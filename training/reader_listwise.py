@@ -222,7 +222,7 @@ def learn(
     return model
 
 
-if __name__ == "__main__":
+def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--minutes", type=float, default=60.0)
@@ -232,3 +232,10 @@ if __name__ == "__main__":
     arguments.add_argument("--sources", nargs="*", default=reader_lists.SOURCES, choices=reader_lists.SOURCES)
     parsed = arguments.parse_args()
     learn(DataFolder(parsed.data), parsed.minutes, parsed.experiment, parsed.steps, parsed.seed, parsed.sources)
+
+
+if __name__ == "__main__":
+    # Through the module's own name, so that what is pickled can be read by others.
+    from training import reader_listwise
+
+    reader_listwise.main()

@@ -191,7 +191,7 @@ def report(found: list[Searched], weights: Sequence[float]) -> None:
             print(name, len(part), weight, passage_eval.metrics([one.rank(one.scores(weight)) for one in part]), flush=True)
 
 
-if __name__ == "__main__":
+def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--questions", type=int, default=200)
@@ -199,3 +199,10 @@ if __name__ == "__main__":
     parsed = arguments.parse_args()
     known = load(DataFolder(parsed.data), Run("reader_served"), parsed.questions, parsed.reader)
     report(known, (0, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0))
+
+
+if __name__ == "__main__":
+    # Through the module's own name, so that what is pickled can be read by others.
+    from training import reader_served
+
+    reader_served.main()
