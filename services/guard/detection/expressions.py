@@ -4,8 +4,8 @@ A pattern is a regular expression that Hyperscan and RE2 both know, matched with
 space stands for white space of any length, `{gap}` for a few words in between, `{near}` for the rest of a sentence, `{far}` for
 more, and `{name}` for one of the `words` that the file lists under that name, parted by `|`.
 
-A list of words is parted by `|`: `forget | ignor* | set aside | *anweisung*`. A `*` stands for any beginning or ending, `( | )`
-for a choice inside an entry, `?` for what may be left out.
+A list of words is parted by `|`: `forget | ignor* | set aside | *anweisung*`. A `*` stands for any beginning or ending, `~` for up to
+two other words, `( | )` for a choice inside an entry, `?` for what may be left out.
 
 Both see the folded reading; letters with diacritics in them are folded here, so that speech is written as it is spelled. What both
 engines match byte by byte is put so that they agree: bytes of other scripts have no case.
@@ -141,21 +141,21 @@ def word_list(written: str) -> Expression:
 def _entry(entry: str) -> str:
     text = folded(entry.strip())
     bare = text.strip("*")
-    if not bare or not _ENTRY.fullmatch(text):
+    letters = [character for character in bare if character.isalnum()]
+    if not letters or not _ENTRY.fullmatch(text):
         raise ExpressionError(f"not a word or words: {entry.strip()!r}")
-    middle = re.sub(r"\s+", r"\\s+", re.sub(r"\s*\|\s*", "|", bare).replace("(", "(?:"))
+    middle = re.sub(r"\s*\|\s*", "|", bare).replace("(", "(?:")
     middle = _NOT_ASCII_QUANTIFIED.sub(r"(?:\1)", middle.replace("*", r"\S*"))
-    return (
-        ("" if text.startswith("*") else _edge(bare[0], _BEFORE)) + middle + ("" if text.endswith("*") else _edge(bare[-1], _AFTER))
-    )
+    middle = re.sub(r"\s+", r"\\s+", re.sub(r"\s+~\s+", " " + r"(?:\\S+ )?" * 2, middle))
+    if "~" in middle:
+        raise ExpressionError(f"~ stands between two words: {entry.strip()!r}")
+    before = "" if text.startswith(("*", "(*")) or not bare[0].isalnum() and bare[0] != "(" else _edge(letters[0], _BEFORE)
+    after = "" if text.endswith(("*", "*)")) or not bare[-1].isalnum() and bare[-1] not in ")?" else _edge(letters[-1], _AFTER)
+    return f"{before}{middle}{after}"
 
 
-def _edge(character: str, other_script: str) -> str:
-    if character in "()?":
-        return r"\b"
-    if not character.isascii():
-        return other_script
-    return r"\b" if character.isalnum() or character == "_" else ""
+def _edge(letter: str, other_script: str) -> str:
+    return r"\b" if letter.isascii() else other_script
 
 
 def widened(expression: str) -> str:

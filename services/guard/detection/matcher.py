@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from services.guard.detection.rules import LoadedRule, RuleError, Target
 
 MAX_PLACES = 8
 """Places of one pattern that are told: a text with more of them is no better known by counting on."""
-MAX_PART_PLACES = 48
-"""Places of one list of words that are looked at."""
+MAX_PART_PLACES = 1_000
+"""Places of one list of words that are looked at; more do not fit into a question."""
 ACROSS_SENTENCES = 0.6
 """What is left of a score where the end of a sentence parts the words."""
 
@@ -155,25 +154,19 @@ class _Scan:
         return known
 
     def near(self, parts: _Parts) -> Iterator[Match]:
-        """Where all parts stand near each other, with context or without."""
+        """Where all parts stand near each other, with context or without; at most `MAX_PLACES` places."""
         rule = parts.rule.rule
         within = int(rule.within * self._stretch)
-        lists = [self.places(number) for number in parts.words]
-        if not all(lists):
-            return
-        told: Place = (-1, -1)
-        for count, place in enumerate(lists[0]):
-            if count == MAX_PART_PLACES:
-                return
-            span = _joined(place, lists[1:], within, ordered=rule.ordered)
-            if span is None or span == told or (parts.unless and self._any(parts.unless, span, within)):
-                continue
-            told = span
-            score = rule.score if not parts.context or self._any(parts.context, span, within) else rule.alone
-            if _SENTENCE_END.search(self._data, *span):
-                score *= ACROSS_SENTENCES
-            if score > 0:
-                yield Match(parts.rule, *span, score)
+        spans = _near([self.places(number) for number in parts.words], within, ordered=rule.ordered)
+        found = (Match(parts.rule, *span, self._score(parts, span, within)) for span in spans)
+        yield from itertools.islice((match for match in found if match.score > 0), MAX_PLACES)
+
+    def _score(self, parts: _Parts, span: Place, within: int) -> float:
+        if parts.unless and self._any(parts.unless, span, within):
+            return 0.0
+        rule = parts.rule.rule
+        score = rule.score if not parts.context or self._any(parts.context, span, within) else rule.alone
+        return score * ACROSS_SENTENCES if _SENTENCE_END.search(self._data, *span) else score
 
     def _any(self, numbers: Sequence[int], span: Place, within: int) -> bool:
         """Whether one of the lists has a word in the window around `span`."""
@@ -182,26 +175,20 @@ class _Scan:
         return any(start <= place[0] and place[1] <= end for number in numbers for place in self.places(number))
 
 
-def _joined(place: Place, others: Sequence[Sequence[Place]], within: int, *, ordered: bool) -> Place | None:
-    """The smallest range that holds `place` and the nearest place of each other list without overlap, if it is short enough."""
-    start, end = place
-    last = end
-    for places in others:
-        after = bisect_left(places, (last if ordered else end, -1))
-        right = places[after] if after < len(places) else None
-        left = None
-        if not ordered:
-            before = after - 1
-            while before >= 0 and places[before][1] > start:
-                before -= 1
-            left = places[before] if before >= 0 else None
-        if right is not None and (left is None or right[1] - start <= end - left[0]):
-            end = max(end, right[1])
-            last = right[1]
-        elif left is not None:
-            start = left[0]
-        else:
-            return None
-        if end - start > within:
-            return None
-    return start, end
+def _near(lists: Sequence[Sequence[Place]], within: int, *, ordered: bool) -> Iterator[Place]:
+    """Ranges of at most `within` bytes that hold a place of each list, none over another; the last seen of each list counts."""
+    if not all(lists):
+        return
+    last: list[Place | None] = [None] * len(lists)
+    told = -1
+    for place, number in sorted((place, number) for number, places in enumerate(lists) for place in places):
+        last[number] = place
+        seen = [item for item in last if item is not None]
+        if len(seen) < len(lists):
+            continue
+        in_order = seen if ordered else sorted(seen)
+        start, end = min(seen)[0], max(item[1] for item in seen)
+        apart = all(before[1] <= after[0] for before, after in itertools.pairwise(in_order))
+        if apart and end - start <= within and start >= told:
+            told = end
+            yield start, end

@@ -50,7 +50,7 @@ _ALL_SEPARATORS = frozenset(_SEPARATORS) - {"\\"}
 _LONE = re.compile(rf"(?:[{_SEPARATORS}][^\W_]){{3}}[{_SEPARATORS}]")
 _CAMEL = re.compile(r"(?<!\w)[A-Za-z]?[a-z]+(?:[A-Z][a-z]*){2,}(?!\w)")
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_RUN = re.compile(r"[^\W\d_]{14,}")
+_RUN = re.compile(r"[^\W\d_]{20,}")
 _LEET_SIGNS = "0134578@$!|+9"
 _LEET_WORD = re.compile(rf"(?<![\w@$])(?=[\w@$!|+]*[A-Za-z])[A-Za-z{_LEET_SIGNS}]*[{_LEET_SIGNS}][A-Za-z{_LEET_SIGNS}]*(?![\w@$])")
 _LEET_NUMBER = re.compile(r"(?<![\w@$.,])[0134578@$]{2,4}(?![\w@$])")
@@ -249,7 +249,8 @@ _LETTER = r"[A-Za-z\x80-\xff]"
 _ROTATED = rf"\b(?:{vocabulary.rotated_signs()})\b"
 _BACKWARDS = rf"(?:^|[^a-z])(?:{vocabulary.reversed_signs()})(?:$|[^a-z])"
 TRIGGERS: dict[str, str] = {
-    "base64": r"[A-Za-z0-9+/_-]{12}",
+    # A capital letter or a digit inside: no plain word.
+    "base64": r"[A-Za-z0-9+/_-]{3}[A-Z0-9+/][A-Za-z0-9+/_-]{8}",
     "base32": r"[A-Z2-7]{16}",
     "hex": r"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[ :,-]{0,2}){6}",
     "binary": r"(?:[01]{8}[ ,]{0,2}){4}",
@@ -265,7 +266,7 @@ TRIGGERS: dict[str, str] = {
     "hyphened": rf"{_LETTER}-{_LETTER}+[^-]{{0,12}}{_LETTER}-{_LETTER}",
     "separated": rf"[0-9A-Za-z\x80-\xff][{_SEPARATORS}][0-9A-Za-z\x80-\xff]+[{_SEPARATORS}][0-9A-Za-z\x80-\xff]",
     "camel": r"[a-z][A-Z][a-z]*[A-Z]",
-    "joined": rf"{_LETTER}{{14}}",
+    "joined": r"[A-Za-z]{20}|(?:[\xc3-\xd1][\x80-\xbf]){20}",
     "leet": r"[A-Za-z][0134578@$|!+9]+[A-Za-z]|[0134578@$|!+9][A-Za-z]{2}|[A-Za-z]{2}[013457@$]",
     # Words, or a code whose digits and letters ROT13 has changed.
     "rot13": rf"(?i:{_ROTATED}.*{_ROTATED}|(?:[0-9n-s]{{2}}){{10}}|(?:%[0-9n-s]{{2}}){{4}})",

@@ -116,7 +116,7 @@ def _without_imitations(text: str) -> str:
     Where there is such a word, also in words made of imitators alone: honest Russian stays Russian, and gets its own letters back where
     Latin ones stand between them.
     """
-    if not _MIXED.search(text):
+    if text.isascii() or not _MIXED.search(text):
         return text
     cyrillic = len(_CYRILLIC_ONLY.findall(text)) * 4 > len(text)
 

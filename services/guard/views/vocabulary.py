@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import yaml
 from services.guard.views.folding import fold
 
 _FILE = Path(__file__).with_name("words.yaml")
-_LEAST_SIGN = 3
+_LEAST_SIGN = 4
 """A shorter word, turned or rotated, is a word of some language too often to be a sign."""
+_SHORT = frozenset({"the", "and", "you", "all"})
+"""Words so frequent that they are signs all the same."""
 _LONGEST = 16
 _MIN_COVERED = 0.75
 """Part of a run of letters that must be known words for it to be taken for words run together."""
@@ -26,22 +29,32 @@ def words() -> frozenset[str]:
     return frozenset(fold(word) for line in lists.values() for word in line.split())
 
 
-def _signs(changed: set[str]) -> str:
-    long = sorted(word for word in changed - words() if len(word) >= _LEAST_SIGN)
-    return "|".join(map(re.escape, long))
+def _signs(change: Callable[[str], str], of: Iterable[str]) -> set[str]:
+    return {change(word) for word in of if len(word) >= _LEAST_SIGN or word in _SHORT} - words()
+
+
+def _alternation(signs: Iterable[str]) -> str:
+    return "|".join(map(re.escape, sorted(signs)))
+
+
+def _rotated(word: str) -> str:
+    return codecs.encode(word, "rot13")
+
+
+def _latin() -> set[str]:
+    return {word for word in words() if word.isascii()}
 
 
 @cache
 def reversed_signs() -> str:
     """An alternation of the words written backwards, those left out that are words forwards."""
-    backwards = {word[::-1] for word in words()}
-    return _signs(backwards | {codecs.encode(word, "rot13") for word in backwards if word.isascii()})
+    return _alternation(_signs(lambda word: word[::-1], words()) | _signs(lambda word: _rotated(word)[::-1], _latin()))
 
 
 @cache
 def rotated_signs() -> str:
     """The same for ROT13; Latin words only."""
-    return _signs({codecs.encode(word, "rot13") for word in words() if word.isascii()})
+    return _alternation(_signs(_rotated, _latin()))
 
 
 def count(text: str) -> int:
