@@ -9,7 +9,7 @@ from ragmesh.evidence.v1.search_pb2 import RewriteKind
 
 from services.retriever.rewriting.lexicon import Lexicon
 from services.retriever.rewriting.plan import Change
-from services.retriever.rewriting.spelling import splits
+from services.retriever.rewriting.spelling import holding, splits
 from services.retriever.terms import terms, words
 
 ACRONYM_WEIGHT = 0.4
@@ -18,6 +18,7 @@ PART_WEIGHT = 0.7
 COMPOUND_WEIGHT = 0.7
 MOST = 8
 _LONGEST_FORM = 8
+_MOST_COMPOUNDS = 2
 
 
 def acronyms(text: str, lexicon: Lexicon, language: str) -> Iterator[Change]:
@@ -44,6 +45,8 @@ def compounds(text: str, lexicon: Lexicon) -> Iterator[Change]:
             for parts in splits(word, lexicon):
                 yield Change(RewriteKind.REWRITE_KIND_COMPOUND, word, " ".join(parts), PART_WEIGHT)
                 break
+            for known in holding(word, lexicon)[:_MOST_COMPOUNDS]:
+                yield Change(RewriteKind.REWRITE_KIND_COMPOUND, word, known, COMPOUND_WEIGHT)
     for one, other in pairwise(said):
         for joint in (one + other, f"{one}s{other}"):
             if len(one) > 2 and len(other) > 2 and any(term in lexicon.stems for term in terms(joint, "de")):

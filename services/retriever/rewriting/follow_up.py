@@ -88,6 +88,8 @@ class Completed:
     """One text that stands alone, as it may be shown and answered."""
     before: str
     """What it leans on; its words count less than the question's own."""
+    whole: bool
+    """Whether `text` is the question itself with its pronouns replaced, and so can be searched for in its place."""
 
 
 def leans(question: str, language: str) -> bool:
@@ -158,7 +160,8 @@ def complete(question: str, history: Sequence[Utterance], language: str) -> Comp
         else:
             before, topic = text, topic_of(text, answer, language, plural=plural)
     before = _tail(before)
-    return Completed(_joined(question, topic, before, language), before)
+    text, whole = _joined(question, topic, before, language)
+    return Completed(text, before, whole)
 
 
 def complete_from_subject(question: str, subject: str, language: str) -> Completed | None:
@@ -175,16 +178,16 @@ def complete_from_subject(question: str, subject: str, language: str) -> Complet
         joint = "über" if language == "de" else "about"
         stripped = re.sub(r"\s+(?:about|über)\W*$|[\s?.!]+$", "", question)
         text = f"{stripped} {joint} {plain}"
-    return Completed(text, subject)
+    return Completed(text, subject, whole=True)
 
 
-def _joined(question: str, topic: str, before: str, language: str) -> str:
+def _joined(question: str, topic: str, before: str, language: str) -> tuple[str, bool]:
     if topic and not _rules(_OPENER, language).search(question.strip()):
         replaced = _replaced(question, topic, language)
         if replaced != question:
-            return replaced
+            return replaced, True
     end = "" if before.rstrip().endswith(("?", ".", "!")) else "?"
-    return f"{before.rstrip()}{end} {question}"
+    return f"{before.rstrip()}{end} {question}", False
 
 
 def _replaced(question: str, topic: str, language: str) -> str:

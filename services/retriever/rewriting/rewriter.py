@@ -51,8 +51,8 @@ class Rewriter:
             queries = [self._query(part, "", lexicon, without, language, changes) for part in parts]
         else:
             before = completed.before if completed is not None else ""
-            if completed is not None and completed.before == asked.subject:
-                question, before = completed.text, ""
+            if completed is not None and completed.whole:
+                question, before = completed.text, "" if completed.before == asked.subject else before
             queries = [self._query(question, before, lexicon, without, language, changes)]
         return Plan(
             text=text,

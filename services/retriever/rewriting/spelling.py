@@ -20,6 +20,8 @@ SHORTEST = 4
 _SHORTEST_NAME = 6
 _TWO_EDITS = 7
 """From this length on a word may be two edits away."""
+_TWO_EDITS_GERMAN = 9
+"""Our list of German words is small: more of what it does not know is a word, and German words are longer."""
 _MOST_CORRECTED = 8
 _LEAST_PART = 4
 _WITHOUT_APOSTROPHE = frozenset(word.replace("'", "") for word in STOP_WORDS if "'" in word)
@@ -49,7 +51,8 @@ def corrections(text: str, lexicon: Lexicon, language: str) -> list[Correction]:
         name = text[start].isupper() and start > 0 and language != "de"
         if name and len(word) < _SHORTEST_NAME:
             continue
-        nearest = _nearest(word, lexicon, language, 1 if name or len(word) < _TWO_EDITS else 2, common=not name)
+        most = 1 if name or len(word) < (_TWO_EDITS_GERMAN if language == "de" else _TWO_EDITS) else 2
+        nearest = _nearest(word, lexicon, language, most, common=not name and language != "de")
         if nearest:
             found.append(Correction(start, end, text[start:end], nearest))
     return found
@@ -70,7 +73,20 @@ def _known(word: str, lexicon: Lexicon, language: str) -> bool:
         return True
     if any(term in lexicon.stems for term in terms(word, language)):
         return True
-    return language == "de" and any(True for _ in splits(word, lexicon))
+    if language != "de":
+        return False
+    return any(True for _ in splits(word, lexicon)) or bool(holding(word, lexicon))
+
+
+def holding(word: str, lexicon: Lexicon) -> list[str]:
+    """Longer words that begin or end with `word` or its stem, the most frequent first: "Fahrradkette" for "Ketten"."""
+    forms = tuple(form for form in (word, *terms(word, "de")) if len(form) >= _LEAST_PART)
+    if not forms:
+        return []
+    found = [known for known in lexicon.words if len(known) > len(forms[-1]) + 2 and known.startswith(forms)]
+    heads = (*forms, *(form + "e" for form in forms))
+    found += [known for known in lexicon.words if len(known) > len(forms[-1]) + 2 and known.endswith(heads)]
+    return sorted(dict.fromkeys(found), key=lambda known: -lexicon.words[known])
 
 
 def splits(word: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:

@@ -16,13 +16,13 @@ _WORD = re.compile(r"[^\W_](?:[\w'’.-]*\w)?")
 _ADJUNCT = frozenset("in at on during for with by against from to into through bei mit gegen aus im zum zur durch nach".split())  # noqa: SIM905
 # Verbs and words of talk: no topic begins or ends with them.
 _LIGHT = frozenset(
-    """take takes taking last lasts keep keeps help helps work works use uses used using mean means happen happens happened
-    know tell affect affects interact interacts cause causes make makes made find found approve approved store stored
-    come comes go goes get gets give gives run ran raise raises legal safe good bad well first many much long far
-    often say says think kind type sort difference extracted smoked studied isolated discovered allowed want need show
-    shows hilft helfen wirkt wirken macht machen nehmen nimmt heißt bedeutet passiert kommt legal sicher gut schlecht
-    erste ersten viel lange oft gibt wechselwirkung wechselwirkt beeinflusst lagert lagern zugelassen hergestellt
-    entdeckt""".split()  # noqa: SIM905 - a word list reads better as prose
+    """take takes taking treat treats cure cures last lasts keep keeps help helps work works use uses used using mean means
+    happen happens happened know tell affect affects interact interacts cause causes make makes made find found
+    approve approved store stored come comes go goes get gets give gives run ran raise raises legal safe good bad well
+    first many much long far often say says think kind type sort difference extracted smoked studied isolated
+    discovered allowed want need show shows hilft helfen wirkt wirken macht machen nehmen nimmt heißt bedeutet
+    passiert kommt legal sicher gut schlecht erste ersten viel lange oft gibt wechselwirkung wechselwirkt beeinflusst
+    lagert lagern zugelassen hergestellt entdeckt""".split()  # noqa: SIM905 - a word list reads better as prose
 )
 
 

@@ -269,9 +269,12 @@ def test_each_way_can_be_left_out(lexicon: Lexicon) -> None:
 
 
 def test_a_follow_up_is_searched_with_what_it_leans_on(lexicon: Lexicon) -> None:
-    plan = Rewriter().plan(Asked("Is it a blood thinner?", said("What does warfarin do?")), lexicon)
+    plan = Rewriter().plan(Asked("Is it a blood thinner?", said("What does warfarin treat?")), lexicon)
     assert plan.text == "Is warfarin a blood thinner?"
-    assert dict(plan.queries[0].terms) == {"blood": 1.0, "thinner": 1.0, "warfarin": BEFORE_WEIGHT}
+    assert dict(plan.queries[0].terms) == {"warfarin": 1.0, "blood": 1.0, "thinner": 1.0, "treat": BEFORE_WEIGHT}
+    assert plan.queries[0].text == "What does warfarin treat?\nIs warfarin a blood thinner?"
+    joined = Rewriter().plan(Asked("What about blood?", said("What does warfarin treat?")), lexicon)
+    assert dict(joined.queries[0].terms) == {"blood": 1.0, "warfarin": BEFORE_WEIGHT, "treat": BEFORE_WEIGHT}
 
 
 def test_what_names_nothing_and_leans_on_nothing_says_so(lexicon: Lexicon) -> None:
