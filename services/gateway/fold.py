@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableSequence
 
+from ragmesh.evidence.v1.evidence_pb2 import Claim
 from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.gateway.v1.turn_pb2 import Turn, TurnEvent
 
@@ -24,6 +25,15 @@ def blank(text: bytes, part: TextRange, offset: int = 0) -> bytes:
 
 def _inside_character(text: bytes, at: int) -> bool:
     return 0 < at < len(text) and text[at] & 0xC0 == 0x80
+
+
+def put_claim(claims: MutableSequence[Claim], claim: Claim) -> None:
+    """Add `claim`, or put it in the place of an earlier one of the same range: what was said of that was said too early."""
+    for place, earlier in enumerate(claims):
+        if earlier.range == claim.range:
+            claims[place].CopyFrom(claim)
+            return
+    claims.append(claim)
 
 
 def fold(events: Iterable[TurnEvent]) -> Turn:
@@ -48,7 +58,7 @@ def fold(events: Iterable[TurnEvent]) -> Turn:
             case "delta":
                 text += event.delta.text.encode()
             case "claim":
-                turn.claims.append(event.claim.claim)
+                put_claim(turn.claims, event.claim.claim)
             case "retracted":
                 turn.retractions.append(event.retracted)
                 text = blank(text, event.retracted.range)

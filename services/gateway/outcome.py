@@ -44,6 +44,12 @@ _BLOCK_REASONS = {
 }
 
 
+_SUPPORTS = {
+    evidence_pb2.CLAIM_VERDICT_VERIFIED: evidence_pb2.SUPPORT_FULL,
+    evidence_pb2.CLAIM_VERDICT_CONTRADICTED: evidence_pb2.SUPPORT_NONE,
+}
+
+
 def block_reason(category: guard_pb2.Category.ValueType) -> t.BlockReason.ValueType:
     """The guard's category in words that may be shown."""
     return _BLOCK_REASONS.get(category, t.BLOCK_REASON_UNSAFE_CONTENT)
@@ -94,6 +100,16 @@ class Tally:
         """Text was released."""
         self.released_bytes += len(released.text.encode())
         self.claims.extend(released.claims)
+
+    def add_annotated(self, annotated: guard_pb2.Annotated) -> list[evidence_pb2.Claim]:
+        """Claims of this range are judged anew; they are returned as they stand now. None where the range is no claim's."""
+        changed = [claim for claim in self.claims if claim.range == annotated.range and claim.verdict != annotated.verdict]
+        if annotated.verdict == evidence_pb2.CLAIM_VERDICT_UNSPECIFIED:
+            return []
+        for claim in changed:
+            claim.verdict = annotated.verdict
+            claim.support = _SUPPORTS.get(annotated.verdict, claim.support)
+        return changed
 
     def add_withheld(self, withheld: guard_pb2.Withheld) -> None:
         """A segment was withheld."""

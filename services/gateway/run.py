@@ -273,6 +273,10 @@ class TurnRun:
                 self.tally.add_retracted(decision.retracted.range, reason)
                 retracted = t.Retracted(range=decision.retracted.range, reason=reason)
                 await self._append(t.TurnEvent(retracted=retracted))
+            case "annotated":
+                judged = self.tally.add_annotated(decision.annotated)
+                if judged:
+                    await self._append(*(t.TurnEvent(claim=t.ClaimMade(claim=claim)) for claim in judged))
             case "withheld":
                 self._review(decision.withheld.draft_range)
                 self.tally.add_withheld(decision.withheld)

@@ -138,3 +138,15 @@ test("how well a claim stands", () => {
   assert.equal(standing({ support: 3, verdict: 1 }), "unverified");
   assert.equal(standing({ support: 1, verdict: 3 }), "contradicted");
 });
+
+test("a later judgement on the same words takes the place of the earlier one", () => {
+  const events = log("answered");
+  const end = events.reduce(fold, asked("?"));
+  const last = end.claims.at(-1) ?? assert.fail("no claim");
+  const at = events.findIndex((event) => event.event.case === "finished");
+  const before = events.slice(0, at).reduce(fold, asked("?"));
+  const judged = create(TurnEventSchema, { seq: at + 1, event: { case: "claim", value: { claim: { ...last, verdict: ClaimVerdict.UNVERIFIED } } } });
+  const after = fold(before, judged);
+  assert.equal(after.claims.length, end.claims.length);
+  assert.equal(after.claims.at(-1)?.verdict, ClaimVerdict.UNVERIFIED);
+});

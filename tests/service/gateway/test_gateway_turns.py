@@ -263,6 +263,39 @@ async def test_retracted(gateway: GatewayUnderTest, anna: Visitor) -> None:
     assert [event.delta.text for event in again if event.HasField("delta")] == [" " * len(first), fake.SENTENCES[1]]
 
 
+@pytest.mark.parametrize(
+    ("verdict", "overall", "claims"),
+    [
+        (e.CLAIM_VERDICT_UNVERIFIED, t.OVERALL_VERDICT_PARTLY, 3),
+        (e.CLAIM_VERDICT_UNSPECIFIED, t.OVERALL_VERDICT_VERIFIED, 2),
+    ],
+)
+async def test_annotated(
+    gateway: GatewayUnderTest, anna: Visitor, verdict: e.ClaimVerdict.ValueType, overall: t.OverallVerdict.ValueType, claims: int
+) -> None:
+    async def decide(_: fake.FakeGuard, requests: AsyncIterator[guard.CheckOutputRequest]) -> fake.Decisions:
+        last = None
+        async for decision in fake.release_all(_, requests):
+            if decision.HasField("released"):
+                last = decision.released.claims[-1].range
+            if decision.HasField("finished"):
+                assert last is not None
+                yield guard.CheckOutputResponse(annotated=guard.Annotated(range=last, verdict=verdict, score=0.4))
+                # Of words that are no claim's.
+                yield guard.CheckOutputResponse(annotated=guard.Annotated(range=ev.span(1, 2), verdict=verdict))
+            yield decision
+
+    gateway.guard.decide = decide
+    stream = await anna.asked()
+    told = [event.claim.claim for event in stream.seen if event.HasField("claim")]
+    assert len(told) == claims
+    turn = fold(stream.seen)
+    assert len(turn.claims) == 2
+    assert turn.claims[-1].verdict == (verdict or e.CLAIM_VERDICT_VERIFIED)
+    assert stream.finished.verdict == overall
+    assert await anna.turn(stream.turn) == turn
+
+
 async def test_steps_of_a_later_version_are_passed_over(gateway: GatewayUnderTest, anna: Visitor) -> None:
     async def later(request: gen.StreamGenerateRequest) -> fake.Steps:
         async for step in fake.answer(request):

@@ -142,7 +142,7 @@ function change(state: TurnState, event: TurnEvent): Partial<TurnState> {
       };
     }
     case "claim":
-      return body.value.claim ? { claims: [...state.claims, body.value.claim] } : {};
+      return body.value.claim ? { claims: withClaim(state.claims, body.value.claim) } : {};
     case "retracted":
       return { retractions: [...state.retractions, body.value] };
     case "degraded":
@@ -163,4 +163,10 @@ function unseen(known: readonly Evidence[], found: readonly Evidence[]): Evidenc
 /** Whether the turn still runs. */
 export function isLive(state: TurnState): boolean {
   return state.finished === undefined;
+}
+
+/** The claims with one more, or with a later judgement in the place of an earlier one on the same words. */
+function withClaim(claims: readonly Claim[], claim: Claim): readonly Claim[] {
+  const at = claims.findIndex(({ range }) => range?.start === claim.range?.start && range?.end === claim.range?.end);
+  return at < 0 ? [...claims, claim] : claims.with(at, claim);
 }
