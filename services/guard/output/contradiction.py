@@ -6,7 +6,7 @@ words.yaml has negations for. Knows text; the verifier model compares what is pu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache, cached_property
 
 from services.guard.output import facts
 from services.guard.output.claims import sentences
@@ -22,23 +22,32 @@ MAX_KEPT = 256
 _MAX_DIFFERING = 2
 
 
-@dataclass(frozen=True, slots=True)
 class Said:
-    """A sentence of the answer."""
+    """A sentence of the answer; what only a like one asks for is read then."""
 
-    text: str
-    stems: frozenset[str]
-    denied: bool
-    values: frozenset[float]
-    units: frozenset[str]
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.stems = frozenset(stem for stem in stems(text) if not stem.isdigit()) - _negations()
+
+    @cached_property
+    def denied(self) -> bool:
+        """Whether it turns round what it says."""
+        return denies(self.text)
+
+    @cached_property
+    def values(self) -> frozenset[float]:
+        """Its numbers."""
+        return frozenset(value for number in facts.numbers(self.text) for value in number.values[:1])
+
+    @cached_property
+    def units(self) -> frozenset[str]:
+        """What its numbers measure."""
+        return frozenset(number.unit[0] for number in facts.numbers(self.text) if number.unit)
 
 
-def _said(text: str) -> Said:
-    numbers = facts.numbers(text)
-    negations = facts.words().negations
-    kept = frozenset(stem for stem in stems(text) if stem not in negations and not stem.isdigit())
-    values = frozenset(value for number in numbers for value in number.values[:1])
-    return Said(text, kept, denies(text), values, frozenset(number.unit[0] for number in numbers if number.unit))
+@cache
+def _negations() -> frozenset[str]:
+    return frozenset(stem for word in facts.words().negations for stem in stems(word))
 
 
 def _alike(one: Said, other: Said) -> float:
@@ -55,7 +64,7 @@ class Answer:
     def contradicts(self, text: str) -> str | None:
         """The earlier sentence that `text` contradicts by its words alone; None where there is none."""
         for start, end in sentences(text):
-            said = _said(text[start:end])
+            said = Said(text[start:end])
             for other in self._said:
                 if _alike(said, other) < ALIKE or len(said.stems ^ other.stems) > _MAX_DIFFERING:
                     continue
@@ -70,7 +79,7 @@ class Answer:
 
     def near(self, text: str, count: int) -> list[str]:
         """Up to `count` earlier sentences about the same thing, for the verifier."""
-        said = _said(text)
+        said = Said(text)
         ranked = sorted(((_alike(said, other), other.text) for other in self._said), reverse=True)
         return [words for alike, words in ranked[:count] if alike >= NEAR]
 
@@ -78,4 +87,4 @@ class Answer:
         """It was released."""
         for start, end in sentences(text):
             if len(self._said) < MAX_KEPT:
-                self._said.append(_said(text[start:end]))
+                self._said.append(Said(text[start:end]))

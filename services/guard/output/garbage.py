@@ -102,11 +102,13 @@ def _words(_: str, running: str) -> Garbage | None:
 
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\S+|\b[\w-]+(?:\.[\w-]+){2,}\b|(?:[\w.~-]*/){2,}[\w.~-]*|[A-Z]:\\\S+")
 _FIGURES = re.compile(r"[\d\s.,:;/()+\-–—×x*=<>≤≥±≈~%°€$£'\"|−→]+")
+_FORMULA = re.compile(r"[\u2200-\u22ff]|\w[_^]\{|(?<=[\w)\]}])\s?=\s?[\w(\[{-]")
 _HARD_SIGN = re.compile(
     r"[^\w\s.,:;()'\"!?%/\-–—“”„«»‘’…°€$£+*=<>&#@\[\]·•×±²³¹₀-₉⁰-⁹½¼¾§©®™\u2190-\u22ff\u2713-\u274c⚠\U0001f300-\U0001faff\ufe0f\u200d\u0300-\u036f]"
 )
 _ODD = re.compile(r"[^\w\s.,:;()'\"!?%\-–—“”„«»‘’…\u2190-\u22ff²³¹₀-₉⁰-⁹]")
 _FLIP = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[a-z0-9])|\d(?=[A-Za-z])")
+_HEADING = re.compile(r"(?m)^\s{0,3}#{1,6}\s")
 _HARD = re.compile(r"[!#$%^&*?@~`|\\{}<>_+]")
 _ENDLESS = re.compile(r"\d{20,}")
 
@@ -114,6 +116,9 @@ _ENDLESS = re.compile(r"\d{20,}")
 def _signs(text: str, running: str) -> Garbage | None:
     if _PLAIN.fullmatch(text) and not _ENDLESS.search(text):
         return None
+    text = _HEADING.sub("", text)
+    if "<" in text:
+        text, running = _TAG.sub("", text), _TAG.sub("", running)
     loud = len(_HARD.findall(text))
     if loud >= 3 and loud >= 0.06 * len(text):
         joined = "".join(filter(str.isalnum, _TAG.sub(" ", _ADDRESS.sub(" ", text))))
@@ -126,7 +131,7 @@ def _signs(text: str, running: str) -> Garbage | None:
         return None
     letters = sum(map(str.isalpha, bare))
     odd = len(_ODD.findall(bare))
-    if odd > 0.3 * shown and letters < 0.6 * shown and not _FIGURES.fullmatch(bare):
+    if odd > 0.3 * shown and letters < 0.6 * shown and shown >= 12 and not _FORMULA.search(bare) and not _FIGURES.fullmatch(bare):
         return Garbage("garbage.signs", 0, len(running), odd / shown / 0.3)
     if len(_HARD_SIGN.findall(bare)) > 0.15 * shown and letters < 0.8 * shown:
         return Garbage("garbage.signs", 0, len(running), 1.0)
@@ -209,7 +214,12 @@ def _encoding(text: str, running: str) -> Garbage | None:
     return None
 
 
-_TAG = re.compile(r"<(/?)([a-z][a-z0-9]{0,15})\b[^<>]*>", re.I)
+_TAG = re.compile(
+    r"<(/?)(a|abbr|article|aside|b|blockquote|body|br|button|center|code|dd|del|div|dl|dt|em|figcaption|figure|font|footer|form|h[1-6]|head|header|"
+    r"hr|html|i|iframe|img|input|ins|kbd|label|li|link|main|mark|meta|nav|ol|option|p|pre|s|samp|script|section|select|small|span|strike|strong|"
+    r"style|sub|summary|sup|svg|table|tbody|td|textarea|tfoot|th|thead|title|tr|tt|u|ul|var|video)(?=[\s/>])[^<>]*>",
+    re.IGNORECASE,
+)
 _ATTRIBUTE = re.compile(r"<[a-z]+\s[^<>]*\b(?:class|id|style|href|src|data-\w+)=[\"'][^<>]*>", re.I)
 _HALF_TAG = re.compile(
     r"<(?:/|!--)?[a-z][a-z0-9]*(?:\s+[\w-]+(?:=[\"'][^\"'<>]*[\"']?)?)*\s*$|(?:^|\s)[\w-]+=[\"'][^\"'<>]*[\"']\s*/?>", re.I
@@ -226,7 +236,7 @@ _VOID = frozenset({"br", "hr", "img", "input", "li", "p", "td", "tr", "th"})
 def _markup(text: str, running: str) -> Garbage | None:
     if _JSON.search(text) and "```" not in text:
         return Garbage("garbage.markup", 0, len(text), 1.0)
-    entities = len(_ENTITY.findall(running))
+    entities = len(_ENTITY.findall(text)) if "&" in text and "`" not in text else 0
     if entities >= 2:
         return Garbage("garbage.markup", 0, len(running), entities / 2)
     if "<" in text and "`" not in text:
@@ -262,12 +272,9 @@ def _sentence(text: str, running: str) -> Garbage | None:
         return Garbage("garbage.sentence", 0, len(text), 1.0)
     if any(map(str.isalnum, shown)):
         return None
-    # A rule, a bullet or three stars stand between paragraphs.
-    return (
-        Garbage("garbage.sentence", 0, len(text), 1.0)
-        if len(set(shown)) > 1 or (len(shown) > 3 and shown[0] not in _RULED)
-        else None
-    )
+    # A rule stands between paragraphs, a few closing marks end a quotation or a program.
+    ruled = all(character in _RULED or character in "|: " for character in shown)
+    return None if ruled or len("".join(shown.split())) <= 4 else Garbage("garbage.sentence", 0, len(text), 1.0)
 
 
 _MARKS = re.compile(
@@ -276,23 +283,25 @@ _MARKS = re.compile(
 )
 _PLACE = re.compile(
     r"\{\{[^{}\n]{0,80}\}\}|\$\{[\w. ]{1,40}\}|<%[^%\n]{0,80}%>|\{%[^%\n]{0,80}%\}|(?<![\w$({\"'^_\\])\{[a-z]{2,}(?:_[a-z]+)*\}(?![\w})\"'])"
-    r"|\[(?:insert|your|enter|add|placeholder|todo|tbd|fill|name|company|date|address|link|url|product|answer)(?:[ _-][^\[\]\n]{0,60})?\](?!\()"
-    r"|<(?:insert|your|enter|placeholder|answer|name|todo)(?:[ _-][^<>\n]{0,60})?>|__[A-Z_]{3,40}__|(?<![\d%])%(?:\([a-z_]+\))?[sd](?!\w)"
+    r"|\[(?:insert|your|enter|add|placeholder|todo|tbd|fill|name|company|date|address|product|answer)(?:[ _-][^\[\]\n]{0,60})?\](?!\()"
+    r"|<(?:insert|your|enter|placeholder|answer|name|todo)(?:[ _-][^<>\n]{0,60})?>|(?<![\d%])%(?:\([a-z_]+\))?[sd](?!\w)"
     r"|\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\[object Object\]|\bundefined undefined\b|\bnull null\b|\bNaN NaN\b"
     r"|^(?:assistant|user|system|answer|response)\s*:\s*$|\bfoo bar baz\b|_{4,}",
     re.IGNORECASE,
 )
 # Where capitals matter: Spanish has a "todo", and a roman thirty is XXX.
 _LEFT = re.compile(
-    r"\b(?:X{4,}|x{4,})\b|(?:^|[.!?]\s+)(?:TODO|FIXME|TBD|TK)\b|\b(?:TODO|FIXME|TBD|TK):|\b(?:undefined|NaN|null|None)\.$"
+    r"\b(?:X{4,}|x{4,})\b|(?:^|[.!?]\s+)(?:TODO|FIXME|TBD|TK)\b|\b(?:TODO|FIXME|TBD|TK):|\bNaN\.$|__[A-Z_]{3,40}__"
 )
+# What every match has in it, some of it: looked for first, for a text of words has none.
+_HINTS = ("orem", "olor sit", "XXXX", "xxxx", "TODO", "FIXME", "TBD", "TK", "undefined", "NaN", "null", "foo bar", "ssistant:", "ser:", "ystem:",
+          "nswer:", "esponse:")  # fmt: skip
 _FENCED = re.compile(r"```.*?(?:```|$)|`[^`\n]{1,400}`", re.S)
 
 
 def _template(text: str, running: str) -> Garbage | None:
-    if _PLAIN.fullmatch(text):
-        match = _LEFT.search(running) or _PLACE.search(running)
-    else:
+    match = None
+    if any(mark in text for mark in "{[<%_$#ĠĊ▁") or any(word in text for word in _HINTS):
         match = _MARKS.search(_FENCED.sub("x", text)) or _PLACE.search(running) or _LEFT.search(running)
     return Garbage("garbage.template", match.start(), match.end(), 1.0) if match else None
 

@@ -50,7 +50,6 @@ class Given:
         named: texts that may lend a name, but no fact: titles, the question, what the assistant is called.
         addresses: where the documents came from.
         count: how many passages there are, for citations by number.
-        numbered_from: texts whose numbers are known but prove nothing, such as the question.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Given:
         self.values |= {facts.words().numbers[word] for word in self.folded if word in facts.words().numbers}
         self.months = {facts.words().months[word] for word in self.folded if word in facts.words().months}
         self.months |= {date.month for date in self.dates}
-        self.words = set(self.folded)
+        self.words = {part for word in self.folded for part in (word, *re.split(r"['’-]", word))}
         self.prefixes = {word[:_COMMON_STEM] for word in self.words}
         lent = {folded(word) for text in named for word in _WORD.findall(text)}
         self.names = self.words | lent
@@ -76,14 +75,14 @@ class Given:
         self.addresses = facts.folded_text("\n".join(chain(evidence, addresses)))
         self.digits = "".join(filter(str.isdigit, whole))
         self._sentences: list[tuple[set[str], bool]] | None = None
-        self._whole = whole
+        self.whole = whole
         self._titled: set[tuple[str, str]] | None = None
 
     def sentences(self) -> list[tuple[set[str], bool]]:
         """The stems of each sentence of the evidence, and whether it denies."""
         if self._sentences is None:
-            ranges = sentences(self._whole)
-            self._sentences = [(stems(self._whole[start:end]), denies(self._whole[start:end])) for start, end in ranges]
+            ranges = sentences(self.whole)
+            self._sentences = [(stems(self.whole[start:end]), denies(self.whole[start:end])) for start, end in ranges]
         return self._sentences
 
     def titled(self) -> set[tuple[str, str]]:
@@ -102,8 +101,14 @@ def denies(text: str) -> bool:
     return sum(folded(word) in found or folded(word).endswith("n't") for word in _WORD.findall(text)) % 2 == 1
 
 
-def _number(text: str, given: Given) -> Iterable[Lack]:
-    for number in facts.numbers(text):
+def _numbers(text: str, given: Given) -> Iterable[Lack]:
+    found = facts.numbers(text)
+    yield from _number(found, given)
+    yield from _unit(found, given)
+
+
+def _number(found: Sequence[Number], given: Given) -> Iterable[Lack]:
+    for number in found:
         if not any(value in given.values for value in number.values) and not _scaled(number, given):
             lent = any(value in given.lent for value in number.values)
             yield Lack("hallucination.number", not lent, number.start, number.end)
@@ -121,8 +126,8 @@ def _same_amount(one: Number, other: Number) -> bool:
     return any(abs(value * one.unit[1] - amount) <= _TOLERANCE * abs(amount) for value in one.values for amount in amounts)
 
 
-def _unit(text: str, given: Given) -> Iterable[Lack]:
-    for number in facts.numbers(text):
+def _unit(found: Sequence[Number], given: Given) -> Iterable[Lack]:
+    for number in found:
         if number.unit is None:
             continue
         alike = [other for other in given.numbers if any(value in other.values for value in number.values)]
@@ -231,12 +236,12 @@ def _quotation(text: str, given: Given) -> Iterable[Lack]:
 
 def _citation(text: str, given: Given) -> Iterable[Lack]:
     for match in _CITED.finditer(text):
-        if not 1 <= int(match.group(1) or match.group(2)) <= given.count:
+        if not 1 <= int(match.group(1) or match.group(2)) <= given.count and match.group() not in given.whole:
             yield Lack("hallucination.citation", True, *match.span())
 
 
 _DIGITS = re.compile(r"\d")
-_WITH_DIGITS: tuple[Callable[[str, Given], Iterable[Lack]], ...] = (_number, _unit, _citation, _contact)
+_WITH_DIGITS: tuple[Callable[[str, Given], Iterable[Lack]], ...] = (_numbers, _citation, _contact)
 _ALWAYS: tuple[Callable[[str, Given], Iterable[Lack]], ...] = (_date, _url, _title, _negation, _quotation)
 
 

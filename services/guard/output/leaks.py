@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.guard.output.facts import compact, folded
+from services.guard.output.facts import compact, folded_text
 
 SHINGLE = 20
 """Letters and digits in a row that are looked up; about four words."""
@@ -18,18 +18,18 @@ LEAST_SHARED = 28
 """Letters and digits in a row that both have, for a repetition: a half sentence. Shorter agreements are chance."""
 MAX_PROTECTED = 256 * 1024
 _LEAST_CANARY = 8
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_WORD = re.compile(r"[^\W_]+")
 # Who is spoken to and who speaks change places where instructions are told again.
 _PERSONS = frozenset(
     "i me my mine myself you your yours yourself we us our am are is be was were ich mir mich mein meine meinen meinem meiner du dir dich dein deine "  # noqa: SIM905
     "deinen deinem deiner bist bin sie ihnen ihr ihre je tu te ton ta tes vous votre vos mon ma mes suis es etes eu tu teu tua meu minha yo mi tus tuyo "
-    "io tuo tua mio mia ik jij je jouw mijn ja ty twój mój ben sen я ты вы мой твой ваш já tvůj můj".split()
+    "io tuo tua mio mia ik jij je jouw mijn ja ty twoj moj ben sen я ты вы мой твой ваш já tvuj muj m re ve d ll s".split()
 )
 
 
 def told(text: str) -> str:
     """What is left of a text when persons, case, spacing and signs do not count."""
-    return "".join(compact(word) for word in _WORD.findall(text) if folded(word) not in _PERSONS)
+    return "".join(word for word in _WORD.findall(folded_text(text)) if word not in _PERSONS)
 
 
 @dataclass(frozen=True, slots=True)
