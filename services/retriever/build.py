@@ -7,6 +7,7 @@ import shutil
 
 import grpc
 from ragmesh.retriever.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
+from ragmesh.retriever.v1.quarantine_service_pb2_grpc import add_QuarantineServiceServicer_to_server
 from ragmesh.retriever.v1.retriever_service_pb2_grpc import add_RetrieverServiceServicer_to_server
 
 from services.mesh.channel import open_channel
@@ -24,6 +25,9 @@ from services.retriever.ingest import Ingest
 from services.retriever.legs import Legs
 from services.retriever.models import Models, fingerprint
 from services.retriever.parser_client import ParserClient
+from services.retriever.quarantine import Quarantine
+from services.retriever.quarantine_book import QuarantineBook
+from services.retriever.quarantine_service import QuarantineServicer
 from services.retriever.reranking import Reranking
 from services.retriever.rewriting.keeper import LexiconKeeper
 from services.retriever.rewriting.rewriter import Rewriter
@@ -38,6 +42,7 @@ log = get_logger(__name__)
 
 _RETRIEVER = "ragmesh.retriever.v1.RetrieverService"
 _DOCUMENTS = "ragmesh.retriever.v1.DocumentService"
+_QUARANTINE = "ragmesh.retriever.v1.QuarantineService"
 _RERANKER = "reranker"
 
 
@@ -80,11 +85,16 @@ class Retriever:
         self.guard = open_channel(settings, "guard", caller="retriever")
         self.parser = ParserClient(seconds=settings.retriever_parse_seconds, memory_bytes=settings.retriever_parser_memory_bytes)
         self.finishing = Finishing()
+        self.book = QuarantineBook(settings.folder)
+        self.screening = Screening(
+            self.guard, self.book, seconds=settings.retriever_guard_seconds, use_seconds=settings.retriever_guard_use_seconds
+        )
+        self.quarantine = Quarantine(self.truth, self.index, self.models, self.screening, self.book, self.finishing)
         self.ingest = Ingest(
             self.truth,
             self.index,
             self.models,
-            Screening(self.guard, seconds=settings.retriever_guard_seconds),
+            self.screening,
             self.parser,
             self.finishing,
             sizes=settings.chunk_sizes,
@@ -134,10 +144,11 @@ class Retriever:
             fusion=settings.retriever_fusion,
             per_document=settings.retriever_chunks_per_document,
         )
-        retriever = RetrieverServicer(self.search, self.truth, self.index, self.models, defaults)
+        retriever = RetrieverServicer(self.search, self.quarantine, self.truth, self.index, self.models, defaults)
         documents = DocumentServicer(settings, self.truth, self.index, self.ingest, self.finishing, self._pager)
         add_RetrieverServiceServicer_to_server(retriever, server)
         add_DocumentServiceServicer_to_server(documents, server)
+        add_QuarantineServiceServicer_to_server(QuarantineServicer(self.quarantine, self._pager), server)
 
     async def readiness(self) -> dict[str, bool]:
         """Which dependencies are up: both stores, the models by a real inference of each, and whether these fit together.
@@ -168,6 +179,7 @@ class Retriever:
         await self.parser.close()
         await self.guard.close()
         await self.triton.close()
+        await self.book.close()
         await self.truth.close()
 
 
@@ -184,11 +196,11 @@ def service_spec(retriever: Retriever) -> ServiceSpec:
     """What the chassis must know about the retriever."""
     return ServiceSpec(
         name="retriever",
-        grpc_services=(_RETRIEVER, _DOCUMENTS),
+        grpc_services=(_RETRIEVER, _DOCUMENTS, _QUARANTINE),
         register=retriever.register,
         readiness=retriever.readiness,
         optional=frozenset({_RERANKER}),
         close=retriever.close,
-        peers={_RETRIEVER: frozenset({"gateway"}), _DOCUMENTS: frozenset({"gateway", "envoy"})},
+        peers={_RETRIEVER: frozenset({"gateway"}), _DOCUMENTS: frozenset({"gateway", "envoy"}), _QUARANTINE: frozenset()},
         unbounded=frozenset({f"/{_DOCUMENTS}/ImportDocuments", f"/{_DOCUMENTS}/Refresh"}),
     )

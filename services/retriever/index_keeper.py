@@ -175,6 +175,19 @@ class IndexKeeper:
         await self._settle_if_due()
         return committed
 
+    async def exchange(
+        self, version: int, commit: Callable[[], Awaitable[Committed]], chunks: Callable[[], Awaitable[Sequence[IndexedChunk]]]
+    ) -> Committed:
+        """Changes by `commit` which chunks of a current version are found, then puts those of now in the place of all."""
+        async with self._turn:
+            committed = await commit()
+            found = await chunks()
+            await self._attempt(partial(_delete_version, version))
+            await self._attempt(lambda store: store.upsert(found))
+            await self._advance(committed)
+        await self.settle()
+        return committed
+
     async def withdraw(self, commit: Callable[[], Awaitable[Committed]]) -> Committed:
         """Deletes a document by `commit`, then forgets its chunks, on disk before this returns."""
         async with self._turn:

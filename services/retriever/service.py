@@ -20,6 +20,7 @@ from services.retriever.explaining import explain
 from services.retriever.fusion import Method
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.models import Models
+from services.retriever.quarantine import Quarantine
 from services.retriever.records import DocumentKey
 from services.retriever.responses import METHODS, chunk_name, explain_response, search_response
 from services.retriever.results import Found
@@ -44,8 +45,11 @@ class Defaults:
 class RetrieverServicer(RetrieverServiceServicer):
     """See `proto/ragmesh/retriever/v1/retriever_service.proto`."""
 
-    def __init__(self, search: Search, truth: Truth, index: IndexKeeper, models: Models, defaults: Defaults) -> None:
+    def __init__(
+        self, search: Search, quarantine: Quarantine, truth: Truth, index: IndexKeeper, models: Models, defaults: Defaults
+    ) -> None:
         self._search = search
+        self._quarantine = quarantine
         self._index = index
         self._truth = truth
         self._models = models
@@ -88,10 +92,12 @@ class RetrieverServicer(RetrieverServiceServicer):
             without=frozenset(request.without),
             reformulate=request.reformulate,
         )
-        collection = request.collection.removeprefix("collections/")
-        found = await self._search.run(reader_of(call.principal()), collection, asked, wanted, call.budget())
+        collection, reader = request.collection.removeprefix("collections/"), reader_of(call.principal())
+        found = await self._search.run(reader, collection, asked, wanted, call.budget())
         if found is None:
             raise collection_not_found(request.collection)
+        # What was stored before a rule existed is judged before anybody reads it.
+        found.results = await self._quarantine.admitted(reader, collection, found.results)
         return found
 
     async def GetPassage(self, request: pb.GetPassageRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.GetPassageResponse:

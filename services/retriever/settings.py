@@ -67,6 +67,9 @@ class RetrieverSettings(MeshSettings):
     retriever_guard_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     """How long the guard may take for one batch of passages of an import."""
 
+    retriever_guard_use_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """How long the guard may take for the passages of a search that it has not judged yet; without its word none is handed out."""
+
     retriever_fusion: Literal["relative", "ranks"] = "relative"
     """How the legs become one order: by their relative scores, or by reciprocal ranks. `fusion` says what was measured."""
 

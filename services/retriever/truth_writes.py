@@ -197,6 +197,12 @@ def document_not_found(key: DocumentKey) -> MeshError:
     return MeshError("DOCUMENT_NOT_FOUND", "there is no such document", metadata={"document": key.name})
 
 
+def announce_change(connection: sqlite3.Connection, version: int) -> Committed:
+    """Other chunks of a current version are found from now on."""
+    _announce(connection, version)
+    return Committed(_next_epoch(connection), (), 0)
+
+
 def settle(connection: sqlite3.Connection, upto: int, epoch: int) -> None:
     """The index has every change up to outbox row `upto` on disk, and stands at `epoch`."""
     connection.execute("DELETE FROM outbox WHERE seq <= ?", (upto,))

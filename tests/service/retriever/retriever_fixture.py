@@ -44,6 +44,9 @@ class RecordingGuard(GuardServiceServicer):
     verdicts: int | None = None
     """Number of verdicts to answer with. None: as many as passages."""
     before: Callable[[], Any] | None = None
+    sanitised: str | None = None
+    rules: str = ""
+    """Digest of what it judges by."""
 
     async def CheckDocument(
         self, request: guard_pb.CheckDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -55,8 +58,8 @@ class RecordingGuard(GuardServiceServicer):
             self.action if any(word in passage for word in self.blocked) else guard_pb.Action.ACTION_ALLOW
             for passage in request.passages
         ]
-        verdicts = [guard_pb.Verdict(action=action) for action in actions]
-        return guard_pb.CheckDocumentResponse(verdicts=verdicts[: self.verdicts])
+        verdicts = [guard_pb.Verdict(action=action, sanitised=self.sanitised) for action in actions]
+        return guard_pb.CheckDocumentResponse(verdicts=verdicts[: self.verdicts], digest=self.rules)
 
     async def CheckInput(
         self, request: guard_pb.CheckInputRequest, context: grpc.aio.ServicerContext[Any, Any]
