@@ -128,8 +128,9 @@ def judge_there(run_dir: Path, text: str, kind: Kind, history: Sequence[str], as
 
 async def _judge_there(run_dir: Path, text: str, kind: Kind, history: Sequence[str], assistant: str) -> Judged:
     by = "the guard that runs"
+    settings = MeshSettings(_env_file=None, run_dir=run_dir)  # type: ignore[call-arg]  # pydantic-settings' own
     with context.as_principal(_LOCAL):
-        async with open_channel(MeshSettings(run_dir=run_dir), "guard") as channel:
+        async with open_channel(settings, "guard", caller="gateway") as channel:
             stub: GuardServiceAsyncStub = GuardServiceStub(channel)
             try:
                 if kind == "document":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
@@ -11,9 +12,13 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from google.protobuf.json_format import MessageToJson
 
+from cli import guard_quarantine
 from cli.commands.options import VAR, Var
+from cli.connection import running_mesh
 from cli.console import out
+from cli.documents.importing import DEFAULT_COLLECTION
 from cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from cli.parts.run_state import layout, read_state
 from services.guard.security_files import FOLDER, SecurityReader
@@ -69,6 +74,37 @@ def _running(var: Path) -> Path | None:
     """Folder of the sockets of the mesh that runs, where one does."""
     state = read_state(layout(var))
     return state.run_dir if state is not None and (state.run_dir / "guard.sock").exists() else None
+
+
+@app.command("quarantine")
+def quarantine(
+    collection: Annotated[str, typer.Option(help="Of which documents.")] = DEFAULT_COLLECTION,
+    as_json: Annotated[bool, typer.Option("--json", help="One passage a line, whole.")] = False,
+    var: Var = VAR,
+) -> None:
+    """List the passages of documents that the guard holds back."""
+    passages = asyncio.run(guard_quarantine.listed(running_mesh(var).run_dir, collection))
+    if as_json:
+        for passage in passages:
+            out.out(MessageToJson(passage, indent=None, preserving_proto_field_name=True), highlight=False)
+    elif passages:
+        guard_quarantine.show(passages)
+    else:
+        out.print("Nothing is held back.")
+
+
+@app.command("release")
+def release(
+    names: Annotated[list[str], typer.Argument(help="collections/{c}/documents/{d}/quarantine/{p}, as `quarantine` lists it.")],
+    var: Var = VAR,
+) -> None:
+    """Let a passage that is held back be found, now and after each import of its document."""
+    run_dir = running_mesh(var).run_dir
+    for name in names:
+        if asyncio.run(guard_quarantine.released(run_dir, name)):
+            out.print(f"Released: {name}", markup=False)
+        else:
+            out.print(f"Released: {name}; import its document again.", markup=False)
 
 
 @app.command("log")

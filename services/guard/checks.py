@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.guard.detection.allowed import load_allowed
 from services.guard.detection.matcher import Matcher
 from services.guard.detection.rules import LoadedRule, RuleError, load_rules
 from services.guard.judge import Judge
@@ -57,13 +58,17 @@ class CheckBuilder:
         """
         folders = (self._settings.guard_rules_dir, *policy.rule_folders)
         rules = _digest(_rule_files(folders))
-        digest = hashlib.sha256(f"{policy.digest} {rules} {_digest(policy.allow_lists)}".encode()).hexdigest()
+        allowed = _digest(policy.allow_lists)
+        digest = hashlib.sha256(f"{policy.digest} {rules} {allowed}".encode()).hexdigest()
         known = self._built.get(policy.assistant)
         if known is not None and known.digest == digest:
             return known
-        if rules not in self._matchers:
-            self._matchers = {rules: Matcher(_rules(folders), self._settings.data_dir / "cache"), **self._still_used()}
-        judge = Judge(self._matchers[rules], block=policy.block, flag=policy.flag)
+        compiled = f"{rules} {allowed}"
+        if compiled not in self._matchers:
+            words = [item for path in policy.allow_lists for item in load_allowed(path)]
+            made = Matcher(_rules(folders), self._settings.data_dir / "cache", words)
+            self._matchers = {compiled: made, **self._still_used()}
+        judge = Judge(self._matchers[compiled], block=policy.block, flag=policy.flag)
         names = [item.display_name for item in self._assistants.values()]
         small_talk = SmallTalk(self._settings.guard_small_talk_dir, [*names, *policy.persona_names])
         questions = QuestionCheck(judge, small_talk, self.languages, self._finder, policy)
