@@ -201,6 +201,10 @@ def service_spec(retriever: Retriever) -> ServiceSpec:
         readiness=retriever.readiness,
         optional=frozenset({_RERANKER}),
         close=retriever.close,
-        peers={_RETRIEVER: frozenset({"gateway"}), _DOCUMENTS: frozenset({"gateway", "envoy"}), _QUARANTINE: frozenset()},
+        peers={
+            _RETRIEVER: frozenset({"gateway"}),
+            _DOCUMENTS: frozenset({"gateway", "envoy"}),
+            _QUARANTINE: frozenset({"gateway"}),
+        },
         unbounded=frozenset({f"/{_DOCUMENTS}/ImportDocuments", f"/{_DOCUMENTS}/Refresh"}),
     )
