@@ -22,6 +22,8 @@ class Drop(Enum):
     SAME_DOCUMENT = "same document"
     FOUND_TWICE = "found twice"
     TOKENS = "tokens"
+    REPEAT = "repeat"
+    HELD_BACK = "held back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,9 @@ def explain(found: Found, per_document: int) -> list[Candidate]:
             dropped = None
             if place is None:
                 crowded = before[result.chunk.document_id] > per_document
-                dropped = Drop.TOKENS if name in cut else Drop.SAME_DOCUMENT if crowded else Drop.LIMIT
+                reasons = ((Drop.HELD_BACK, found.held_back), (Drop.TOKENS, cut), (Drop.REPEAT, found.repeated))
+                dropped = next((reason for reason, names in reasons if name in names), None)
+                dropped = dropped or (Drop.SAME_DOCUMENT if crowded else Drop.LIMIT)
             elif by != number:
                 place, dropped = None, Drop.FOUND_TWICE
             reranked = None if result.rerank is None else Standing(rank, result.rerank)

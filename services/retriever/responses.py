@@ -16,7 +16,7 @@ from services.retriever.documents import timestamp
 from services.retriever.explaining import Candidate, Drop, Standing
 from services.retriever.fusion import Method
 from services.retriever.models import Models
-from services.retriever.results import Found, Leg, Result
+from services.retriever.results import Compressed, Found, Leg, Result
 from services.retriever.rewriting.plan import Plan
 
 _EVIDENCE_ID_BYTES = 16
@@ -28,6 +28,7 @@ _LEGS = {
     Leg.SPARSE: pb.SearchLeg.SEARCH_LEG_SPARSE,
     Leg.INDEX: pb.SearchLeg.SEARCH_LEG_INDEX,
     Leg.RERANK: pb.SearchLeg.SEARCH_LEG_RERANK,
+    Leg.COMPRESSION: pb.SearchLeg.SEARCH_LEG_COMPRESSION,
 }
 METHODS: dict[pb.FusionMethod.ValueType, Method] = {
     pb.FusionMethod.FUSION_METHOD_RELATIVE: "relative",
@@ -38,6 +39,8 @@ _DROPS = {
     Drop.SAME_DOCUMENT: pb.DropReason.DROP_REASON_SAME_DOCUMENT,
     Drop.FOUND_TWICE: pb.DropReason.DROP_REASON_FOUND_TWICE,
     Drop.TOKENS: pb.DropReason.DROP_REASON_TOKENS,
+    Drop.REPEAT: pb.DropReason.DROP_REASON_REPEAT,
+    Drop.HELD_BACK: pb.DropReason.DROP_REASON_HELD_BACK,
 }
 
 
@@ -48,13 +51,31 @@ def chunk_name(version_name: str, uid: str) -> str:
 
 def search_response(found: Found, models: Models) -> pb.SearchResponse:
     """The answer of a search."""
-    return pb.SearchResponse(
+    response = pb.SearchResponse(
         evidence=[_evidence(result, found.epoch, models) for result in found.results],
         documents_searched=found.documents,
         index_epoch=found.epoch,
         degraded=[pb.SearchDegradation(leg=_LEGS[leg], reason=reason) for leg, reason in found.degraded.items()],
         timings=[pb.LegTiming(leg=_LEGS[leg], elapsed=_duration(seconds)) for leg, seconds in found.seconds.items()],
         searched=_searched(found.plan),
+    )
+    if found.compressed is not None:
+        response.compression.CopyFrom(_compression(found.compressed, response.evidence))
+    return response
+
+
+def _compression(made: Compressed, evidence: Sequence[Evidence]) -> pb.Compression:
+    return pb.Compression(
+        max_tokens=made.max_tokens,
+        tokens_before=made.tokens_before,
+        tokens_after=made.tokens_after,
+        passages=[
+            pb.CompressedPassage(
+                evidence=one.name, header=told.header, tokens_before=told.tokens_before, tokens_after=told.tokens_after
+            )
+            for one, told in zip(evidence, made.results, strict=True)
+        ],
+        dropped=made.dropped,
     )
 
 
@@ -135,8 +156,8 @@ def _evidence(result: Result, epoch: int, models: Models) -> Evidence:
         document=chunk.key.name,
         document_version=version_name,
         title_path=chunk.title_path,
-        text=chunk.text,
-        spans=[TextRange(start=chunk.start, end=chunk.end)],
+        text=result.text if result.kept else chunk.text,
+        spans=[TextRange(start=start, end=end) for start, end in result.kept or ((chunk.start, chunk.end),)],
         scores=scores,
         index_epoch=epoch,
         models=_took_part(result, models),

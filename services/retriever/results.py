@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from services.retriever.records import FoundChunk
+from services.retriever.rewriting.lexicon import Lexicon
 from services.retriever.rewriting.plan import Plan
 
 
@@ -17,6 +18,7 @@ class Leg(Enum):
     SPARSE = "sparse"
     INDEX = "index"
     RERANK = "rerank"
+    COMPRESSION = "compression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class Result:
     rerank: float | None = None
     query: int = 0
     """The query that found it, from 0."""
+    kept: tuple[tuple[int, int], ...] = ()
+    """What compression left of it: bytes of the canonical text, in order; empty: all of it."""
+    text: str = ""
+    """The text of `kept`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +50,36 @@ class Trace:
     """After reranking; as fused where there was none. Those that were reranked have a score and come first."""
 
 
+@dataclass(frozen=True, slots=True)
+class CompressedResult:
+    """What became of one result."""
+
+    header: str
+    """Its context header."""
+    tokens_before: int
+    """With the header."""
+    tokens_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """What a token budget did to the results."""
+
+    max_tokens: int
+    tokens_before: int
+    tokens_after: int
+    results: Sequence[CompressedResult]
+    """In the order of what is left."""
+    dropped: int
+
+
 @dataclass(slots=True)
 class Found:
     """What a search brought."""
 
     plan: Plan
+    lexicon: Lexicon
+    """By which it was planned."""
     results: list[Result] = field(default_factory=list)
     documents: int = 0
     """Documents that were searched."""
@@ -60,3 +91,8 @@ class Found:
     """One for each query that was searched for, in the order of the plan's queries."""
     cut: list[Result] = field(default_factory=list)
     """What would have been in the answer if the token budget had had room."""
+    compressed: Compressed | None = None
+    repeated: set[int] = field(default_factory=set)
+    """Ids of chunks that say what a chunk of another document says before them."""
+    held_back: set[int] = field(default_factory=set)
+    """Ids of chunks that the guard held back when they were found."""

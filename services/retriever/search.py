@@ -35,6 +35,8 @@ class Wanted:
     rerank_depth: int
     """How many candidates the reranker's cross-encoder may read; 0 leaves the fusion's order."""
     fusion: Method
+    max_tokens: int | None = None
+    """Token budget of the passages and their headers; None: they stay whole."""
 
 
 class Search:
@@ -83,7 +85,7 @@ class Search:
             return None
         lexicon = await self._lexicons.of(reader, scope, self._index.epoch)
         plan = self._rewriter.plan(asked, lexicon)
-        found = Found(plan, documents=documents, epoch=self._index.epoch)
+        found = Found(plan, lexicon, documents=documents, epoch=self._index.epoch)
         queries = [query for query in plan.queries if query.terms] if documents else []
         if not queries:
             return found
@@ -94,7 +96,10 @@ class Search:
             for number, trace in enumerate(found.traces)
         ]
         # What linked documents both say comes once, from the one that was found first.
-        found.results = without_repeats(interleave(spreads, _chunk), _cluster, _document, _text)[: wanted.limit]
+        together = interleave(spreads, _chunk)
+        once = without_repeats(together, _cluster, _document, _text)
+        found.repeated = {_chunk(one) for one in together} - {_chunk(one) for one in once}
+        found.results = once[: wanted.limit]
         return found
 
     def _scope(self, connection: sqlite3.Connection, reader: Reader, collection: str) -> tuple[int | None, int, str]:

@@ -38,6 +38,16 @@ def sentences(document: CanonicalText, block: Block) -> list[tuple[int, int]]:
     return found
 
 
+def text_sentences(text: str) -> list[tuple[int, int]]:
+    """Byte ranges of the sentences of a passage; none goes over the end of a line."""
+    found: list[tuple[int, int]] = []
+    at = 0
+    for line in text.split("\n"):
+        found.extend(_spans(line, at))
+        at += len(line.encode()) + 1
+    return found
+
+
 def _spans(text: str, offset: int) -> list[tuple[int, int]]:
     cuts: list[int] = []
     begin = 0

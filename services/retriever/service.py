@@ -15,11 +15,13 @@ from services.mesh import context as call
 from services.mesh import telemetry
 from services.mesh.errors import MeshError
 from services.retriever import truth_reads
+from services.retriever.compression.compressing import Compressing
 from services.retriever.documents import collection_not_found, reader_of
 from services.retriever.explaining import explain
 from services.retriever.fusion import Method
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.models import Models
+from services.retriever.preparing import Preparing
 from services.retriever.quarantine import Quarantine
 from services.retriever.records import DocumentKey
 from services.retriever.responses import METHODS, chunk_name, explain_response, search_response
@@ -53,6 +55,7 @@ class RetrieverServicer(RetrieverServiceServicer):
         self._index = index
         self._truth = truth
         self._models = models
+        self._preparing = Preparing(Compressing(models))
         self._defaults = defaults
 
     async def Search(self, request: pb.SearchRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.SearchResponse:
@@ -81,6 +84,7 @@ class RetrieverServicer(RetrieverServiceServicer):
             dense_weight=request.dense_weight if request.HasField("dense_weight") else defaults.dense_weight,
             rerank_depth=request.rerank_depth if request.HasField("rerank_depth") else defaults.rerank_depth,
             fusion=METHODS.get(request.fusion, defaults.fusion),
+            max_tokens=request.max_tokens if request.HasField("max_tokens") else None,
         )
 
     async def _found(self, request: pb.SearchRequest, wanted: Wanted) -> Found:
@@ -97,7 +101,10 @@ class RetrieverServicer(RetrieverServiceServicer):
         if found is None:
             raise collection_not_found(request.collection)
         # What was stored before a rule existed is judged before anybody reads it.
+        before = {result.chunk.id for result in found.results}
         found.results = await self._quarantine.admitted(reader, collection, found.results)
+        found.held_back = before - {result.chunk.id for result in found.results}
+        await self._preparing.prepare(found, wanted.max_tokens, call.budget())
         return found
 
     async def GetPassage(self, request: pb.GetPassageRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.GetPassageResponse:

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 from ragmesh.evidence.v1.search_pb2 import RewriteKind
 
+from services.retriever.rewriting.common_words import common_words
 from services.retriever.rewriting.lexicon import Lexicon
 from services.retriever.rewriting.plan import Change
 from services.retriever.rewriting.spelling import holding, splits
-from services.retriever.terms import terms, words
+from services.retriever.terms import STOP_WORDS, terms, words
 
 ACRONYM_WEIGHT = 0.4
 PART_WEIGHT = 0.7
@@ -24,7 +25,10 @@ _MOST_COMPOUNDS = 2
 def acronyms(text: str, lexicon: Lexicon, language: str) -> Iterator[Change]:
     """Long forms of the acronyms in `text`, and acronyms of the long forms."""
     said = dict.fromkeys(word for word, _, _ in words(text))
-    for word in said:
+    # "as" and "us" are acronyms in capitals alone.
+    plain = common_words(language) | STOP_WORDS
+    meant = dict.fromkeys(word for word, start, end in words(text) if text[start:end].isupper() or word not in plain)
+    for word in meant:
         for form in lexicon.acronyms.get(word, ())[:1]:
             missing = set(terms(form, language)) - set(terms(text, language))
             if any(not lexicon.says_everywhere(term) for term in missing):

@@ -5,6 +5,7 @@ Of documents that a reader may read, so that no rewriting shows a word of anothe
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,6 +58,11 @@ class Lexicon:
     def says_everywhere(self, term: str) -> bool:
         """Whether so many chunks hold the term that looking for it tells nothing."""
         return self.stems.get(term, 0) > EVERYWHERE * self.chunks
+
+    def rarity(self, term: str) -> float:
+        """Inverse document frequency of a term, as BM25 has it."""
+        found = self.stems.get(term, 0)
+        return math.log(1 + (self.chunks - found + 0.5) / (found + 0.5))
 
     @cached_property
     def by_length(self) -> dict[int, list[str]]:

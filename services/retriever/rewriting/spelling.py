@@ -108,7 +108,7 @@ def splits(word: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
 def _nearest(word: str, lexicon: Lexicon, language: str, most: int, common: bool) -> str:
     near: list[tuple[int, bool, bool, int, str]] = []
     # A slip of a common word that the collection lacks is to become that, and no word of the collection that is further off.
-    sources = ((True, lexicon.by_length), (False, common_by_length(language)))[: 1 + common]
+    sources = ((True, lexicon.by_length), (False, common_by_length(language)))[: 1 + (common and len(word) > SHORTEST)]
     for ours, listed in sources:
         choices = [one for length in range(len(word) - most, len(word) + most + 1) for one in listed.get(length, ())]
         for other, distance, _ in process.extract(word, choices, scorer=OSA.distance, score_cutoff=most, limit=8):

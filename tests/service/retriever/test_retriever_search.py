@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from ragmesh.evidence.v1.search_pb2 import RewriteKind
 from ragmesh.evidence.v1.text_pb2 import Role, Utterance
 from ragmesh.retriever.v1 import retriever_service_pb2 as pb
 
@@ -258,3 +259,44 @@ async def test_a_search_chooses_its_fusion(filled: RetrieverClient) -> None:
     assert max(one.scores.fused for one in ranks.evidence) == pytest.approx(1 / 61, rel=0.02)
     relative = await filled.search("liver enzymes", rerank_depth=0)
     assert max(one.scores.fused for one in relative.evidence) > 0.5
+
+
+async def test_evidence_fits_a_token_budget_and_stays_byte_exact(client: RetrieverClient) -> None:
+    filler = " ".join(f"Sentence number {number} says little about anything." for number in range(20))
+    text = f"# Oils\n\n{filler} Epidiolex contains sesame oil as its base. {filler}\n"
+    await client.put("oils", text, source_uri="oils.md")
+    whole = await client.search("Which oil is the base of Epidiolex?")
+    assert not whole.HasField("compression")
+    found = await client.search("Which oil is the base of Epidiolex?", max_tokens=80)
+    made = found.compression
+    assert made.tokens_after <= 80 < made.tokens_before
+    assert [one.evidence for one in made.passages] == [one.name for one in found.evidence]
+    assert made.passages[0].header.startswith("[Oils | oils.md | 20")
+    best = found.evidence[0]
+    assert "Epidiolex contains sesame oil as its base." in best.text
+    chunk = next(one for one in whole.evidence if one.chunk == best.chunk)
+    data, first = chunk.text.encode(), chunk.spans[0].start
+    assert b"".join(data[span.start - first : span.end - first] for span in best.spans).decode() == best.text
+
+
+async def test_a_search_says_what_it_searched_in_the_end(filled: RetrieverClient) -> None:
+    history = [Utterance(role=Role.ROLE_USER, text="Tell me about hemp")]
+    found = await filled.search("When is it cut?", history=history)
+    assert found.searched.text == "When is hemp cut?"
+    assert [one.kind for one in found.searched.rewrites] == [RewriteKind.REWRITE_KIND_HISTORY]
+    alone = await filled.search("When is it cut?", history=history, without=[RewriteKind.REWRITE_KIND_HISTORY])
+    assert (alone.searched.text, list(alone.searched.rewrites)) == ("When is it cut?", [])
+    subject = await filled.search("How tall does it grow?", subject="hemp")
+    assert subject.searched.text == "How tall does hemp grow?"
+    spelt = await filled.search("Which liver enzimes were raised?")
+    assert spelt.searched.text == "Which liver enzymes were raised?"
+    both = await filled.search("Which enzymes break it down in the liver and when is hemp cut?")
+    assert len(both.searched.parts) == 2
+    assert {one.document.rpartition("/")[2] for one in both.evidence[:2]} == {"liver", "hemp"}
+
+
+async def test_no_word_of_a_hidden_document_is_shown_by_spelling(client: RetrieverClient) -> None:
+    await client.put("seen", "# Seen\n\nThe budget of the year is public.\n")
+    await client.put("hidden", "# Hidden\n\nThe merger with Xylophonics is planned.\n", labels=["hr"])
+    found = await client.search("When is the merger with Xylophonic?", VISITOR)
+    assert found.searched.text == "When is the merger with Xylophonic?"

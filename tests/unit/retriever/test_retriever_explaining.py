@@ -6,6 +6,7 @@ from services.retriever.explaining import Drop, Standing, explain
 from services.retriever.query import Query
 from services.retriever.records import DocumentKey, FoundChunk
 from services.retriever.results import Found, Result, Trace
+from services.retriever.rewriting.lexicon import Lexicon
 from services.retriever.rewriting.plan import Plan
 
 
@@ -16,7 +17,7 @@ def result(number: int, document: int, *, rerank: float | None = None, query: in
 
 
 def found(results: list[Result], traces: list[Trace]) -> Found:
-    return Found(Plan("q", (Query("q", (("q", 1.0),)),)), results=results, traces=traces)
+    return Found(Plan("q", (Query("q", (("q", 1.0),)),)), Lexicon(), results=results, traces=traces)
 
 
 def test_ranks_and_scores_of_every_step() -> None:
@@ -36,6 +37,9 @@ def test_what_is_dropped_says_why() -> None:
     kept.cut = [ranked[4]]
     reasons = {one.result.chunk.id: one.dropped for one in explain(kept, 2)}
     assert reasons == {1: None, 2: None, 3: Drop.SAME_DOCUMENT, 4: Drop.LIMIT, 5: Drop.TOKENS}
+    kept.repeated, kept.held_back = {3, 4}, {4}
+    reasons = {one.result.chunk.id: one.dropped for one in explain(kept, 2)}
+    assert (reasons[3], reasons[4]) == (Drop.REPEAT, Drop.HELD_BACK)
 
 
 def test_what_two_parts_found_stands_where_it_was_nearer() -> None:

@@ -63,6 +63,10 @@ class _DropReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DropReason
     """Another part of the question found it as well, and nearer."""
     DROP_REASON_TOKENS: _DropReason.ValueType  # 4
     """The token budget had no room for it."""
+    DROP_REASON_REPEAT: _DropReason.ValueType  # 5
+    """Another document says the same, and came before it."""
+    DROP_REASON_HELD_BACK: _DropReason.ValueType  # 6
+    """The guard holds it back by rules that are newer than its import."""
 
 class DropReason(_DropReason, metaclass=_DropReasonEnumTypeWrapper):
     """DropReason is why a passage that was found is not in the answer."""
@@ -77,6 +81,10 @@ DROP_REASON_FOUND_TWICE: DropReason.ValueType  # 3
 """Another part of the question found it as well, and nearer."""
 DROP_REASON_TOKENS: DropReason.ValueType  # 4
 """The token budget had no room for it."""
+DROP_REASON_REPEAT: DropReason.ValueType  # 5
+"""Another document says the same, and came before it."""
+DROP_REASON_HELD_BACK: DropReason.ValueType  # 6
+"""The guard holds it back by rules that are newer than its import."""
 Global___DropReason: _TypeAlias = DropReason  # noqa: Y015
 
 class _SearchLeg:
@@ -95,6 +103,8 @@ class _SearchLegEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchLeg.V
     """The vector index as a whole; the exact store answered in its place."""
     SEARCH_LEG_RERANK: _SearchLeg.ValueType  # 4
     """Ordering the best candidates again; the fusion's order, or the one by features alone, stands in its place."""
+    SEARCH_LEG_COMPRESSION: _SearchLeg.ValueType  # 5
+    """Compressing the passages by their sentences; as many whole ones as surely fit stand in their place."""
 
 class SearchLeg(_SearchLeg, metaclass=_SearchLegEnumTypeWrapper):
     """SearchLeg is a part of a search."""
@@ -109,6 +119,8 @@ SEARCH_LEG_INDEX: SearchLeg.ValueType  # 3
 """The vector index as a whole; the exact store answered in its place."""
 SEARCH_LEG_RERANK: SearchLeg.ValueType  # 4
 """Ordering the best candidates again; the fusion's order, or the one by features alone, stands in its place."""
+SEARCH_LEG_COMPRESSION: SearchLeg.ValueType  # 5
+"""Compressing the passages by their sentences; as many whole ones as surely fit stand in their place."""
 Global___SearchLeg: _TypeAlias = SearchLeg  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,42 @@
+"""What a search found becomes what a turn reads: within its token budget. Runs after everything that may take a passage away."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from services.mesh.deadline import Budget
+from services.mesh.errors import MeshError
+from services.retriever.compression.compressing import Compressing, fitting
+from services.retriever.legs import timed
+from services.retriever.results import Compressed, Found, Leg, Result
+
+_COMPRESSION_SHARE = 0.5
+_COMPRESSION_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """The last stage of a search."""
+
+    compressing: Compressing
+
+    async def prepare(self, found: Found, max_tokens: int | None, budget: Budget) -> None:
+        """Changes `found`.
+
+        Args:
+            max_tokens: most tokens of the passages and their headers; None: they stay whole.
+        """
+        if max_tokens is None or not found.results:
+            return
+        limit = max_tokens
+
+        async def compress() -> tuple[list[Result], list[Result], Compressed]:
+            async with asyncio.timeout(budget.share(_COMPRESSION_SHARE, cap=_COMPRESSION_SECONDS)):
+                return await self.compressing.compress(found.results, found.plan, found.lexicon, limit)
+
+        made = await timed(found, Leg.COMPRESSION, compress)
+        if isinstance(made, MeshError):
+            found.results, found.cut = fitting(found.results, limit)
+        else:
+            found.results, found.cut, found.compressed = made
