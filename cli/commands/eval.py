@@ -18,6 +18,8 @@ from rich.table import Table
 
 from cli.commands.eval_goldens import goldens
 from cli.commands.eval_guard import guard
+from cli.commands.eval_intents import intents
+from cli.commands.eval_output import output
 from cli.commands.eval_pii import pii
 from cli.commands.options import VAR, Var
 from cli.console import err, out
@@ -34,6 +36,8 @@ from cli.evaluation.verifier import run_verifier
 app = typer.Typer(help="Measure the models, each as it is served.", no_args_is_help=True, rich_markup_mode=None)
 app.command("goldens")(goldens)
 app.command("guard")(guard)
+app.command("output")(output)
+app.command("intents")(intents)
 app.command("pii")(pii)
 
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, each item beside it.")]

@@ -14,6 +14,7 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from services.guard.output.facts import compact
 from services.guard.output.faithfulness import COPY, Judgement
 from services.guard.output.findings import finding
+from services.guard.output.quality import Answered, confidence, factors, quality
 from services.guard.output.segments import Decision, SegmentCheck
 from services.mesh.errors import MeshError
 
@@ -45,6 +46,7 @@ class OutputCheck:
         self._refused: pb.Category.ValueType | None = None
         self._composed: list[tuple[TextRange, int]] = []
         """What was released as composed since the last copy: its range, and how many letters and digits it has."""
+        self._answered = Answered()
         self._open: dict[Hashable, TextRange] = {}
         """Claims that were released UNVERIFIED, by the keys under which an answer may still come."""
 
@@ -113,6 +115,9 @@ class OutputCheck:
             released_segments=self._released_segments,
             withheld_segments=self._withheld_segments,
         )
+        if self._answered.released:
+            finished.confidence.CopyFrom(confidence(factors(self._answered, self._segments.draft)))
+            finished.quality.CopyFrom(quality(self._answered, self._segments.draft))
         faithfulness = self._segments.faithfulness
         if faithfulness.degraded:
             finished.degraded.add(part=pb.CHECK_PART_VERIFIER, reason=faithfulness.degraded)
@@ -151,6 +156,7 @@ class OutputCheck:
         return answers
 
     def _retract(self, place: TextRange, category: pb.Category.ValueType) -> pb.CheckOutputResponse:
+        self._answered.taken_back += 1
         if self._refused is None:
             self._refused = category
         return pb.CheckOutputResponse(retracted=pb.OutputRetracted(range=place, category=category))
@@ -205,6 +211,10 @@ class OutputCheck:
         else:
             self._composed = []
         self._segments.released(released.text, decision, origin)
+        judgements = [COPY] * len(decision.copies) if decision.copies else decision.judgements
+        cited = [ref.evidence for claim in released.claims for ref in claim.refs]
+        # What gave way to copies leaves no doubt behind.
+        self._answered.add(released.text, judgements, [] if decision.copies else decision.findings, cited)
         self._released += size
         self._released_segments += 1
         self._note(decision.findings)
@@ -216,6 +226,7 @@ class OutputCheck:
         found = findings or [pb.Finding(category=category, severity=pb.SEVERITY_HIGH)]
         self._note(found)
         self._withheld_segments += 1
+        self._answered.withheld += 1
         if self._refused is None:
             self._refused = category
         verdict = pb.Verdict(action=pb.ACTION_BLOCK, category=category, findings=found)

@@ -290,9 +290,7 @@ _PLACE = re.compile(
     re.IGNORECASE,
 )
 # Where capitals matter: Spanish has a "todo", and a roman thirty is XXX.
-_LEFT = re.compile(
-    r"\b(?:X{4,}|x{4,})\b|(?:^|[.!?]\s+)(?:TODO|FIXME|TBD|TK)\b|\b(?:TODO|FIXME|TBD|TK):|\bNaN\.$|__[A-Z_]{3,40}__"
-)
+_LEFT = re.compile(r"\b(?:X{4,}|x{4,})\b|(?:^|[.!?]\s+)(?:TODO|FIXME|TBD|TK)\b|\b(?:TODO|FIXME|TBD|TK):|\bNaN\.$|__[A-Z_]{3,40}__")
 # What every match has in it, some of it: looked for first, for a text of words has none.
 _HINTS = ("orem", "olor sit", "XXXX", "xxxx", "TODO", "FIXME", "TBD", "TK", "undefined", "NaN", "null", "foo bar", "ssistant:", "ser:", "ystem:",
           "nswer:", "esponse:")  # fmt: skip

@@ -46,7 +46,8 @@ def _tables() -> dict[str, list[int]]:
 
 
 @cache
-def _function_words() -> frozenset[str]:
+def function_words() -> frozenset[str]:
+    """Function words of all languages, without accents, two letters at least."""
     listed: dict[str, str] = yaml.safe_load(FUNCTION_WORDS.read_text(encoding="utf-8"))
     return frozenset(word for row in listed.values() for word in _plain(row.split()).split() if len(word) > 1)
 
@@ -113,7 +114,7 @@ def implausible(text: str) -> float:
     dearest, mean = _bits(plain)
     worst = max(dearest / DEAREST, mean / MEAN if len(plain) - len(lower) >= LEAST else 0.0)
     if text.isascii() and UNSURE * MEAN <= mean < MEAN and len(lower) >= LEAST_WORDS:
-        known = sum(word in _function_words() for word in lower)
+        known = sum(word in function_words() for word in lower)
         if known < FUNCTION_WORDS_SHARE * len(lower):
             worst = max(worst, 1.0)
     if len(lower) < len(words):

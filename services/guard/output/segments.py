@@ -57,7 +57,7 @@ class SegmentCheck:
 
     def __init__(self, judge: Judge, draft: Draft, faithfulness: Faithfulness) -> None:
         self._judge = judge
-        self._draft = draft
+        self.draft = draft
         self.faithfulness = faithfulness
         self.patterns = Patterns(draft)
         self._number = 0
@@ -77,7 +77,7 @@ class SegmentCheck:
             return Decision(pb.CATEGORY_MALFORMED)
         verdict, _ = self._judge.draft(text)
         findings = list(verdict.findings)
-        if verdict.action == pb.ACTION_BLOCK and any(self._draft.withholds(one, True) for one in findings):
+        if verdict.action == pb.ACTION_BLOCK and any(self.draft.withholds(one, True) for one in findings):
             return Decision(verdict.category, findings)
         if segment.origin == evidence_pb2.ORIGIN_COPIED:
             return self._copied(segment, data, text, findings)
@@ -116,7 +116,7 @@ class SegmentCheck:
             return Decision(None, findings, judged[: len(claims)])
         worst = min((one.supported for one in open_ if one.supported is not None), default=None)
         noted = [self._by_model("faithfulness.unverified", worst, self.faithfulness.supported_from, False), *findings]
-        if self._draft.release_unverified:
+        if self.draft.release_unverified:
             return Decision(None, noted, judged[: len(claims)])
         copies = self._copies(segment)
         if copies:
@@ -124,7 +124,7 @@ class SegmentCheck:
         return Decision(pb.CATEGORY_UNSUPPORTED, noted, judged)
 
     def _refused(self, findings: Sequence[pb.Finding]) -> pb.Finding | None:
-        return next((one for one in findings if one.digest and self._draft.withholds(one, grave(one))), None)
+        return next((one for one in findings if one.digest and self.draft.withholds(one, grave(one))), None)
 
     def _by_model(self, rule: str, score: float | None, threshold: float, weighty: bool) -> pb.Finding:
         model = self.faithfulness.ref if score is not None else None
@@ -159,7 +159,7 @@ class SegmentCheck:
         return claims, outside
 
     def _one(self, number: int, text: str, names: Sequence[str]) -> Claimed:
-        return Claimed((self._number, number), text, self._draft.windows(names), self._draft.sentences(names))
+        return Claimed((self._number, number), text, self.draft.windows(names), self.draft.sentences(names))
 
     def _copies(self, segment: evidence_pb2.Segment) -> list[Copy]:
         """What the claims cite, word for word, where each cites something; nothing is shown twice."""
@@ -167,7 +167,7 @@ class SegmentCheck:
         for claim in segment.claims:
             if not claim.refs:
                 return []
-            words = self._draft.passages.cited(claim.refs[0])
+            words = self.draft.passages.cited(claim.refs[0])
             if words.strip() not in self._shown:
                 found.setdefault(words.strip(), Copy(words.decode().strip(), claim.refs[0]))
         if any(self._judge.draft(copy.text)[0].action == pb.ACTION_BLOCK for copy in found.values()):
@@ -175,7 +175,7 @@ class SegmentCheck:
         return list(found.values())
 
     def _template(self, segment: evidence_pb2.Segment, data: bytes) -> Decision:
-        reviewed = self._draft.templates.get(segment.template_id, {})
+        reviewed = self.draft.templates.get(segment.template_id, {})
         if segment.claims or data.strip(_WHITE).decode() not in reviewed.values():
             return Decision(pb.CATEGORY_UNSUPPORTED)
         return Decision()
@@ -193,7 +193,7 @@ class SegmentCheck:
                     return False
             try:
                 for ref in claim.refs:
-                    self._draft.passages.cited(ref)
+                    self.draft.passages.cited(ref)
             except QuoteError:
                 return False
         return True
@@ -205,7 +205,7 @@ class SegmentCheck:
             start, end = claim.range.start - segment.range.start, claim.range.end - segment.range.start
             if start < reached or data[reached:start].strip(_WHITE) or not claim.refs:
                 return False
-            if any(self._draft.passages.cited(ref) != data[start:end] for ref in claim.refs):
+            if any(self.draft.passages.cited(ref) != data[start:end] for ref in claim.refs):
                 return False
             reached = end
         return not data[reached:].strip(_WHITE) and reached > 0

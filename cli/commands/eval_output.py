@@ -1,0 +1,44 @@
+"""`ragmesh eval output`: rows of answers, judged as the guard judges drafts."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from rich.table import Table
+
+from cli.commands.options import VAR, Var
+from cli.console import err, out
+from cli.evaluation.guard import write
+from cli.evaluation.output import OutputRow, as_json, figures, fitted, grouped, run_output
+from cli.evaluation.rows import read_rows
+
+
+def output(
+    rows: Annotated[Path, typer.Option(help="JSON lines {text, label, evidence}; label: garbage, clean, faithful or corrupted.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    fit: Annotated[Path | None, typer.Option(help="Fit the confidence to these rows and write the curve to this file.")] = None,
+    var: Var = VAR,
+) -> None:
+    """Answers that the guard holds back or marks: by label and kind, with 95 % intervals.
+
+    Garbage and clean texts are judged alone; faithful and corrupted ones beside their evidence, through the shipped verifier in this
+    process. verified: every claim would be shown as Verified. balanced_accuracy: of Verified against the rest. ece: of the
+    confidence of what would be shown.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    run = run_output(read_rows(rows, OutputRow), var)
+    if json_file is not None:
+        write(as_json(run), json_file)
+    if fit is not None:
+        fit.write_text(json.dumps(fitted(run)) + "\n", encoding="utf-8")
+    table = Table("label", "kind", "n", "held back", "95 % interval", "verified", box=None)
+    for one in grouped(run):
+        cells = (str(one.n), f"{one.rate:.1%}", f"{one.low:.1%} to {one.high:.1%}", f"{one.verified / one.n:.1%}")
+        table.add_row(one.label, one.kind, *cells)
+    out.print(table)
+    err.print("; ".join(f"{name} {value:.4g}" for name, value in figures(run).items() if value is not None), markup=False)
