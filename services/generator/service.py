@@ -16,7 +16,7 @@ from services.generator.drafting import Draft, OutsideEvidenceError
 from services.generator.models import ANSWERER, Models, Picked
 from services.generator.settings import GeneratorSettings
 from services.mesh import context
-from services.mesh.assistant import Assistant
+from services.mesh.assistant import CLARIFY, Assistant
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 
@@ -54,7 +54,10 @@ class Generator(GeneratorServiceServicer):
         template = _TEMPLATES.get(request.intent)
         if template is not None:
             yield _decision(pb.DECISION_KIND_TEMPLATE)
-        elif not request.evidence:
+        elif request.ask_back and CLARIFY in assistant.templates:
+            yield _decision(pb.DECISION_KIND_TEMPLATE)
+            template = CLARIFY
+        elif request.ask_back or not request.evidence:
             yield _decision(pb.DECISION_KIND_ABSTAIN)
             template = _ABSTAIN
         else:

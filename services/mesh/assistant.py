@@ -24,6 +24,9 @@ TEMPLATE_IDS = ("greeting", "thanks", "goodbye", "identity", "capabilities", "we
 """Reviewed texts that each assistant must have: one for each kind of small talk, and one for "not in the documents"."""
 
 
+CLARIFY = "clarify"
+"""Reviewed text that asks back where a question says too little. An assistant without it abstains there."""
+
 _T = TypeVar("_T")
 
 
@@ -67,6 +70,8 @@ class Assistant(BaseModel):
     """What it knows, for the first visit."""
     sample_questions: dict[Language, Annotated[list[Text], Field(min_length=1, max_length=12)]]
     """Questions to click on the first visit."""
+    subject: Annotated[dict[Language, Annotated[Text, Field(max_length=80)]], Field(max_length=32)] = {}
+    """What it is about, as a question could name it: completes "tell me about it". Empty: such questions stay as they are."""
     disclaimer: Texts
     """What the footer says."""
     templates: Annotated[dict[TemplateId, Texts], Field(max_length=64)]

@@ -28,7 +28,7 @@ from ragmesh.evidence.v1 import model_pb2 as ragmesh_dot_evidence_dot_v1_dot_mod
 from ragmesh.evidence.v1 import text_pb2 as ragmesh_dot_evidence_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ragmesh/generator/v1/generator_service.proto\x12\x14ragmesh.generator.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"ragmesh/evidence/v1/evidence.proto\x1a\x1fragmesh/evidence/v1/model.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\xa5\x03\n\x15StreamGenerateRequest\x12&\n\x08question\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80@R\x08question\x12\x33\n\x06intent\x18\x02 \x01(\x0e\x32\x1b.ragmesh.evidence.v1.IntentR\x06intent\x12\x42\n\x07history\x18\x03 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.UtteranceB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12\x43\n\x08\x65vidence\x18\x04 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceB\x08\xbaH\x05\x92\x01\x02\x10@R\x08\x65vidence\x12#\n\x08language\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x08language\x12=\n\tassistant\x18\x06 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^assistants/[^/]{1,128}$R\tassistant\x12\x31\n\x0cmax_segments\x18\x07 \x01(\rB\t\xbaH\x06*\x04\x18\x10(\x01H\x00R\x0bmaxSegments\x88\x01\x01\x42\x0f\n\r_max_segments\"\xa9\x02\n\x16StreamGenerateResponse\x12<\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1e.ragmesh.generator.v1.DecisionH\x00R\x08\x64\x65\x63ision\x12\x39\n\x04text\x18\x02 \x01(\x0b\x32#.ragmesh.generator.v1.GeneratedTextH\x00R\x04text\x12?\n\x0bsegment_end\x18\x03 \x01(\x0b\x32\x1c.ragmesh.evidence.v1.SegmentH\x00R\nsegmentEnd\x12\x46\n\x08\x66inished\x18\x04 \x01(\x0b\x32(.ragmesh.generator.v1.GenerationFinishedH\x00R\x08\x66inishedB\r\n\x04step\x12\x05\xbaH\x02\x08\x01\"\xf1\x01\n\x08\x44\x65\x63ision\x12\x42\n\x04kind\x18\x01 \x01(\x0e\x32\".ragmesh.generator.v1.DecisionKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12)\n\ranswerability\x18\x02 \x01(\x01H\x00R\ranswerability\x88\x01\x01\x12!\n\tthreshold\x18\x03 \x01(\x01H\x01R\tthreshold\x88\x01\x01\x12\x33\n\x05model\x18\x04 \x01(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefR\x05modelB\x10\n\x0e_answerabilityB\x0c\n\n_threshold\"0\n\rGeneratedText\x12\x1f\n\x04text\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01R\x04text\"\x92\x01\n\x12GenerationFinished\x12;\n\x05usage\x18\x01 \x01(\x0b\x32%.ragmesh.generator.v1.GenerationUsageR\x05usage\x12?\n\x06models\x18\x02 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x06models\"Y\n\x0fGenerationUsage\x12!\n\x0cinput_tokens\x18\x01 \x01(\rR\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\rR\x0coutputTokens\"?\n\x12\x43ountTokensRequest\x12)\n\x05texts\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\x80\x02\"\x06r\x04(\x80\x80\x04R\x05texts\"b\n\x13\x43ountTokensResponse\x12\x16\n\x06\x63ounts\x18\x01 \x03(\rR\x06\x63ounts\x12\x33\n\x05model\x18\x02 \x01(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefR\x05model\"\x11\n\x0fGetModelRequest\"I\n\x10GetModelResponse\x12\x35\n\x06models\x18\x01 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefR\x06models*~\n\x0c\x44\x65\x63isionKind\x12\x1d\n\x19\x44\x45\x43ISION_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44\x45\x43ISION_KIND_ANSWER\x10\x01\x12\x19\n\x15\x44\x45\x43ISION_KIND_ABSTAIN\x10\x02\x12\x1a\n\x16\x44\x45\x43ISION_KIND_TEMPLATE\x10\x03\x32\xcf\x02\n\x10GeneratorService\x12r\n\x0eStreamGenerate\x12+.ragmesh.generator.v1.StreamGenerateRequest\x1a,.ragmesh.generator.v1.StreamGenerateResponse\"\x03\x90\x02\x01\x30\x01\x12g\n\x0b\x43ountTokens\x12(.ragmesh.generator.v1.CountTokensRequest\x1a).ragmesh.generator.v1.CountTokensResponse\"\x03\x90\x02\x01\x12^\n\x08GetModel\x12%.ragmesh.generator.v1.GetModelRequest\x1a&.ragmesh.generator.v1.GetModelResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ragmesh/generator/v1/generator_service.proto\x12\x14ragmesh.generator.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"ragmesh/evidence/v1/evidence.proto\x1a\x1fragmesh/evidence/v1/model.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\xc0\x03\n\x15StreamGenerateRequest\x12&\n\x08question\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80@R\x08question\x12\x33\n\x06intent\x18\x02 \x01(\x0e\x32\x1b.ragmesh.evidence.v1.IntentR\x06intent\x12\x42\n\x07history\x18\x03 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.UtteranceB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12\x43\n\x08\x65vidence\x18\x04 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.EvidenceB\x08\xbaH\x05\x92\x01\x02\x10@R\x08\x65vidence\x12#\n\x08language\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x08language\x12=\n\tassistant\x18\x06 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^assistants/[^/]{1,128}$R\tassistant\x12\x31\n\x0cmax_segments\x18\x07 \x01(\rB\t\xbaH\x06*\x04\x18\x10(\x01H\x00R\x0bmaxSegments\x88\x01\x01\x12\x19\n\x08\x61sk_back\x18\x08 \x01(\x08R\x07\x61skBackB\x0f\n\r_max_segments\"\xa9\x02\n\x16StreamGenerateResponse\x12<\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1e.ragmesh.generator.v1.DecisionH\x00R\x08\x64\x65\x63ision\x12\x39\n\x04text\x18\x02 \x01(\x0b\x32#.ragmesh.generator.v1.GeneratedTextH\x00R\x04text\x12?\n\x0bsegment_end\x18\x03 \x01(\x0b\x32\x1c.ragmesh.evidence.v1.SegmentH\x00R\nsegmentEnd\x12\x46\n\x08\x66inished\x18\x04 \x01(\x0b\x32(.ragmesh.generator.v1.GenerationFinishedH\x00R\x08\x66inishedB\r\n\x04step\x12\x05\xbaH\x02\x08\x01\"\xf1\x01\n\x08\x44\x65\x63ision\x12\x42\n\x04kind\x18\x01 \x01(\x0e\x32\".ragmesh.generator.v1.DecisionKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12)\n\ranswerability\x18\x02 \x01(\x01H\x00R\ranswerability\x88\x01\x01\x12!\n\tthreshold\x18\x03 \x01(\x01H\x01R\tthreshold\x88\x01\x01\x12\x33\n\x05model\x18\x04 \x01(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefR\x05modelB\x10\n\x0e_answerabilityB\x0c\n\n_threshold\"0\n\rGeneratedText\x12\x1f\n\x04text\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x01R\x04text\"\x92\x01\n\x12GenerationFinished\x12;\n\x05usage\x18\x01 \x01(\x0b\x32%.ragmesh.generator.v1.GenerationUsageR\x05usage\x12?\n\x06models\x18\x02 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x06models\"Y\n\x0fGenerationUsage\x12!\n\x0cinput_tokens\x18\x01 \x01(\rR\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\rR\x0coutputTokens\"?\n\x12\x43ountTokensRequest\x12)\n\x05texts\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\x80\x02\"\x06r\x04(\x80\x80\x04R\x05texts\"b\n\x13\x43ountTokensResponse\x12\x16\n\x06\x63ounts\x18\x01 \x03(\rR\x06\x63ounts\x12\x33\n\x05model\x18\x02 \x01(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefR\x05model\"\x11\n\x0fGetModelRequest\"I\n\x10GetModelResponse\x12\x35\n\x06models\x18\x01 \x03(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefR\x06models*~\n\x0c\x44\x65\x63isionKind\x12\x1d\n\x19\x44\x45\x43ISION_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44\x45\x43ISION_KIND_ANSWER\x10\x01\x12\x19\n\x15\x44\x45\x43ISION_KIND_ABSTAIN\x10\x02\x12\x1a\n\x16\x44\x45\x43ISION_KIND_TEMPLATE\x10\x03\x32\xcf\x02\n\x10GeneratorService\x12r\n\x0eStreamGenerate\x12+.ragmesh.generator.v1.StreamGenerateRequest\x1a,.ragmesh.generator.v1.StreamGenerateResponse\"\x03\x90\x02\x01\x30\x01\x12g\n\x0b\x43ountTokens\x12(.ragmesh.generator.v1.CountTokensRequest\x1a).ragmesh.generator.v1.CountTokensResponse\"\x03\x90\x02\x01\x12^\n\x08GetModel\x12%.ragmesh.generator.v1.GetModelRequest\x1a&.ragmesh.generator.v1.GetModelResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,28 +63,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATORSERVICE'].methods_by_name['CountTokens']._serialized_options = b'\220\002\001'
   _globals['_GENERATORSERVICE'].methods_by_name['GetModel']._loaded_options = None
   _globals['_GENERATORSERVICE'].methods_by_name['GetModel']._serialized_options = b'\220\002\001'
-  _globals['_DECISIONKIND']._serialized_start=1717
-  _globals['_DECISIONKIND']._serialized_end=1843
+  _globals['_DECISIONKIND']._serialized_start=1744
+  _globals['_DECISIONKIND']._serialized_end=1870
   _globals['_STREAMGENERATEREQUEST']._serialized_start=201
-  _globals['_STREAMGENERATEREQUEST']._serialized_end=622
-  _globals['_STREAMGENERATERESPONSE']._serialized_start=625
-  _globals['_STREAMGENERATERESPONSE']._serialized_end=922
-  _globals['_DECISION']._serialized_start=925
-  _globals['_DECISION']._serialized_end=1166
-  _globals['_GENERATEDTEXT']._serialized_start=1168
-  _globals['_GENERATEDTEXT']._serialized_end=1216
-  _globals['_GENERATIONFINISHED']._serialized_start=1219
-  _globals['_GENERATIONFINISHED']._serialized_end=1365
-  _globals['_GENERATIONUSAGE']._serialized_start=1367
-  _globals['_GENERATIONUSAGE']._serialized_end=1456
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=1458
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=1521
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1523
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1621
-  _globals['_GETMODELREQUEST']._serialized_start=1623
-  _globals['_GETMODELREQUEST']._serialized_end=1640
-  _globals['_GETMODELRESPONSE']._serialized_start=1642
-  _globals['_GETMODELRESPONSE']._serialized_end=1715
-  _globals['_GENERATORSERVICE']._serialized_start=1846
-  _globals['_GENERATORSERVICE']._serialized_end=2181
+  _globals['_STREAMGENERATEREQUEST']._serialized_end=649
+  _globals['_STREAMGENERATERESPONSE']._serialized_start=652
+  _globals['_STREAMGENERATERESPONSE']._serialized_end=949
+  _globals['_DECISION']._serialized_start=952
+  _globals['_DECISION']._serialized_end=1193
+  _globals['_GENERATEDTEXT']._serialized_start=1195
+  _globals['_GENERATEDTEXT']._serialized_end=1243
+  _globals['_GENERATIONFINISHED']._serialized_start=1246
+  _globals['_GENERATIONFINISHED']._serialized_end=1392
+  _globals['_GENERATIONUSAGE']._serialized_start=1394
+  _globals['_GENERATIONUSAGE']._serialized_end=1483
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=1485
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=1548
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1550
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1648
+  _globals['_GETMODELREQUEST']._serialized_start=1650
+  _globals['_GETMODELREQUEST']._serialized_end=1667
+  _globals['_GETMODELRESPONSE']._serialized_start=1669
+  _globals['_GETMODELRESPONSE']._serialized_end=1742
+  _globals['_GENERATORSERVICE']._serialized_start=1873
+  _globals['_GENERATORSERVICE']._serialized_end=2208
 # @@protoc_insertion_point(module_scope)

@@ -63,6 +63,7 @@ class StreamGenerateRequest(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     ASSISTANT_FIELD_NUMBER: _builtins.int
     MAX_SEGMENTS_FIELD_NUMBER: _builtins.int
+    ASK_BACK_FIELD_NUMBER: _builtins.int
     question: _builtins.str
     """The question, as the guard normalised it."""
     intent: _text_pb2.Intent.ValueType
@@ -73,6 +74,10 @@ class StreamGenerateRequest(_message.Message):
     """The assistant that speaks: `assistants/{a}`."""
     max_segments: _builtins.int
     """Most segments to draft. Unset: 3."""
+    ask_back: _builtins.bool
+    """The question says too little to be answered: the draft asks back, by the reviewed text `clarify`. Where the assistant has no such
+    text, it abstains.
+    """
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[_text_pb2.Utterance]:
         """The conversation so far, oldest first."""
@@ -91,10 +96,11 @@ class StreamGenerateRequest(_message.Message):
         language: _builtins.str = ...,
         assistant: _builtins.str = ...,
         max_segments: _builtins.int | None = ...,
+        ask_back: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_segments", b"_max_segments", "max_segments", b"max_segments"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_segments", b"_max_segments", "assistant", b"assistant", "evidence", b"evidence", "history", b"history", "intent", b"intent", "language", b"language", "max_segments", b"max_segments", "question", b"question"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_segments", b"_max_segments", "ask_back", b"ask_back", "assistant", b"assistant", "evidence", b"evidence", "history", b"history", "intent", b"intent", "language", b"language", "max_segments", b"max_segments", "question", b"question"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_segments: _TypeAlias = _typing.Literal["max_segments"]  # noqa: Y015
     _WhichOneofArgType__max_segments: _TypeAlias = _typing.Literal["_max_segments", b"_max_segments"]  # noqa: Y015
