@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MODEL_LIBRARY = ROOT / "deploy" / "triton" / "lib"
 MODEL_REPOSITORY = ROOT / "deploy" / "triton" / "model_repository"
+ANSWERER = MODEL_REPOSITORY / "answerer" / "1"
+TOKENIZER = MODEL_REPOSITORY / "tokenizer" / "1" / "tokenizer.json"
 RUNS = ROOT / "training" / "runs"
 
 if str(MODEL_LIBRARY) not in sys.path:

@@ -1,120 +1,65 @@
 """Weighs the joint reader against the feature scorer, calibrates what comes out, and sets the thresholds: writes reader.json.
 
-Everything is fitted on the tuning half of the held-out articles, over lists of passages as a search hands them over, with the
-exported int8 graph. The other half is what the card reports.
+Everything is fitted on the tuning half of the held-out articles, with the exported int8 graph, over the lists of `reader_evidence`.
+How much the scorer and the search's order count is chosen with users' questions (NQ-oracle's tune half) in sight as well; no weight
+is fitted on them. The other half is what the card reports. `passage_blend` runs first: lists are served in the reranker's order.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ragmesh_models.engine import Reading as Read
-from ragmesh_models.engine import is_real_sentence
 from ragmesh_models.feature_engine import LexicalEngine
-from ragmesh_models.features import FeatureReader
 from ragmesh_models.lexical import IdfTable
-from ragmesh_models.questions import read_question
-from ragmesh_models.reader_engine import Evidence, decision_features, gather, span_features, weigh
-from ragmesh_models.reading import Reader
+from ragmesh_models.ranking import reader_share
+from ragmesh_models.reader_engine import decision_features, span_features, weigh
 
-from training import MODEL_REPOSITORY, answerer_data
-from training.answerer_data import Asked, Pool
+from training import ANSWERER, MODEL_REPOSITORY, answerer_data
 from training.measures import auroc
 from training.progress import Run
+from training.reader_data import held_examples
+from training.reader_evidence import Listed, alone, lists_of, served
+from training.reader_served import load, open_reader
 from training.sources import DataFolder
 from training.span_recipe import plain, threshold_for
-from training.splits import title_key
 
-SEED = 20260721
-FOLDER = MODEL_REPOSITORY / "answerer" / "1"
-TOKENIZER = MODEL_REPOSITORY / "tokenizer" / "1" / "tokenizer.json"
-MOST_LISTS = 2_400  # of each half
+QUESTIONS = 200  # of each source and half that are searched for
 REFUSED_SHARE = 0.08  # of the answerable questions of the tuning half
-WANTED_PRECISION = 0.8  # of short answers that are shown, word for word
-# How much the reranker's order of the passages counts between sentences. The lists here have no reranker; chosen on searches over
-# the 20,000 paragraphs of dev_sets (JOURNAL, joint reader).
-FOUND = 1.0
+WANTED_PRECISION = 0.9  # of short answers that are shown, word for word
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.5)  # of the feature scorer
+ORDERS = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)  # of the search's order of the passages
 UNFITTED = {
     "sentence": [1.0, 0.3], "decision": [1.0, 0, 0, 0, 0, 0, 0, 0], "span": [1.0, 0, 0, 0], "support": [1.0, 0, 0],
-    "span_sentence": 1.0, "threshold": 0.5, "span_threshold": 0.5, "found": FOUND,
+    "span_sentence": 1.0, "threshold": 0.5, "span_threshold": 0.5, "found": 1.0,
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Listed:
-    """One list with what both models say and what is right."""
-
-    source: str
-    case: str
-    evidence: Evidence
-    gold: NDArray[np.bool_]
-    ignored: NDArray[np.bool_]
-    real: NDArray[np.bool_]
-    answers: frozenset[str]  # normalised short answers
-    texts: list[str]
-
-
-def read_list(pool: Pool, asked: Asked, case: str, rng: random.Random, reader: Reader, lexical: LexicalEngine) -> Listed | None:
-    chosen, use_titles = pool.choose(asked, case, rng)
-    if not chosen:
-        return None
-    read = Read(read_question(asked.row.question, pool.idf))
-    for i in chosen:
-        read.add(pool.texts[i], pool.titles[i] if use_titles else "")
-    features = FeatureReader(read.question, read.passages, pool.idf)
-    gold, ignored = (np.zeros(len(features.candidates), dtype=bool) for _ in range(2))
-    if case == "answerable":
-        pool.mark(asked, chosen, features, gold, ignored)
-    ranking = lexical.rank(read)
-    if not ranking.sentences or (case == "answerable" and not gold.any()):
-        return None
-    answers = frozenset(plain(asked.row.passage[a:b]) for a, b in asked.row.answers) if asked.row.spans else frozenset()
-    real = np.array([is_real_sentence(one.candidate) for one in ranking.sentences])
-    return Listed(asked.row.source, case, gather(reader, ranking, read), gold, ignored, real, answers, read.texts)
-
-
-def lists_of(pool: Pool, half: int, reader: Reader, lexical: LexicalEngine, run: Run) -> list[Listed]:
-    rng = random.Random(SEED + half)
-    asked = [one for one in pool.asked if len(title_key(one.row.title)) % 2 == half]
-    rng.shuffle(asked)
-    found: list[Listed] = []
-    for one in asked:
-        cases = ["answerable" if one.answers else "impossible"]
-        if rng.random() < 0.5:
-            cases.append("elsewhere")
-        for case in cases:
-            listed = read_list(pool, one, case, rng, reader, lexical)
-            if listed is not None:
-                found.append(listed)
-        run.say(len(found), MOST_LISTS, f"lists of half {half} read")
-        if len(found) >= MOST_LISTS:
-            break
-    return found
-
-
-def best_sentence(one: Listed, weights: Sequence[float]) -> int:
-    scores = weigh(one.evidence, weights)
+def best_sentence(one: Listed, weights: Sequence[float], found: float = 0.0) -> int:
+    """Index of the sentence that would be shown; `found`: how much the search's order of the passages counts."""
+    scores = weigh(one.evidence, weights) + found * one.evidence.found
     return int(np.where(one.real, scores, scores - 50).argmax())
 
 
-def right_share(lists: Sequence[Listed], weights: Sequence[float]) -> float:
+def _kind(source: str) -> str:
+    return source if source.startswith("served") or "squad" not in source else "squad"
+
+
+def right_share(lists: Sequence[Listed], weights: Sequence[float], found: float) -> float:
     """Share of the answerable lists whose best sentence holds the answer; each source counts the same."""
     by_source: dict[str, list[bool]] = {}
     for one in lists:
-        if one.gold.any():
-            best = best_sentence(one, weights)
-            if not one.ignored[best]:
-                by_source.setdefault("squad" if "squad" in one.source else one.source, []).append(bool(one.gold[best]))
+        if one.case == "answerable":
+            best = best_sentence(one, weights, found)
+            if not one.ignored[best] or one.source.startswith("served"):
+                by_source.setdefault(_kind(one.source), []).append(bool(one.gold[best] or one.ignored[best]))
     return float(np.mean([np.mean(marks) for marks in by_source.values()]))
 
 
@@ -179,15 +124,16 @@ def _best_spans(lists: Sequence[Listed], config: dict[str, Any], decided: NDArra
     return BestSpans(np.array(rows), np.array(right, dtype=np.float64), np.array(answerable), np.array(answered))
 
 
-def fit(lists: list[Listed]) -> dict[str, Any]:
-    """reader.json from the tuning half."""
+def fit(lists: list[Listed], looked_at: Sequence[Listed] = ()) -> dict[str, Any]:
+    """reader.json from the tuning half; `looked_at` are lists that choose between shares and fit no weight."""
     config: dict[str, Any] = dict(UNFITTED)
-    grid = [(1.0, share) for share in (0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.5)] + [(0.0, 1.0)]
-    config["sentence"] = list(max(grid, key=partial(right_share, lists)))
+    grid = [(share, order) for share in SHARES for order in ORDERS]
+    share, config["found"] = max(grid, key=lambda pair: right_share([*lists, *looked_at], (1.0, pair[0]), pair[1]))
+    config["sentence"] = [1.0, share]
     features, labels = _decisions(lists, config["sentence"])
     config["decision"] = fit_linear(features, labels)
     decided = _probabilities(config["decision"], features)
-    counted = np.array([one.case == "answerable" and one.source != "medquad" for one in lists])
+    counted = np.array([one.case == "answerable" and one.source not in ("medquad", "alone") for one in lists])
     config["threshold"] = round(float(np.quantile(decided[counted], REFUSED_SHARE)), 4)
     config["span_sentence"] = max(
         (0.0, 0.25, 0.5, 1.0, 1.5),
@@ -228,8 +174,9 @@ def grade(lists: list[Listed], config: dict[str, Any]) -> dict[str, Any]:
         asked = [one for one, _ in part if one.gold.any()]
         row: dict[str, Any] = {"questions": len(asked)}
         for name, weights in (("right_sentence", config["sentence"]), ("feature_scorer", (0.0, 1.0)), ("reader_alone", (1.0, 0.0))):
-            row[name] = round(float(np.mean([one.gold[best_sentence(one, weights)] for one in asked])), 4) if asked else None
-        for case in ("answerable", "impossible", "elsewhere"):
+            best = [one.gold[best_sentence(one, weights, config["found"])] for one in asked]
+            row[name] = round(float(np.mean(best)), 4) if asked else None
+        for case in ("answerable", "impossible", "elsewhere", "missed"):
             inside = [p >= config["threshold"] for one, p in part if one.case == case]
             if inside:
                 row[f"answered_{case}"] = round(float(np.mean(inside)), 4)
@@ -238,32 +185,61 @@ def grade(lists: list[Listed], config: dict[str, Any]) -> dict[str, Any]:
     lexical = np.array([one.evidence.lexical.answerable for one in lists])
     told = round(auroc(lexical[labels == 1], lexical[labels == 0]), 4)
     result["answerability"] = {"auc": round(auroc(yes, no), 4), "feature_scorer_auc": told, "lists": len(lists)}
+    result["short_answers"] = {}
+    for name, wanted in (("lists", _in_lists), ("alone", _is_alone), ("served", _is_served)):
+        inside = [n for n, one in enumerate(lists) if wanted(one)]
+        if inside:
+            result["short_answers"][name] = _short_answers([lists[n] for n in inside], decided[inside], config)
+    return result
+
+
+def _is_alone(one: Listed) -> bool:
+    return one.source == "alone"
+
+
+def _is_served(one: Listed) -> bool:
+    return one.source.startswith("served")
+
+
+def _in_lists(one: Listed) -> bool:
+    return not _is_alone(one) and not _is_served(one)
+
+
+def _short_answers(lists: Sequence[Listed], decided: NDArray[np.float64], config: dict[str, Any]) -> dict[str, Any]:
     best = _best_spans(lists, config, decided)
     shown = (best.likely(config["span"]) >= config["span_threshold"]) & best.answered
     held, sure = best.answerable, best.answerable & shown
-    result["short_answers"] = {
+    return {
         "questions": int(held.sum()),
         "right": round(float(best.right[held].mean()), 4),
         "coverage": round(float(shown[held].mean()), 4),
         "precision": round(float(best.right[sure].mean()), 4) if sure.any() else None,
-        "shown_without_answer": round(float(shown[~held].mean()), 4),
+        "shown_without_answer": round(float(shown[~held].mean()), 4) if (~held).any() else None,
     }
-    return result
 
 
 def calibrate(data: DataFolder, run: Run) -> dict[str, Any]:
     """Fits reader.json beside reader.onnx; -> the figures of the test half."""
     torch.set_num_threads(1)
-    if not (FOLDER / "reader.json").is_file():
-        (FOLDER / "reader.json").write_text(json.dumps(UNFITTED), encoding="utf-8")
-    idf = IdfTable.load(FOLDER / "idf.bin")
-    reader = Reader.open(FOLDER, TOKENIZER)
-    assert reader is not None
-    lexical = LexicalEngine(FOLDER, idf)
+    if not (ANSWERER / "reader.json").is_file():
+        (ANSWERER / "reader.json").write_text(json.dumps(UNFITTED), encoding="utf-8")
+    idf = IdfTable.load(ANSWERER / "idf.bin")
+    reader, lexical = open_reader(), LexicalEngine(ANSWERER, idf)
     _, held = answerer_data.pools(data, idf)
-    config = fit(lists_of(held, 0, reader, lexical, run))
-    (FOLDER / "reader.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    metrics = grade(lists_of(held, 1, reader, lexical, run), config)
+    examples = [one for one in held_examples(data) if one.source != "selqa"]
+    searches = load(data, Run("reader_served"), QUESTIONS)
+    weight = reader_share(MODEL_REPOSITORY / "reranker" / "1")
+    found = served(searches, weight, reader, lexical, idf)
+    halves = [
+        lists_of(held, half, reader, lexical, run)
+        + alone(examples, half, reader, lexical, idf, run)
+        + [one for one in found if one.source == "served_squad" and one.tunes == (half == 0)]
+        for half in (0, 1)
+    ]
+    users = [one for one in found if one.source == "served_users"]
+    config = fit(halves[0], [one for one in users if one.tunes])
+    (ANSWERER / "reader.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    metrics = grade(halves[1] + [one for one in users if not one.tunes], config)
     print(json.dumps({"config": config, "test": metrics}, indent=1), flush=True)
     return {"config": config, "test": metrics}
 

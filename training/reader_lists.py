@@ -23,11 +23,10 @@ from ragmesh_models.lexical import IdfTable, words_of
 from ragmesh_models.reading_text import Vocabulary
 from ragmesh_models.tokens import TextTokenizer
 
-from training import MODEL_REPOSITORY, ROOT, reading_sets
+from training import ANSWERER, ROOT, TOKENIZER, reading_sets
 from training.bm25 import Bm25
 from training.passage_data import TITLE_WEIGHT, holds, in_other_words
 from training.progress import Run
-from training.reader_calibrate import TOKENIZER
 from training.reader_data import NO, YES, Example, Group, GroupReader, asked_by_rule
 from training.reading_sets import Reading
 from training.sources import DataFolder
@@ -243,7 +242,7 @@ def groups(data: DataFolder, vocabulary: Vocabulary, run: Run, wanted: Sequence[
     for source in wanted:
         kept = run.folder / f"{source}.pickle"
         if not kept.is_file():
-            reader = GroupReader(vocabulary, IdfTable.load(MODEL_REPOSITORY / "answerer" / "1" / "idf.bin"))
+            reader = GroupReader(vocabulary, IdfTable.load(ANSWERER / "idf.bin"))
             examples = listed(data, source)
             found: list[Group] = []
             for number, example in enumerate(examples):
@@ -265,6 +264,6 @@ if __name__ == "__main__":
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--sources", nargs="*", default=SOURCES, choices=SOURCES)
     parsed = arguments.parse_args()
-    stems = Vocabulary.load(MODEL_REPOSITORY / "answerer" / "1" / "stems.txt", TextTokenizer(TOKENIZER))
+    stems = Vocabulary.load(ANSWERER / "stems.txt", TextTokenizer(TOKENIZER))
     done = groups(DataFolder(parsed.data), stems, Run(RUN), parsed.sources)
     print({source: len(known) for source, known in done.items()}, flush=True)

@@ -25,13 +25,12 @@ from ragmesh_models.reading_text import RESERVED, Vocabulary
 from ragmesh_models.tokens import TextTokenizer
 from torch import Tensor
 
-from training import MODEL_REPOSITORY, RUNS, dev_sets, passage_eval, reader_lists
+from training import ANSWERER, RUNS, TOKENIZER, dev_sets, passage_eval, reader_lists
 from training.answerer_data import chunks
 from training.bm25 import Bm25
 from training.passage_data import TITLE_WEIGHT
 from training.progress import Run
 from training.reader_batches import Taken, batches_of, collate, list_epoch
-from training.reader_calibrate import TOKENIZER
 from training.reader_data import Example, Group, GroupReader, half_of, held_examples
 from training.reader_fit import POSITIONS, Averaged, grade, list_scores, loss_of, run_model, save_checkpoint
 from training.reader_model import JointReader, Sizes
@@ -193,9 +192,8 @@ def learn(
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     lists, run = Run(reader_lists.RUN), Run(name)
-    folder = MODEL_REPOSITORY / "answerer" / "1"
-    vocabulary = Vocabulary.load(folder / "stems.txt", TextTokenizer(TOKENIZER))
-    reader = GroupReader(vocabulary, IdfTable.load(folder / "idf.bin"))
+    vocabulary = Vocabulary.load(ANSWERER / "stems.txt", TextTokenizer(TOKENIZER))
+    reader = GroupReader(vocabulary, IdfTable.load(ANSWERER / "idf.bin"))
     groups = reader_lists.groups(data, vocabulary, lists, sources)
     with (RUNS / "reader" / "groups.pickle").open("rb") as file:
         single: dict[str, list[Group]] = pickle.load(file)  # noqa: S301 - our own file

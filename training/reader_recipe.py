@@ -21,9 +21,8 @@ from ragmesh_models.lexical import IdfTable
 from ragmesh_models.reading_text import Vocabulary
 from ragmesh_models.tokens import TextTokenizer
 
-from training import RUNS, cards, reader_calibrate, reader_export, word_vectors
+from training import ANSWERER, RUNS, TOKENIZER, cards, reader_calibrate, reader_export, word_vectors
 from training.progress import Run
-from training.reader_calibrate import FOLDER, TOKENIZER
 from training.reader_data import Group, GroupReader, examples, half_of, held_examples
 from training.reader_fit import PRESETS, PausedError, fit, grade
 from training.reader_model import JointReader, Sizes
@@ -39,7 +38,7 @@ def read_groups(data: DataFolder, vocabulary: Vocabulary, run: Run) -> dict[str,
         with kept.open("rb") as file:
             known_groups: dict[str, list[Group]] = pickle.load(file)  # noqa: S301 - our own file
         return known_groups
-    idf = IdfTable.load(FOLDER / "idf.bin")
+    idf = IdfTable.load(ANSWERER / "idf.bin")
     reader = GroupReader(vocabulary, idf)
     found: dict[str, list[Group]] = {}
     known = examples(data, run)
@@ -90,7 +89,7 @@ def learn(
     if "vectors" in without:
         vectors = np.random.default_rng(seed).standard_normal(vectors.shape).astype(np.float32)
     print(f"[{name}] " + ", ".join(f"{source} {len(known)}" for source, known in groups.items()), flush=True)
-    reader = GroupReader(vocabulary, IdfTable.load(FOLDER / "idf.bin"))
+    reader = GroupReader(vocabulary, IdfTable.load(ANSWERER / "idf.bin"))
     tune: dict[str, list[Group]] = {"squad": [], "selqa": []}
     for example in held_examples(data):
         group = reader.group(example)
@@ -107,11 +106,11 @@ def learn(
 def train(data: DataFolder, preset: str = "cpu", minutes: float | None = None) -> dict[str, Any]:
     """Learns, exports, calibrates, and writes the card of the answerer with both its engines."""
     model, stems, _ = learn(data, preset, minutes=minutes)
-    (FOLDER / "stems.txt").write_text("\n".join(stems), encoding="utf-8")
-    reader_export.export(copy.deepcopy(model), FOLDER / "reader.onnx")
+    (ANSWERER / "stems.txt").write_text("\n".join(stems), encoding="utf-8")
+    reader_export.export(copy.deepcopy(model), ANSWERER / "reader.onnx")
     run = Run("reader_calibrate")
     metrics = reader_calibrate.calibrate(data, run)
-    reader_export.write_parity(model, FOLDER)
+    reader_export.write_parity(model, ANSWERER)
     # The feature scorer's own figures stand beside the reader's.
     scorer = RUNS / "answerer" / "metrics.json"
     if scorer.is_file():

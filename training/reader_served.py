@@ -4,7 +4,7 @@ What is dear (search, features, reading the best twenty) is done once a question
 and the order between sentences, is then tried in milliseconds. SQuAD's held-out articles tune and test by halves; users' questions
 (NQ-oracle's tune half, evaluation only) are looked at to choose between few numbers and never fitted on.
 
-python -m training.reader_served --data DIR [--questions 200] [--reader FOLDER]     grades weights of the blend
+python -m training.reader_served --data DIR [--questions 200] [--reader ANSWERER]     grades weights of the blend
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from ragmesh_models.ranking import Ranker, blend
 from ragmesh_models.reader_engine import Evidence, gather
 from ragmesh_models.reading import PassageReading, Reader
 
-from training import MODEL_REPOSITORY, dev_sets, passage_eval
+from training import ANSWERER, MODEL_REPOSITORY, TOKENIZER, dev_sets, passage_eval
 from training.passage_data import LEG_DEPTH, Corpus, embed_questions, fused, holds, retrieval_scores, served_embedder
 from training.progress import Run
-from training.reader_calibrate import FOLDER, TOKENIZER
 from training.sources import DataFolder
 
 SEED = 11
@@ -161,11 +160,11 @@ def serve(one: Searched, scores: NDArray[np.float32], reader: Remembered, lexica
     return Served(one, request, evidence, gold, cited, real)
 
 
-def open_reader(folder: Path = FOLDER) -> Remembered:
+def open_reader(folder: Path = ANSWERER) -> Remembered:
     return Remembered(folder, TOKENIZER, threads=1)
 
 
-def load(data: DataFolder, run: Run, most: int, folder: Path = FOLDER, name: str = "searched") -> list[Searched]:
+def load(data: DataFolder, run: Run, most: int, folder: Path = ANSWERER, name: str = "searched") -> list[Searched]:
     """The searches of a reader, kept in the run's folder under the digest of its weights."""
     kept = run.folder / f"{name}-{(folder / 'reader.onnx').stat().st_mtime_ns:x}-{most}.pickle"
     if kept.is_file():
@@ -195,7 +194,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--questions", type=int, default=200)
-    arguments.add_argument("--reader", type=Path, default=FOLDER)
+    arguments.add_argument("--reader", type=Path, default=ANSWERER)
     parsed = arguments.parse_args()
     known = load(DataFolder(parsed.data), Run("reader_served"), parsed.questions, parsed.reader)
     report(known, (0, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0))
