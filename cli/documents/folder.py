@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cli.documents.naming import document_id
+from services.retriever.sources.naming import document_id
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 TEXT_TYPES = {

@@ -26,6 +26,8 @@ from services.retriever.ingest import Announced, Ingest
 from services.retriever.intake import Answer, Intake
 from services.retriever.records import DocumentKey, DocumentRecord, Reader
 from services.retriever.settings import RetrieverSettings
+from services.retriever.sources.refreshing import Refreshing
+from services.retriever.sources.service import SourceCalls
 from services.retriever.truth import Truth
 
 log = get_logger(__name__)
@@ -53,6 +55,7 @@ class DocumentServicer(DocumentServiceServicer):
     def __init__(
         self, settings: RetrieverSettings, truth: Truth, index: IndexKeeper, ingest: Ingest, finishing: Finishing, pager: Pager
     ) -> None:
+        self._sources = SourceCalls(truth, ingest, Refreshing(truth, index, ingest, finishing))
         self._settings = settings
         self._truth = truth
         self._index = index
@@ -196,6 +199,31 @@ class DocumentServicer(DocumentServiceServicer):
         deleting = self._index.withdraw(lambda: self._truth.write(lambda connection: truth_writes.delete(connection, key)))
         committed = await self._finishing.run(deleting)
         return pb.DeleteDocumentResponse(chunk_count=committed.chunk_count)
+
+    async def RegisterSource(
+        self, request: pb.RegisterSourceRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.RegisterSourceResponse:
+        """Keeps where documents come from."""
+        return await self._sources.register(request)
+
+    async def ListSources(
+        self, request: pb.ListSourcesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListSourcesResponse:
+        """Names the sources of a collection."""
+        return await self._sources.list(request)
+
+    async def DeleteSource(
+        self, request: pb.DeleteSourceRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.DeleteSourceResponse:
+        """Forgets a source with its documents."""
+        return await self._sources.delete(request)
+
+    async def Refresh(
+        self, request: pb.RefreshRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[pb.RefreshResponse]:
+        """Reads a source again."""
+        async for response in self._sources.refresh(request):
+            yield response
 
 
 def collection_not_found(name: str) -> MeshError:

@@ -122,11 +122,13 @@ class Intake:
             begin.title,
             begin.source_uri,
             labels,
-            source=_source(key, begin.source),
+            source=begin.source.rpartition("/")[2],
             language=begin.language,
             source_time=begin.source_time.ToNanoseconds() if begin.HasField("source_time") else None,
         )
         media_type_of(begin.media_type)
+        if begin.source and not begin.source.startswith(f"collections/{key.collection}/sources/"):
+            raise DocumentRejected("INVALID_REQUEST", f"the source {begin.source} is of another collection than the document")
         if begin.size_bytes > self._max_bytes:
             raise DocumentRejected(
                 "DOCUMENT_TOO_LARGE", f"the document has {begin.size_bytes} bytes, {self._max_bytes} may be imported: split it"
@@ -175,14 +177,6 @@ class Intake:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
-
-
-def _source(key: DocumentKey, name: str) -> str:
-    """Name of a source inside the collection of the document."""
-    collection, _, source = name.partition("/sources/")
-    if name and collection != f"collections/{key.collection}":
-        raise DocumentRejected("INVALID_REQUEST", f"the source {name} is of another collection than the document")
-    return source
 
 
 def _out_of_order(state: _State, actual: str) -> MeshError:

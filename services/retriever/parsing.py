@@ -36,6 +36,8 @@ _OF_BYTES: Mapping[str, tuple[str, str]] = {
 }
 MEDIA_TYPES = (*_OF_TEXT, *_OF_BYTES)
 """What can be read."""
+LISTING = "application/x-listing"
+"""Stands for sitemaps and feeds between a crawl and the parser process. No document: an import of it is refused."""
 
 
 def media_type_of(announced: str) -> tuple[str, dict[str, str]]:
@@ -66,6 +68,8 @@ def parse(data: bytes, media_type: str, url: str = "") -> CanonicalText:
         DocumentRejected: DOCUMENT_EMPTY, DOCUMENT_ENCRYPTED, DOCUMENT_WITHOUT_TEXT, MEDIA_TYPE_UNSUPPORTED, DOCUMENT_UNREADABLE or
             DOCUMENT_TOO_LARGE.
     """
+    if media_type == LISTING:
+        return _function(("listing", "parse_listing"))(data)
     kind, parameters = media_type_of(media_type)
     if not data.strip():
         raise DocumentRejected("DOCUMENT_EMPTY", "the document holds no bytes but white space")

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from cli.documents.naming import MAX_ID_LENGTH, document_id
+from services.retriever.sources.naming import MAX_ID_LENGTH, document_id
 
 # As proto/ragmesh/retriever/v1/document_service.proto has it.
 VALID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,126}$")

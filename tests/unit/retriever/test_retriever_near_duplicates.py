@@ -1,4 +1,4 @@
-"""Near-duplicates: what is alike is told from what is not, in any order; passages that repeat another are left out, numbers count."""
+"""Near-duplicates: what is alike is told from what is not, in any order; repeated passages are left out, but numbers count."""
 
 from __future__ import annotations
 
