@@ -1,6 +1,6 @@
 """Chooses how much the cross-encoder's logit counts beside the features' score, and grades what comes of it.
 
-python -m training.passage_blend --data DIR [--questions 400]
+python -m training.passage_blend --data DIR [--questions 250]
 
 Runs once the joint reader is installed; the scorer and the reader stay as they are, only reranker.json changes. The weight is
 chosen on the tuning half of the held-out articles, the figures are of the other half (of users' questions: of their tune half).
@@ -29,7 +29,9 @@ from training.sources import DataFolder
 TARGET = MODEL_REPOSITORY / "reranker" / "1"
 DEPTH = 20
 WORTH = 0.005  # of MRR: reading twenty passages costs some 100 ms of a core
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
+WEIGHTS = (0.0, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
+DEPTHS = (5, 10, 15)  # reported beside DEPTH
+QUESTIONS = 250  # of each bench
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,15 @@ class Scored:
     read: NDArray[np.int64]
     logits: NDArray[np.float32]
 
-    def rank(self, weight: float) -> int:
+    def rank(self, weight: float, depth: int = DEPTH) -> int:
         """Where the first right document stands, each counted once; 1,000 where none does."""
-        scores = blend(self.lexical, self.read, self.logits, weight) if weight > 0 else self.lexical
+        scores = blend(self.lexical, self.read[:depth], self.logits[:depth], weight) if weight > 0 else self.lexical
         order = list(dict.fromkeys(self.documents[n] for n in np.argsort(-scores, kind="stable")))
         return next((rank for rank, document in enumerate(order) if document in self.asked.documents), 1_000)
 
 
 def score(bench: Bench, ranker: Ranker, reader: Reader, questions: int) -> list[Scored]:
-    """Asks both of the best candidates of a bench's first questions."""
+    """Asks both of the best candidates of a bench's first questions; the reader reads the best by features."""
     embedder = served_embedder()
     asked = bench.asked[:questions]
     corpus = bench.corpus
@@ -79,7 +81,7 @@ def choose(scored: dict[str, list[Scored]]) -> float:
     return best if mean(best) >= mean(0.0) + WORTH else 0.0
 
 
-def tune(data: DataFolder, questions: int) -> dict[str, Any]:
+def tune(data: DataFolder, questions: int = QUESTIONS) -> dict[str, Any]:
     """Writes the weight into reranker.json and the figures into training/runs/passages/blend.json."""
     reader = Reader.open(MODEL_REPOSITORY / "answerer" / "1", MODEL_REPOSITORY / identity.TOKENIZER_FILE)
     if reader is None:
@@ -94,6 +96,12 @@ def tune(data: DataFolder, questions: int) -> dict[str, Any]:
         figures[name] = {"n": len(part)}
         for label, share in (("features", 0.0), ("reranked", weight)):
             figures[name][label] = metrics([one.rank(share) for one in part])
+        for depth in DEPTHS if weight > 0 else ():
+            figures[name][f"reranked, {depth} read"] = metrics([one.rank(weight, depth) for one in part])
+    tuned = {name: [one for one in found if tuning(one.asked.title)] for name, found in scored.items()}
+    figures["tuning"] = {
+        name: {str(share): metrics([one.rank(share) for one in part])["mrr10"] for share in WEIGHTS} for name, part in tuned.items()
+    }
     path = TARGET / "reranker.json"
     config = json.loads(path.read_text(encoding="utf-8")) | {"reader": weight}
     path.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
@@ -106,6 +114,6 @@ def tune(data: DataFolder, questions: int) -> dict[str, Any]:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
-    arguments.add_argument("--questions", type=int, default=400, help="of each bench")
+    arguments.add_argument("--questions", type=int, default=QUESTIONS, help="of each bench")
     parsed = arguments.parse_args()
     tune(DataFolder(parsed.data), parsed.questions)

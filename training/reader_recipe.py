@@ -21,7 +21,7 @@ from ragmesh_models.lexical import IdfTable
 from ragmesh_models.reading_text import Vocabulary
 from ragmesh_models.tokens import TextTokenizer
 
-from training import ANSWERER, RUNS, TOKENIZER, cards, reader_calibrate, reader_export, word_vectors
+from training import ANSWERER, RUNS, TOKENIZER, cards, passage_blend, reader_calibrate, reader_export, reader_listwise, word_vectors
 from training.progress import Run
 from training.reader_data import Group, GroupReader, examples, half_of, held_examples
 from training.reader_fit import PRESETS, PausedError, fit, grade
@@ -29,6 +29,7 @@ from training.reader_model import JointReader, Sizes
 from training.sources import DataFolder
 
 SEED = 20260721
+LISTWISE_MINUTES = 64.0
 
 
 def read_groups(data: DataFolder, vocabulary: Vocabulary, run: Run) -> dict[str, list[Group]]:
@@ -104,11 +105,18 @@ def learn(
 
 
 def train(data: DataFolder, preset: str = "cpu", minutes: float | None = None) -> dict[str, Any]:
-    """Learns, exports, calibrates, and writes the card of the answerer with both its engines."""
-    model, stems, _ = learn(data, preset, minutes=minutes)
+    """Learns in two stages, exports, chooses the share in the ranking, calibrates, and writes the card of the answerer."""
+    _, stems, _ = learn(data, preset, minutes=minutes)
     (ANSWERER / "stems.txt").write_text("\n".join(stems), encoding="utf-8")
+    model = reader_listwise.learn(data, LISTWISE_MINUTES)
+    return ship(data, model)
+
+
+def ship(data: DataFolder, model: JointReader) -> dict[str, Any]:
+    """Exports and fits all that depends on the weights; -> the figures of the test half."""
     reader_export.export(copy.deepcopy(model), ANSWERER / "reader.onnx")
     run = Run("reader_calibrate")
+    passage_blend.tune(data)
     metrics = reader_calibrate.calibrate(data, run)
     reader_export.write_parity(model, ANSWERER)
     # The feature scorer's own figures stand beside the reader's.

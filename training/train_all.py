@@ -13,6 +13,7 @@ from typing import Any
 from training import (
     answerer_recipe,
     embedder_recipe,
+    injection_recipe,
     intent_recipe,
     passage_recipe,
     reader_recipe,
@@ -24,10 +25,11 @@ from training.sources import DataFolder
 RECIPES: dict[str, Callable[[DataFolder, str], Any]] = {
     "tokenizer": tokenizer_recipe.train,
     "intent": intent_recipe.train,
+    "injection": injection_recipe.train,
     "embedder": embedder_recipe.train,
     "answerer": answerer_recipe.train,
-    "reader": reader_recipe.train,
     "reranker": passage_recipe.train,
+    "reader": reader_recipe.train,
     "verifier": verifier_recipe.train,
 }
 
