@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli.commands import ask, certs, doctor, eval, guard, ingest, search, traces, train, up, watch
+from cli.commands import ask, certs, crawl, doctor, eval, guard, ingest, search, traces, train, up, watch
 from cli.console import err, print_error
 from cli.errors import CliError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("ingest")(ingest.ingest)
 app.command("watch")(watch.watch)
+app.command("crawl")(crawl.crawl)
 app.command("ask")(ask.ask)
 app.command("search")(search.search)
 app.command("traces")(traces.traces)

@@ -16,9 +16,9 @@ from cli.connection import find_target
 from cli.console import out
 from cli.documents.folder import MEDIA_TYPES, FolderContent, read_folder
 from cli.documents.importing import DEFAULT_COLLECTION
-from cli.documents.naming import document_id
 from cli.documents.session import import_folder, print_tally, report_of
 from cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
+from services.retriever.sources.naming import document_id
 
 _COLLECTION = re.compile(r"^collections/[a-z0-9][a-z0-9._-]{0,62}$")
 Prefix = Annotated[
