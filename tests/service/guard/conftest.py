@@ -35,11 +35,13 @@ def guard_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def running_guard(run_dir: Path, data_dir: Path, triton: str) -> AsyncIterator[RunningGuard]:
+async def running_guard(
+    run_dir: Path, data_dir: Path, triton: str, assistants: Path = ROOT / "corpus" / "assistants"
+) -> AsyncIterator[RunningGuard]:
     settings = GuardSettings(
         run_dir=run_dir,
         data_dir=data_dir,
-        assistant_dir=ROOT / "corpus" / "assistants",
+        assistant_dir=assistants,
         drain_seconds=0.5,
         triton=triton,
         guard_intent_seconds=5,
