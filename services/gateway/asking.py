@@ -75,6 +75,9 @@ class Asking:
                 assistant=assistant,
                 history=history.utterances(logs),
                 passages=self._settings.passages,
+                window_tokens=self._settings.window_tokens,
+                answer_tokens=self._settings.answer_tokens,
+                search_again=self._settings.search_again,
                 max_segments=self._settings.max_segments,
                 documents=self._documents.get(assistant.collection),
             )

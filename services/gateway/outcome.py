@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf.duration_pb2 import Duration
-from ragmesh.evidence.v1 import evidence_pb2
+from ragmesh.evidence.v1 import evidence_pb2, search_pb2
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.gateway.v1 import turn_pb2 as t
@@ -17,6 +19,9 @@ from services.mesh.errors import MeshError
 
 _NEAREST = 3
 _MAX_MODELS = 16
+_MAX_SUGGESTIONS = 8
+_SEARCH_WEIGHT, _ANSWERER_WEIGHT, _BIAS = 0.93, 0.32, 1.6
+_LEAST = 0.005
 
 _BLOCK_REASONS = {
     guard_pb2.CATEGORY_OVERRIDE: t.BLOCK_REASON_INSTRUCTION_OVERRIDE,
@@ -69,6 +74,9 @@ class Tally:
     usage: t.Usage = field(default_factory=t.Usage)
     timings: list[t.StageTiming] = field(default_factory=list)
     models: dict[tuple[str, str], ModelRef] = field(default_factory=dict)
+    sufficiency: search_pb2.Sufficiency | None = None
+    question_back: tuple[str, ...] | None = None
+    """Questions that the asker could mean, where the assistant asks back."""
 
     def add_timing(self, stage: t.Stage.ValueType, seconds: float) -> None:
         """A stage took so long."""
@@ -83,6 +91,14 @@ class Tally:
         self.usage.passages = len(self.evidence)
         for evidence in found.evidence:
             self._add_models(*evidence.models)
+
+    def add_sufficiency(self, judged: search_pb2.Sufficiency) -> None:
+        """The evidence that the answer is written from was judged."""
+        self.sufficiency = judged
+
+    def add_question_back(self, asks: Sequence[str], *, spoken: bool) -> None:
+        """The question says too little; `spoken`: the assistant has words for asking back."""
+        self.question_back = tuple(asks)[:_MAX_SUGGESTIONS] if spoken else None
 
     def add_decision(self, decision: generator_pb2.Decision) -> None:
         """The generator decided how to meet the question."""
@@ -143,8 +159,24 @@ def _base(tally: Tally, ended: t.Outcome.ValueType) -> t.TurnFinished:
         trace_id=telemetry.current_trace_id(),
     )
     if tally.decision is not None and tally.decision.HasField("answerability"):
-        made.confidence = tally.decision.answerability
+        made.confidence = confidence(tally.decision.answerability, tally.sufficiency)
     return made
+
+
+def confidence(answerability: float, judged: search_pb2.Sufficiency | None) -> float:
+    """Probability that the answer is right: what the answerer read and what the search was worth, weighed by logistic regression.
+
+    Fitted on the tune half of the golden questions and on SQuAD's held-out articles; docs/search.md has the figures.
+    """
+    if judged is None or not judged.HasField("probability"):
+        return answerability
+    score = _SEARCH_WEIGHT * _logit(judged.probability) + _ANSWERER_WEIGHT * _logit(answerability) + _BIAS
+    return 1 / (1 + math.exp(-score))
+
+
+def _logit(probability: float) -> float:
+    inside = min(max(probability, _LEAST), 1 - _LEAST)
+    return math.log(inside / (1 - inside))
 
 
 def _verdict(tally: Tally) -> t.OverallVerdict.ValueType:
@@ -162,6 +194,10 @@ def _verdict(tally: Tally) -> t.OverallVerdict.ValueType:
 
 def finished(tally: Tally) -> t.TurnFinished:
     """The end of a turn whose work is done."""
+    if tally.question_back is not None and tally.standing_bytes():
+        made = _base(tally, t.OUTCOME_CLARIFICATION)
+        made.suggestions.extend(tally.question_back)
+        return made
     if tally.decision is not None and tally.decision.kind == generator_pb2.DECISION_KIND_ABSTAIN:
         made = _base(tally, t.OUTCOME_ABSTAINED)
         made.abstention.CopyFrom(_abstention(tally))
@@ -172,8 +208,19 @@ def finished(tally: Tally) -> t.TurnFinished:
         if tally.retracted:
             return _blocked(tally, tally.retracted[0][1])
         return failed(MeshError("INTERNAL", "no answer came, and no reason why"), tally)
-    partly = bool(tally.withheld or tally.retracted)
-    return _base(tally, t.OUTCOME_PARTIAL if partly else t.OUTCOME_ANSWERED)
+    gaps = _gaps(tally)
+    partly = bool(tally.withheld or tally.retracted or gaps)
+    made = _base(tally, t.OUTCOME_PARTIAL if partly else t.OUTCOME_ANSWERED)
+    made.gaps.extend(gaps)
+    return made
+
+
+def _gaps(tally: Tally) -> list[str]:
+    """Parts of the question that the documents do not answer."""
+    judged = tally.sufficiency
+    if judged is None or judged.decision != search_pb2.SUFFICIENCY_DECISION_ANSWER_WITH_GAP:
+        return []
+    return list(judged.missing)
 
 
 def _abstention(tally: Tally) -> t.Abstention:

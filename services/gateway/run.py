@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
-from ragmesh.evidence.v1 import evidence_pb2, text_pb2
+from ragmesh.evidence.v1 import evidence_pb2, search_pb2, text_pb2
 from ragmesh.gateway.v1 import turn_pb2 as t
 from ragmesh.generator.v1 import generator_service_pb2 as generator_pb2
 from ragmesh.guard.v1 import guard_service_pb2 as guard_pb2
@@ -22,15 +22,20 @@ from ragmesh.retriever.v1 import retriever_service_pb2 as retriever_pb2
 
 from services.gateway import outcome
 from services.gateway.peers import Peers
+from services.gateway.token_budget import allocate, estimate
 from services.gateway.writer import TurnWriter
 from services.mesh import telemetry
-from services.mesh.assistant import Assistant
+from services.mesh.assistant import CLARIFY, Assistant, in_language
 from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError, from_rpc_error
 
 _MAX_UNREVIEWED_BYTES = 16 * 1024
 _CHECK_SECONDS = 3.0
 _SEARCH_SECONDS = 10.0
+_SECOND_SEARCH_SECONDS = 3.0  # must be left for a second search to begin
+_MAX_QUESTION_BYTES = 8192  # what the generator takes
+_DECISION = "SUFFICIENCY_DECISION_"
+_SKIPPED = {retriever_pb2.SEARCH_LEG_RERANK: "reranking", retriever_pb2.SEARCH_LEG_COMPRESSION: "compression"}
 # What a later guard may say that is not known here lets nothing pass, and is searched for like a question.
 _PASSES = (guard_pb2.ACTION_ALLOW, guard_pb2.ACTION_FLAG, guard_pb2.ACTION_SANITISE)
 _SMALL_TALK = (
@@ -57,6 +62,22 @@ class Question:
     max_segments: int
     documents: int | None
     """Documents of the collection, as last counted."""
+    window_tokens: int
+    """Of everything that an engine reads and writes."""
+    answer_tokens: int
+    search_again: bool
+    """Whether a search that falls short is made once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What an answer is written from."""
+
+    question: str
+    """The question as it was searched in the end: completed from the conversation, and spelt rightly."""
+    evidence: Sequence[evidence_pb2.Evidence] = ()
+    ask_back: bool = False
+    """The question says too little to be answered."""
 
 
 class TurnRun:
@@ -91,10 +112,10 @@ class TurnRun:
             passes = checked.verdict.action in _PASSES
             if passes:
                 text = checked.normalised or self._question.text
-                evidence: Sequence[evidence_pb2.Evidence] = ()
+                material = Material(text)
                 if checked.intent not in _SMALL_TALK:
-                    evidence = await self._search(text, checked.language)
-                await self._write(text, checked, evidence)
+                    material = await self._search(text, checked.language)
+                await self._write(text, checked, material)
         return outcome.finished(self.tally) if passes else outcome.blocked(self.tally, checked.verdict.category)
 
     @contextlib.asynccontextmanager
@@ -150,40 +171,94 @@ class TurnRun:
             self._note(t.TurnEvent(degraded=degraded))
         return checked
 
-    async def _search(self, text: str, language: str) -> Sequence[evidence_pb2.Evidence]:
+    async def _search(self, text: str, language: str) -> Material:
+        """Evidence, searched for once more where the first search fell short and there is time."""
+        found = await self._find(text, language)
+        judged = found.sufficiency
+        if judged.decision == search_pb2.SUFFICIENCY_DECISION_ABSTAIN and self._may_search_again():
+            try:
+                again = await self._find(text, language, reformulate=True)
+            except MeshError as error:
+                # The turn has what it had: a second search is a help, no condition.
+                degraded = t.Degraded(stage=t.STAGE_SEARCHING, skipped="second search", reason=error.reason)
+                self._note(t.TurnEvent(degraded=degraded))
+            else:
+                found = again if again.sufficiency.probability > judged.probability else found
+        judged = found.sufficiency
+        self.tally.add_sufficiency(judged)
+        ask_back = judged.decision == search_pb2.SUFFICIENCY_DECISION_ASK_BACK
+        if ask_back:
+            asks = in_language(self._question.assistant.sample_questions, language)
+            self.tally.add_question_back(asks, spoken=CLARIFY in self._question.assistant.templates)
+        enough = judged.decision not in (search_pb2.SUFFICIENCY_DECISION_ABSTAIN, search_pb2.SUFFICIENCY_DECISION_ASK_BACK)
+        asked = found.searched.text
+        fits = 0 < len(asked.encode()) <= _MAX_QUESTION_BYTES
+        return Material(asked if fits else text, found.evidence if enough else (), ask_back)
+
+    def _may_search_again(self) -> bool:
+        return self._question.search_again and self._budget.remaining() > _SECOND_SEARCH_SECONDS
+
+    async def _find(self, text: str, language: str, *, reformulate: bool = False) -> retriever_pb2.SearchResponse:
         self._note_stage(t.STAGE_SEARCHING, self._question.documents)
+        assistant = self._question.assistant
         request = retriever_pb2.SearchRequest(
-            collection=self._question.assistant.collection,
+            collection=assistant.collection,
             query=text,
             history=self._question.history,
             language=language,
             limit=self._question.passages,
+            subject=in_language(assistant.subject, language) if assistant.subject else "",
+            max_tokens=self._evidence_tokens(text, language),
+            reformulate=reformulate,
         )
-        with telemetry.span("turn.search"):
+        with telemetry.span("turn.search", ragmesh__reformulated=reformulate) as span:
             try:
                 call = self._peers.retriever.Search(request, timeout=self._budget.share(0.5, cap=_SEARCH_SECONDS))
                 found = await self._append_during(call)
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error, service="retriever") from None
+            if found.HasField("sufficiency"):
+                name = search_pb2.SufficiencyDecision.Name(found.sufficiency.decision)
+                span.set_attribute("ragmesh.sufficiency_decision", name.removeprefix(_DECISION).lower())
+                span.set_attribute("ragmesh.sufficiency", found.sufficiency.probability)
         for skipped in found.degraded:
             leg = retriever_pb2.SearchLeg.Name(skipped.leg).removeprefix("SEARCH_LEG_").lower()
-            name = "reranking" if skipped.leg == retriever_pb2.SEARCH_LEG_RERANK else f"{leg} search"
-            degraded = t.Degraded(stage=t.STAGE_SEARCHING, skipped=name, reason=skipped.reason)
+            degraded = t.Degraded(
+                stage=t.STAGE_SEARCHING, skipped=_SKIPPED.get(skipped.leg, f"{leg} search"), reason=skipped.reason
+            )
             self._note(t.TurnEvent(degraded=degraded))
-        evidence = t.EvidenceFound(evidence=found.evidence, documents_searched=found.documents_searched)
+        evidence = t.EvidenceFound(
+            evidence=found.evidence,
+            documents_searched=found.documents_searched,
+            searched=found.searched if found.HasField("searched") else None,
+            sufficiency=found.sufficiency if found.HasField("sufficiency") else None,
+        )
         self.tally.add_evidence(evidence)
         self._note(t.TurnEvent(evidence=evidence))
-        return found.evidence
+        return found
 
-    async def _write(self, text: str, checked: guard_pb2.CheckInputResponse, evidence: Sequence[evidence_pb2.Evidence]) -> None:
+    def _evidence_tokens(self, text: str, language: str) -> int:
+        """The evidence's share of the window."""
+        question = self._question
+        return allocate(
+            question.window_tokens,
+            system=estimate(in_language(question.assistant.persona, language)),
+            question=estimate(text),
+            history=sum(estimate(said.text) for said in question.history),
+            answer=question.answer_tokens,
+        ).evidence
+
+    async def _write(self, text: str, checked: guard_pb2.CheckInputResponse, material: Material) -> None:
+        evidence = material.evidence
         if evidence:
             self._note_stage(t.STAGE_READING, len(evidence))
         assistant = self._question.assistant.name
         request = generator_pb2.StreamGenerateRequest(
-            question=text,
+            question=material.question,
             intent=checked.intent,
             history=self._question.history,
             evidence=evidence,
+            ask_back=material.ask_back,
             language=checked.language,
             assistant=assistant,
             max_segments=self._question.max_segments,

@@ -60,5 +60,14 @@ class GatewaySettings(MeshSettings):
     passages: Annotated[int, Field(ge=1, le=64)] = 8
     """Passages that a turn reads."""
 
+    window_tokens: Annotated[int, Field(ge=512, le=65_536)] = 8192
+    """Tokens that system text, history, question, evidence and answer may have together."""
+
+    answer_tokens: Annotated[int, Field(ge=16, le=8192)] = 512
+    """Tokens of the window that are kept free for the answer."""
+
+    search_again: bool = True
+    """Whether a search that falls short is made once more, with the question put differently."""
+
     max_segments: Annotated[int, Field(ge=1, le=16)] = 3
     """Sentences that an answer has at most."""

@@ -1,15 +1,19 @@
-"""What a search found becomes what a turn reads: within its token budget. Runs after everything that may take a passage away."""
+"""What a search found becomes what a turn reads: judged for sufficiency, within its token budget. Runs after everything that may
+take a passage away.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
 
+from services.mesh import telemetry
 from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError
 from services.retriever.compression.compressing import Compressing, fitting
 from services.retriever.legs import timed
 from services.retriever.results import Compressed, Found, Leg, Result
+from services.retriever.sufficiency.judging import judge, shipped
 
 _COMPRESSION_SHARE = 0.5
 _COMPRESSION_SECONDS = 1.0
@@ -27,6 +31,8 @@ class Preparing:
         Args:
             max_tokens: most tokens of the passages and their headers; None: they stay whole.
         """
+        with telemetry.span("retriever.sufficiency"):
+            found.judged = judge(found, shipped())
         if max_tokens is None or not found.results:
             return
         limit = max_tokens

@@ -18,6 +18,7 @@ from services.retriever.fusion import Method
 from services.retriever.models import Models
 from services.retriever.results import Compressed, Found, Leg, Result
 from services.retriever.rewriting.plan import Plan
+from services.retriever.sufficiency.judging import Decision, Judged
 
 _EVIDENCE_ID_BYTES = 16
 _EXCERPT_CHARS = 240
@@ -33,6 +34,12 @@ _LEGS = {
 METHODS: dict[pb.FusionMethod.ValueType, Method] = {
     pb.FusionMethod.FUSION_METHOD_RELATIVE: "relative",
     pb.FusionMethod.FUSION_METHOD_RANKS: "ranks",
+}
+_DECISIONS = {
+    Decision.ANSWER: search_pb2.SufficiencyDecision.SUFFICIENCY_DECISION_ANSWER,
+    Decision.ANSWER_WITH_GAP: search_pb2.SufficiencyDecision.SUFFICIENCY_DECISION_ANSWER_WITH_GAP,
+    Decision.ASK_BACK: search_pb2.SufficiencyDecision.SUFFICIENCY_DECISION_ASK_BACK,
+    Decision.ABSTAIN: search_pb2.SufficiencyDecision.SUFFICIENCY_DECISION_ABSTAIN,
 }
 _DROPS = {
     Drop.LIMIT: pb.DropReason.DROP_REASON_LIMIT,
@@ -61,7 +68,19 @@ def search_response(found: Found, models: Models) -> pb.SearchResponse:
     )
     if found.compressed is not None:
         response.compression.CopyFrom(_compression(found.compressed, response.evidence))
+    if found.judged is not None:
+        response.sufficiency.CopyFrom(_sufficiency(found.judged))
     return response
+
+
+def _sufficiency(judged: Judged) -> search_pb2.Sufficiency:
+    return search_pb2.Sufficiency(
+        probability=judged.probability,
+        decision=_DECISIONS[judged.decision],
+        factors=[search_pb2.SufficiencyFactor(name=name, value=value) for name, value in judged.factors.items()],
+        missing=judged.missing,
+        threshold=judged.threshold,
+    )
 
 
 def _compression(made: Compressed, evidence: Sequence[Evidence]) -> pb.Compression:

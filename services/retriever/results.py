@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from services.retriever.records import FoundChunk
 from services.retriever.rewriting.lexicon import Lexicon
 from services.retriever.rewriting.plan import Plan
+
+if TYPE_CHECKING:
+    from services.retriever.sufficiency.judging import Judged
 
 
 class Leg(Enum):
@@ -92,6 +96,8 @@ class Found:
     cut: list[Result] = field(default_factory=list)
     """What would have been in the answer if the token budget had had room."""
     compressed: Compressed | None = None
+    judged: Judged | None = None
+    """Whether the results hold the answer."""
     repeated: set[int] = field(default_factory=set)
     """Ids of chunks that say what a chunk of another document says before them."""
     held_back: set[int] = field(default_factory=set)

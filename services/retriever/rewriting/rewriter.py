@@ -17,7 +17,8 @@ from services.retriever.rewriting.lexicon import Lexicon
 from services.retriever.rewriting.parts import parts_of
 from services.retriever.rewriting.plan import Asked, Change, Kind, Plan
 from services.retriever.rewriting.question_type import question_type
-from services.retriever.terms import terms
+from services.retriever.rewriting.topic import LIGHT
+from services.retriever.terms import terms, words
 
 _LEAST_SHARE = 0.01
 """Share of a collection in a language, from which on its words are looked for in that language too."""
@@ -45,6 +46,8 @@ class Rewriter:
             question = spelling.apply(question, found)
         completed = self._completed(question, asked, without, language, changes)
         text = completed.text if completed is not None else question
+        if asked.reformulate and RewriteKind.REWRITE_KIND_REFORMULATION not in without:
+            return self._reformulated(text, language, lexicon, changes)
         parts = [] if completed is not None or RewriteKind.REWRITE_KIND_PARTS in without else parts_of(question, language)
         if parts:
             changes.append(Change(RewriteKind.REWRITE_KIND_PARTS, question, " | ".join(parts)))
@@ -63,6 +66,18 @@ class Rewriter:
             type=question_type(text),
             leans=completed is None and not terms(question, language),
         )
+
+    def _reformulated(self, text: str, language: str, lexicon: Lexicon, changes: list[Change]) -> Plan:
+        """The question by its telling words alone, all of them with every other name that the collection has for them."""
+        known = [
+            text[start:end]
+            for word, start, end in words(text)
+            if word not in LIGHT and any(term in lexicon.stems for term in terms(word, language))
+        ]
+        keywords = " ".join(dict.fromkeys(known)) or text
+        changes.append(Change(RewriteKind.REWRITE_KIND_REFORMULATION, text, keywords))
+        query = self._query(keywords, "", lexicon, (), language, changes)
+        return Plan(text, (query,), (), tuple(dict.fromkeys(changes)), language, question_type(text))
 
     def _completed(
         self, question: str, asked: Asked, without: Collection[Kind], language: str, changes: list[Change]

@@ -15,7 +15,7 @@ MAX_TOPIC_WORDS = 5
 _WORD = re.compile(r"[^\W_](?:[\w'’.-]*\w)?")
 _ADJUNCT = frozenset("in at on during for with by against from to into through bei mit gegen aus im zum zur durch nach".split())  # noqa: SIM905
 # Verbs and words of talk: no topic begins or ends with them.
-_LIGHT = frozenset(
+LIGHT = frozenset(
     """take takes taking treat treats cure cures last lasts keep keeps help helps work works use uses used using mean means
     happen happens happened know tell affect affects interact interacts cause causes make makes made find found
     approve approved store stored come comes go goes get gets give gives run ran raise raises legal safe good bad well
@@ -61,9 +61,9 @@ def _runs(question: str, answer: str, language: str) -> list[_Run]:
 
     def close() -> None:
         nonlocal words
-        while words and words[0].lower() in _LIGHT:
+        while words and words[0].lower() in LIGHT:
             words = words[1:]
-        while words and words[-1].lower() in _LIGHT | {"of", "von"}:
+        while words and words[-1].lower() in LIGHT | {"of", "von"}:
             words = words[:-1]
         if words:
             # In German every noun has a capital: only what has one inside is a name for sure.
@@ -75,9 +75,9 @@ def _runs(question: str, answer: str, language: str) -> list[_Run]:
         word = match.group()
         lower = word.lower().replace("’", "'")
         first = number == 0
-        if lower in stop_words or lower in _LIGHT or (first and lower in ("tell", "compare", "describe", "list", "show")):
+        if lower in stop_words or lower in LIGHT or (first and lower in ("tell", "compare", "describe", "list", "show")):
             # "certificate of analysis" is one thing.
-            if lower in ("of", "von") and words and words[-1].lower() not in _LIGHT:
+            if lower in ("of", "von") and words and words[-1].lower() not in LIGHT:
                 words.append(word)
                 continue
             close()
