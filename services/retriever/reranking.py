@@ -18,6 +18,9 @@ from services.retriever.results import Result
 MAX_TEXT_BYTES = 256 * 1024
 """Most text that the model takes in one request, titles included."""
 
+LEAST_DEPTH = 5
+"""Fewer are not worth reading, unless fewer were asked for."""
+
 _SHARE = 0.6
 _RESERVE_SECONDS = 0.05  # for spreading and answering
 # What the model needs for features alone, and for each passage that it reads: about twice what two idle cores take.
@@ -39,10 +42,13 @@ class Reranking:
         self._seconds = seconds
 
     async def order(self, question: str, ranked: Sequence[Result], depth: int, budget: Budget) -> tuple[list[Result], str]:
-        """`ranked` in its new order, and the ErrorReason for which nothing was read, if it was for want of time.
+        """`ranked` in its new order, and the ErrorReason for which fewer were read than asked, if it was for want of time.
+
+        As many are read as there is time for; where that is less than `LEAST_DEPTH`, none is: features alone order better than a
+        cross-encoder that saw the first two or three.
 
         Args:
-            depth: how many of the candidates are read.
+            depth: how many of the candidates may be read.
 
         Raises:
             MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED.
@@ -52,18 +58,23 @@ class Reranking:
         if not chosen:
             return list(ranked), ""
         seconds = budget.share(_SHARE, cap=self._seconds, reserve=_RESERVE_SECONDS)
-        skipped = ""
-        depth = min(depth, len(chosen))
-        if seconds < _FEATURES_SECONDS + depth * _READ_SECONDS:
-            depth, skipped = 0, "DEADLINE_EXCEEDED"
         if seconds < _FEATURES_SECONDS:
             raise MeshError("DEADLINE_EXCEEDED", "there is no time left for reranking")
+        depth, skipped = _affordable(min(depth, len(chosen)), seconds)
         async with asyncio.timeout(seconds):
             scores = await self._models.rerank(question, [_candidate(result) for result in chosen], depth, timeout=seconds)
         marked = [replace(result, rerank=float(score)) for result, score in zip(chosen, scores, strict=True)]
         # Sorting is stable: what the model cannot tell apart stays as the fusion ordered it.
         marked.sort(key=lambda result: -(result.rerank or 0.0))
         return [*marked, *ranked[len(chosen) :]], skipped
+
+
+def _affordable(depth: int, seconds: float) -> tuple[int, str]:
+    """How many of `depth` can be read in time, and the reason where it is fewer."""
+    possible = int((seconds - _FEATURES_SECONDS) / _READ_SECONDS + 1e-9)
+    if possible >= depth:
+        return depth, ""
+    return (possible if possible >= LEAST_DEPTH else 0), "DEADLINE_EXCEEDED"
 
 
 def _candidate(result: Result) -> RerankCandidate:

@@ -61,12 +61,22 @@ async def test_what_the_model_cannot_tell_apart_stays_as_it_was() -> None:
 async def test_without_time_to_read_features_alone_order_and_it_is_said() -> None:
     models = ByLength()
     ranked = [result(number, "x" * (number + 1)) for number in range(40)]
-    ordered, skipped = await stage(models, seconds=0.2).order("q", ranked, 20, Budget(10))
+    ordered, skipped = await stage(models, seconds=0.1).order("q", ranked, 20, Budget(10))
     assert skipped == "DEADLINE_EXCEEDED"
     assert models.asked[0][1] == 0
     assert ordered[0].chunk.id == 39
-    assert (await stage(models, seconds=0.2).order("q", ranked, 5, Budget(10)))[1] == ""
-    assert models.asked[1][1] == 5
+    assert (await stage(models, seconds=0.1).order("q", ranked, 4, Budget(10)))[1] == ""
+    assert models.asked[1][1] == 4
+
+
+@pytest.mark.parametrize(("seconds", "depth"), [(0.05, 0), (0.109, 0), (0.11, 5), (0.17, 10), (0.289, 19)])
+async def test_as_many_are_read_as_there_is_time_for(seconds: float, depth: int) -> None:
+    models = ByLength()
+    ranked = [result(number, "x" * (number + 1)) for number in range(40)]
+    skipped = (await stage(models, seconds=seconds).order("q", ranked, 20, Budget(10)))[1]
+    assert (models.asked[0][1], skipped) == (depth, "DEADLINE_EXCEEDED")
+    assert (await stage(models, seconds=0.29).order("q", ranked, 20, Budget(10)))[1] == ""
+    assert models.asked[1][1] == 20
 
 
 async def test_without_any_time_the_model_is_not_asked() -> None:
