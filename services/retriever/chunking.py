@@ -1,6 +1,8 @@
 """Chunks: stretches of the canonical text under one path of headings, about as long as the embedder likes them.
 
-A chunk never crosses a heading, and never cuts a sentence unless that alone is too long. Knows no tokenizer: token offsets come in.
+A chunk never crosses a heading, and never cuts a sentence unless that alone is too long. A list, a table or a piece of code that
+fits stays whole, with the sentence that leads to it; a longer table is cut between rows, and each further part has its header row at
+the end of its path. Knows no tokenizer: token offsets come in.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -21,11 +23,12 @@ Span: TypeAlias = tuple[int, int]
 Offsets: TypeAlias = NDArray[np.int32]
 """(tokens, 2): half-open byte ranges in the text that was tokenised."""
 
-CHUNKER_VERSION = 1
+CHUNKER_VERSION = 2
 """Moves when the same canonical text gets other chunks."""
 MAX_PATH = 16
 MAX_CHUNK_BYTES = 16 * 1024
 MAX_CHUNKS = 65_536
+_MAX_HEADER_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,22 @@ class ChunkSizes:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Blocks that belong together, such as the items of a list, the rows of a table, or one paragraph; for each its sentences."""
+
+    blocks: tuple[tuple[Span, ...], ...]
+    whole: bool = False
+    """Whether it is rather kept in one chunk than cut at an even length."""
+    header: str = ""
+    """First row of a table."""
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """What stands under one heading: for each block its sentences."""
+    """What stands under one heading."""
 
     path: tuple[str, ...]
-    blocks: tuple[tuple[Span, ...], ...]
+    runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,8 @@ class _Unit:
     start: int
     end: int
     tokens: int
+    header: str = ""
+    """Of the table in whose middle it stands."""
 
 
 def sections(document: CanonicalText, title: str) -> list[Section]:
@@ -76,11 +92,11 @@ def sections(document: CanonicalText, title: str) -> list[Section]:
     """
     found: list[Section] = []
     stack: list[Block] = []
-    body: list[tuple[Span, ...]] = []
+    body: list[Block] = []
 
     def close() -> None:
         if body:
-            found.append(Section(_path(document, title, stack), tuple(body)))
+            found.append(Section(_path(document, title, stack), _runs(document, body)))
             body.clear()
 
     for block in document.blocks:
@@ -90,11 +106,37 @@ def sections(document: CanonicalText, title: str) -> list[Section]:
                 stack.pop()
             stack.append(block)
         else:
-            body.append(tuple(sentences(document, block)))
+            body.append(block)
     close()
     if not found:
-        found.append(Section((title,), tuple(((block.start, block.end),) for block in document.blocks)))
+        found.append(Section((title,), tuple(Run((((block.start, block.end),),)) for block in document.blocks)))
     return found
+
+
+def _runs(document: CanonicalText, blocks: Sequence[Block]) -> tuple[Run, ...]:
+    """Lines that follow each other without an empty one between are one run, and so is the paragraph that leads to them."""
+    groups: list[list[Block]] = []
+    for block in blocks:
+        last = groups[-1][-1] if groups else None
+        tight = last is not None and last.kind is block.kind and block.start - last.end == 1
+        leads = (
+            last is not None
+            and block.kind is BlockKind.LINE
+            and last.kind is BlockKind.PARAGRAPH
+            and document.text[last.end - 1 : last.end] == b":"
+        )
+        if tight or leads:
+            groups[-1].append(block)
+        else:
+            groups.append([block])
+    return tuple(_run(document, group) for group in groups)
+
+
+def _run(document: CanonicalText, group: Sequence[Block]) -> Run:
+    lines = [block for block in group if block.kind is BlockKind.LINE]
+    first = document.slice(lines[0].start, lines[0].end) if len(lines) > 1 else ""
+    header = one_line(first, _MAX_HEADER_BYTES) if first.startswith("| ") else ""
+    return Run(tuple(tuple(sentences(document, block)) for block in group), whole=bool(lines), header=header)
 
 
 def _path(document: CanonicalText, title: str, stack: Sequence[Block]) -> tuple[str, ...]:
@@ -106,7 +148,7 @@ def _path(document: CanonicalText, title: str, stack: Sequence[Block]) -> tuple[
 
 def spans(planned: Sequence[Section]) -> list[Span]:
     """Byte ranges of all sentences, in the order in which `pack` wants their token offsets."""
-    return [span for section in planned for block in section.blocks for span in block]
+    return [span for section in planned for run in section.runs for block in run.blocks for span in block]
 
 
 def pack(document: CanonicalText, planned: Sequence[Section], offsets: Sequence[Offsets], sizes: ChunkSizes) -> list[Chunk]:
@@ -121,15 +163,20 @@ def pack(document: CanonicalText, planned: Sequence[Section], offsets: Sequence[
     chunks: list[Chunk] = []
     at = 0
     for section in planned:
-        blocks: list[list[_Unit]] = []
-        for block in section.blocks:
-            units: list[_Unit] = []
-            for span in block:
-                units.extend(_pieces(document.text, span, offsets[at], sizes.maximum))
-                at += 1
-            if units:
-                blocks.append(units)
-        for group in _groups(blocks, sizes):
+        units: list[_Unit] = []
+        for run in section.runs:
+            blocks: list[list[_Unit]] = []
+            for block in run.blocks:
+                pieces = [
+                    piece
+                    for number, span in enumerate(block, at)
+                    for piece in _pieces(document.text, span, offsets[number], sizes.maximum)
+                ]
+                at += len(block)
+                if pieces:
+                    blocks.append(pieces)
+            units.extend(_kept_together(blocks, run, sizes))
+        for group in _groups(units, sizes):
             chunks.append(_chunk(document, section.path, group, len(chunks)))
             if len(chunks) > MAX_CHUNKS:
                 raise DocumentRejected("DOCUMENT_TOO_LARGE", f"the document has more than {MAX_CHUNKS} passages: split it")
@@ -138,9 +185,8 @@ def pack(document: CanonicalText, planned: Sequence[Section], offsets: Sequence[
     return chunks
 
 
-def _groups(blocks: Sequence[Sequence[_Unit]], sizes: ChunkSizes) -> list[list[_Unit]]:
+def _groups(units: Sequence[_Unit], sizes: ChunkSizes) -> list[list[_Unit]]:
     """Units of one section, shared out evenly: three chunks of 180 tokens rather than two of 220 and one of 100."""
-    units = [unit for block in blocks for unit in _joined(block, sizes)]
     total = sum(unit.tokens for unit in units)
     aim = total / max(1, math.ceil(total / sizes.target))
     groups: list[list[_Unit]] = []
@@ -158,12 +204,21 @@ def _groups(blocks: Sequence[Sequence[_Unit]], sizes: ChunkSizes) -> list[list[_
     return groups
 
 
-def _joined(block: Sequence[_Unit], sizes: ChunkSizes) -> list[_Unit]:
-    """A block that fits into a chunk stays whole; a longer one may be cut between its sentences."""
-    tokens = sum(unit.tokens for unit in block)
-    if tokens <= sizes.target and block[-1].end - block[0].start <= MAX_CHUNK_BYTES:
-        return [_Unit(block[0].start, block[-1].end, tokens)]
-    return list(block)
+def _kept_together(blocks: Sequence[Sequence[_Unit]], run: Run, sizes: ChunkSizes) -> list[_Unit]:
+    """A run that fits into a chunk stays whole; a longer one may be cut between its blocks, and these between their sentences."""
+    most = sizes.maximum if run.whole else sizes.target
+    whole = _joined([unit for block in blocks for unit in block], most)
+    if len(whole) <= 1:
+        return whole
+    units = [unit for block in blocks for unit in _joined(block, most)]
+    return [units[0], *(replace(unit, header=run.header) for unit in units[1:])] if run.header else units
+
+
+def _joined(units: Sequence[_Unit], most: int) -> list[_Unit]:
+    tokens = sum(unit.tokens for unit in units)
+    if units and tokens <= most and units[-1].end - units[0].start <= MAX_CHUNK_BYTES:
+        return [_Unit(units[0].start, units[-1].end, tokens)]
+    return list(units)
 
 
 def _pieces(text: bytes, span: Span, offsets: Offsets, maximum: int) -> list[_Unit]:
@@ -209,6 +264,8 @@ def _trimmed(text: bytes, pieces: Sequence[_Unit]) -> list[_Unit]:
 
 def _chunk(document: CanonicalText, path: tuple[str, ...], group: Sequence[_Unit], ordinal: int) -> Chunk:
     start, end = group[0].start, group[-1].end
+    if group[0].header:
+        path = (*path[: MAX_PATH - 1], group[0].header)
     data = document.text[start:end]
     mark = "\x1f".join([*path, str(start), str(end)]).encode() + b"\x1e" + data
     return Chunk(

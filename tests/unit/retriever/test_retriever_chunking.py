@@ -162,3 +162,32 @@ def test_nothing_but_white_space_and_headings_is_lost_in_any_document() -> None:
             assert before.end <= after.start
         for chunk in chunks:
             assert chunk.tokens <= SIZES.maximum, f"seed {seed}: {chunk}"
+
+
+def test_a_list_stays_with_the_sentence_that_leads_to_it() -> None:
+    text = f"{sentence(12)}\n\nTake these with you:\n\n- a map\n- a lamp\n- some bread\n\n{sentence(12, 1)}\n"
+    texts = [chunk.text for chunk in chunks_of(markdown(text))]
+    assert "Take these with you:\n\n- a map\n- a lamp\n- some bread" in "\x00".join(texts)
+
+
+def test_a_list_longer_than_the_target_stays_whole_up_to_the_maximum() -> None:
+    items = "\n".join(f"- item {number} of it" for number in range(5))  # 25 words; the target is 20, the maximum 30
+    texts = [chunk.text for chunk in chunks_of(markdown(f"{sentence(15)}\n\n{items}\n"))]
+    assert items in texts
+
+
+def test_a_table_that_is_too_long_is_cut_between_rows_and_each_part_says_its_columns() -> None:
+    rows = "\n".join(f"| drug {number} | {number} mg a day |" for number in range(12))
+    document = markdown(f"# Doses\n\n| Drug | Dose |\n|---|---|\n{rows}\n")
+    chunks = chunks_of(document)
+    assert len(chunks) > 2
+    assert chunks[0].title_path == ("Doses",)
+    assert {chunk.title_path for chunk in chunks[1:]} == {("Doses", "| Drug | Dose |")}
+    lines = [line for chunk in chunks for line in chunk.text.split("\n")]
+    assert lines == document.text.decode().split("\n")[2:]
+
+
+def test_code_that_fits_stays_whole() -> None:
+    code = "\n".join(f"call_{number}(one. two. three. four)" for number in range(7))  # 28 words
+    texts = [chunk.text for chunk in chunks_of(markdown(f"{sentence(9)}\n\n```\n{code}\n```\n\n{sentence(9)}\n"))]
+    assert code in texts
