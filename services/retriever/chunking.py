@@ -1,8 +1,8 @@
 """Chunks: stretches of the canonical text under one path of headings, about as long as the embedder likes them.
 
 A chunk never crosses a heading, and never cuts a sentence unless that alone is too long. A list, a table or a piece of code that
-fits stays whole, with the sentence that leads to it; a longer table is cut between rows, and each further part has its header row at
-the end of its path. Knows no tokenizer: token offsets come in.
+fits stays whole, with the sentence that leads to it; a longer table is cut between rows, and each further part has its header row
+at the end of its path. Knows no tokenizer: token offsets come in.
 """
 
 from __future__ import annotations
