@@ -237,7 +237,8 @@ class OutputCheck:
 
 
 def _moved(range_: TextRange, shift: int) -> TextRange:
-    return TextRange(start=range_.start + shift, end=range_.end + shift)
+    """A range of the draft in released coordinates; white space of it that was left out before the first word is no longer in it."""
+    return TextRange(start=max(0, range_.start + shift), end=range_.end + shift)
 
 
 def _released_claim(

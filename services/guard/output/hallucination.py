@@ -122,6 +122,9 @@ def _scaled(number: Number, given: Given) -> bool:
 def _same_amount(one: Number, other: Number) -> bool:
     if one.unit is None or other.unit is None or one.unit[0] != other.unit[0] or one.unit[0] in ("money", "temperature"):
         return one.unit == other.unit and any(value in other.values for value in one.values)
+    if one.values == other.values:
+        # The same digits read the same way: 1,200 g is not 1,200 mg for that 1.2 g is.
+        return one.unit[1] == other.unit[1]
     amounts = [value * other.unit[1] for value in other.values]
     return any(abs(value * one.unit[1] - amount) <= _TOLERANCE * abs(amount) for value in one.values for amount in amounts)
 

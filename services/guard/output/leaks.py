@@ -29,7 +29,11 @@ _PERSONS = frozenset(
 
 def told(text: str) -> str:
     """What is left of a text when persons, case, spacing and signs do not count."""
-    return "".join(word for word in _WORD.findall(folded_text(text)) if word not in _PERSONS)
+    found = _WORD.findall(folded_text(text))
+    if sum(len(word) == 1 for word in found) > len(found) / 2:
+        # Letters set apart: nobody can say which of them are words.
+        return "".join(found)
+    return "".join(word for word in found if word not in _PERSONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Leak:
     """Letters and digits in a row."""
     before: int
     """Of them, how many stood in earlier segments."""
+    least: int
+    """From how many on it is one."""
 
 
 class Protected:
@@ -70,7 +76,7 @@ class Protected:
         for word in self._canaries:
             at = whole.find(word)
             if at >= 0 and at + len(word) > len(tail):
-                return Leak("prompt_leak.canary", len(word), max(0, len(tail) - at))
+                return Leak("prompt_leak.canary", len(word), max(0, len(tail) - at), len(word))
         return None
 
     def overlap(self, text: str, before: str = "") -> Leak | None:
@@ -88,6 +94,6 @@ class Protected:
             while end < len(whole) and any(whole[at : end + 1] in one for one in self._told):
                 end += 1
             if end - at >= LEAST_SHARED and end > len(tail):
-                return Leak("prompt_leak.overlap", end - at, max(0, len(tail) - at))
+                return Leak("prompt_leak.overlap", end - at, max(0, len(tail) - at), LEAST_SHARED)
             at += max(1, end - at - SHINGLE + 1)
         return None

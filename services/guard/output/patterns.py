@@ -110,4 +110,4 @@ class Patterns:
 
 
 def _leaked(leak: Leak, view: str) -> pb.Finding:
-    return finding(leak.rule, pb.CATEGORY_PROMPT_LEAK, score=float(leak.shared), threshold=0.0, view=view)
+    return finding(leak.rule, pb.CATEGORY_PROMPT_LEAK, score=float(leak.shared), threshold=float(leak.least), view=view)
