@@ -2,28 +2,80 @@
 
 python -m training.guard_rows --data DIR --out build/guard
 
-`questions.jsonl`: held-out clusters of the open jailbreaks, the evaluation-only attacks and honest chats, the held-out half of
-PUD, our own sets (tests/data/guard/attacks). `documents.jsonl`: instructions hidden at any offset of held-out documents, and the same documents without.
-`tune` files are the half that the threshold is chosen on, `test` files the half that is reported; a row falls on a side by its text.
-The same data gives the same bytes. The files are not committed.
+`questions`: held-out clusters of the open jailbreaks, the evaluation-only attacks and honest chats, the held-out half of PUD,
+drawn suffixes, our own sets (tests/data/guard/attacks). `documents`: instructions hidden at any offset of held-out documents, and
+the same kinds of documents without. Of both, `tune` is the half that the threshold is chosen on, `test` the half that is
+reported; a row falls on a side by its text. The same data gives the same bytes. The files are not committed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from training import ROOT
+from training import injection_forms as forms
 from training import injection_sources as sources
+from training.injection_data import Material
 from training.injection_sources import Text, bucket
 from training.sources import DataFolder
+
+SEED = 20261121
+OWN_ATTACKS = ROOT / "tests" / "data" / "guard" / "attacks" / "attacks.jsonl"
+DOCUMENTS = 700
+"""Honest ones of each form."""
+MOST_CHARACTERS = 30_000
+SUFFIXES = 400
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def questions(data: DataFolder) -> list[Text]:
     """Everything that is judged as a question."""
     _, held = sources.split(sources.attacks(data))
-    return [*held, *sources.validation_only(data), *sources.sentences(data, held_out=True)]
+    rng, material = random.Random(SEED), Material.of(data, held_out=True)
+    suffixed = [f"{rng.choice(material.questions)} {forms.suffix(rng, material.words)}" for _ in range(SUFFIXES)]
+    optimised = [Text(text, "attack", "suffix", "en") for text in suffixed]
+    own = [row for name in ("attacks", "benign") for row in _lines(OWN_ATTACKS.with_name(f"{name}.jsonl"))]
+    written = [Text(row["text"], row["label"], row["source"], row["lang"]) for row in own]
+    return [*held, *sources.validation_only(data), *sources.sentences(data, held_out=True), *optimised, *written]
+
+
+def documents(data: DataFolder) -> list[Text]:
+    """Held-out texts, mails and tables up to 30 kB, with and without an instruction; the held-out ones of BIPIA and our own."""
+    rng, material = random.Random(SEED), Material.of(data, held_out=True)
+    own = _lines(OWN_ATTACKS)
+    payloads = {
+        "bipia": [text for texts in sources.tasks(data, held_out=True).values() for text in texts],
+        "own-indirect": [row["text"] for row in own if row["family"] == "indirect"],
+    }
+    found: list[Text] = []
+    for form in ("text", "mail", "table"):
+        for number in range(DOCUMENTS):
+            lines, glue = _document(form, rng, material)
+            found.append(Text(glue.join(lines), "benign", form, "en", "document"))
+            for source, texts in payloads.items():
+                if source == "bipia" or number % 3 == 0:
+                    at = rng.randint(0, len(lines))
+                    text = glue.join([*lines[:at], rng.choice(texts), *lines[at:]])
+                    found.append(Text(text, "attack", f"{source}:{form}", "en", "document"))
+    return found
+
+
+def _document(form: str, rng: random.Random, material: Material) -> tuple[list[str], str]:
+    if form == "table":
+        return [line for _ in range(rng.choice((1, 1, 3, 20))) for line in forms.table(rng, material.words)], "\n"
+    pieces = rng.sample(material.passages, rng.choice((1, 1, 2, 4, 12, 30)))
+    sentences = [part for text in pieces for part in re.split(r"(?<=[.!?]) ", " ".join(text.split())) if part]
+    while len(" ".join(sentences)) > MOST_CHARACTERS:
+        sentences.pop()
+    return (forms.mail(rng, sentences[:12]).split("\n"), "\n") if form == "mail" else (sentences, " ")
 
 
 def write(rows: Iterable[Text], path: Path) -> None:
@@ -43,6 +95,9 @@ def main() -> None:
     rows = questions(DataFolder(parsed.data))
     write([row for row in rows if bucket(row.text, "ragmesh-half") < 50], parsed.out / "questions.tune.jsonl")
     write([row for row in rows if bucket(row.text, "ragmesh-half") >= 50], parsed.out / "questions.test.jsonl")
+    hidden = documents(DataFolder(parsed.data))
+    write([row for row in hidden if bucket(row.text, "ragmesh-half") < 50], parsed.out / "documents.tune.jsonl")
+    write([row for row in hidden if bucket(row.text, "ragmesh-half") >= 50], parsed.out / "documents.test.jsonl")
 
 
 if __name__ == "__main__":

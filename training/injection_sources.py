@@ -77,11 +77,12 @@ def attacks(data: DataFolder) -> list[Text]:
     return [replace(row, text=row.text[:MAX_CHARACTERS]) for row in found if len(row.text.strip()) > 1]
 
 
-def tasks(data: DataFolder) -> dict[str, list[str]]:
-    """Instructions that BIPIA hides in documents, by category: "Content Creation" -> ["Draft an introduction ...", ...]."""
+def tasks(data: DataFolder, *, held_out: bool) -> dict[str, list[str]]:
+    """Instructions that BIPIA hides in documents, by category; a third of them is held out, by its text: they are short."""
     found: dict[str, list[str]] = {}
     for name in ("text", "code"):
-        found |= json.loads(data.text(f"guard/injection/bipia_{name}_attack_train.json"))
+        for category, texts in json.loads(data.text(f"guard/injection/bipia_{name}_attack_train.json")).items():
+            found[category] = [text for text in texts if (bucket(text, "ragmesh-bipia") < HELD_OUT_CLUSTERS) is held_out]
     return found
 
 

@@ -1,0 +1,279 @@
+"""What the classifier reads of a text: tokens as rows of one table, and a few numbers of any stretch of tokens.
+
+A token is a run of letters and digits, one other sign, or the end of a line. Each is ten rows of the table: the word, its
+beginnings of 3, 4 and 5 letters, its ends of 3 and 4, the word with the one before it, its shape, how far it stands from the
+beginning and from the end. Everything is hashed by one cumulative sum: with c the code points and P odd, s[i] = sum of c[j] P^j
+for j < i (mod 2^64), so that the hash of [a, b) is (s[b] - s[a]) P^-a, whatever stands around it.
+
+The recipe (training/injection_recipe.py) trains on exactly this.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+TABLE_BITS = 16
+LOOKUPS = 10
+MAX_CHARACTERS = 32_768
+"""What is longer is read to there; who judges longer texts cuts them."""
+_RESERVED = 256
+"""Rows that are not hashed to: shapes and places."""
+ROWS = _RESERVED + (1 << TABLE_BITS)
+_NO_PLACE = 255
+NUMBERS = 10
+
+Kind = Literal["question", "document"]
+_P = 0x9E3779B97F4A7C15
+_P_INVERSE = pow(_P, -1, 1 << 64)
+_MIX = np.uint64(0xD6E8FEB86659FD93)
+_SALTS = np.array([0x1F83D9ABFB41BD6B, 0x5BE0CD19137E2179, 0x6A09E667F3BCC909, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B,
+                   0xA54FF53A5F1D36F1, 0x510E527FADE682D1], dtype=np.uint64)  # fmt: skip
+_BEGINNINGS = np.array([[1 << 40], [3], [4], [5]])
+_ENDS = np.array([[3], [4]])
+LONG_WORD = 12
+_BITS = 21
+_MASK = (1 << _BITS) - 1
+# Of white space, sign, letter, digit: what each adds to the cumulative counts.
+_PACKED = np.array([0, 0, 1 << 2 * _BITS, 1 << _BITS], dtype=np.int64)
+_NEWLINE = 10
+_STOPS = np.array([ord(sign) for sign in ".!?;:…。！？"], dtype=np.uint32)
+QUESTION_WINDOW = 64
+"""Tokens of a stretch of a question; a shorter question is one stretch."""
+MAX_SENTENCE = 48
+MIN_SENTENCE = 4
+"""Tokens."""
+_SIGNS = 96  # printable ASCII and one for everything else
+
+
+@cache
+def _powers() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """P^i and P^-i for every place of a text."""
+    n = MAX_CHARACTERS * 4 + 1
+    up, down = np.empty(n, dtype=np.uint64), np.empty(n, dtype=np.uint64)
+    a = b = 1
+    for i in range(n):
+        up[i], down[i] = a, b
+        a, b = a * _P % (1 << 64), b * _P_INVERSE % (1 << 64)
+    return up, down
+
+
+@cache
+def _classes() -> NDArray[np.uint8]:
+    """(65537,) of each code point of the basic plane: 0 white space, 1 sign, 2 letter, 3 digit; the last row is of all others."""
+    found = np.ones(65_537, dtype=np.uint8)
+    for code in range(65_536):
+        letter = chr(code)
+        if letter.isspace() or (code < 32 and code != _NEWLINE):
+            found[code] = 0
+        elif letter.isdigit():
+            found[code] = 3
+        elif letter.isalnum() or letter == "_":
+            found[code] = 2
+    found[_NEWLINE] = 1
+    return found
+
+
+# Letters that NFKD leaves as they are, though people type them without their stroke.
+_STROKES = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ı": "i", "ß": "s", "’": "'", "‘": "'",
+                          "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": "-"})  # fmt: skip
+
+
+def _forms() -> NDArray[np.int64]:
+    """(64,) of the bits that `_shapes` puts together: word, with digits, digits only, capitals (0, 1, 2 or more), capitals only."""
+    found = np.zeros(64, dtype=np.int64)
+    for bits in range(64):
+        word, digit, number, capitals, upper = bits & 1, bits & 2, bits & 4, bits >> 3 & 3, bits & 32
+        if word:
+            found[bits] = (
+                1 if number else 2 if digit else 3 if not capitals else 4 if upper and capitals > 1 else 5 if capitals == 1 else 6
+            )
+    return found
+
+
+_FORMS = _forms()
+
+
+@cache
+def _signs() -> NDArray[np.int64]:
+    """(128,) numbers of signs: printable ASCII, digits as one, and one for everything else."""
+    found = np.full(128, _SIGNS - 1, dtype=np.int64)
+    found[32:127] = np.arange(95)
+    found[ord("0") : ord("9") + 1] = ord("0") - 32
+    return found
+
+
+@cache
+def _places() -> NDArray[np.int32]:
+    """Rows of the distance from the beginning, in powers of two."""
+    return np.minimum(np.log2(np.arange(1, 4 * MAX_CHARACTERS + 1, dtype=np.float32)).astype(np.int32), 9)
+
+
+def plain(text: str) -> str:
+    """`text` without diacritics and compatibility forms; its case stays."""
+    if text.isascii():
+        return text
+    apart = unicodedata.normalize("NFKD", text.translate(_STROKES))
+    return apart if apart.isascii() else "".join([letter for letter in apart if not unicodedata.combining(letter)])
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A text as the network sees it; n tokens."""
+
+    rows: NDArray[np.int32]
+    """(n, LOOKUPS) rows of the table."""
+    starts: NDArray[np.int64]
+    """(n,) first character of each token, in `plain(text)`."""
+    ends: NDArray[np.int64]
+    first: NDArray[np.uint32]
+    """(n,) code point that each token begins with."""
+    letters: NDArray[np.int64]
+    """(characters + 1,) cumulative: capitals, digits and letters, 21 bits each."""
+    surprise: NDArray[np.float32]
+    """(characters + 1,) cumulative, in bits."""
+    words: NDArray[np.int64]
+    """(n + 1,) cumulative: words and long words, 21 bits each."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def sentences(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last + 1 token of each sentence and of each two neighbouring sentences, long ones in pieces."""
+        n = len(self)
+        stop = np.isin(self.first, _STOPS)
+        # A full stop inside an address is none: white space follows that of a sentence.
+        stop[:-1] &= self.starts[1:] > self.ends[:-1]
+        stop |= self.first == _NEWLINE
+        edges = np.unique(np.concatenate([[0], np.flatnonzero(stop) + 1, np.arange(0, n, MAX_SENTENCE), [n]]))
+        # What is shorter than a few tokens belongs to the sentence before it.
+        edges = edges[np.concatenate([[True], np.diff(edges) >= MIN_SENTENCE])] if len(edges) > 2 else edges
+        edges[-1] = n
+        starts, ends = edges[:-1], edges[1:]
+        return np.concatenate([starts, starts[:-1]]), np.concatenate([ends, ends[1:]])
+
+    def stretches(self, kind: Kind) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What is scored: the sentences of a document; a question as a whole, and windows of a long one."""
+        if kind == "document":
+            return self.sentences()
+        if len(self) > QUESTION_WINDOW:
+            starts, ends = self.windows(QUESTION_WINDOW)
+        else:
+            starts = ends = np.zeros(0, dtype=np.int64)
+        return np.concatenate([[0], starts]), np.concatenate([[len(self)], ends])
+
+    def windows(self, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Stretches of `size` tokens, each half a stretch after the one before it; the last ends with the text."""
+        n = len(self)
+        starts = np.arange(0, max(n - size // 2, 1), size // 2, dtype=np.int64)
+        return starts, np.minimum(starts + size, n)
+
+    def numbers(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(m, NUMBERS) of the stretches [start, end) of tokens, none of them empty; each about between 0 and 1."""
+        first, last = self.starts[starts], self.ends[ends - 1]
+        held = self.letters[last] - self.letters[first]
+        capitals, digits, letters = held & _MASK, held >> _BITS & _MASK, np.maximum(held >> 2 * _BITS, 1)
+        held = self.words[ends] - self.words[starts]
+        words, long = held & _MASK, held >> _BITS
+        size, characters = ends - starts, last - first
+        n, some = len(self), np.maximum(words, 1)
+        found = np.empty((len(starts), NUMBERS), dtype=np.float32)
+        found[:, 0] = np.log2(size + 1) / 10
+        found[:, 1] = (size - words) / size
+        found[:, 2] = capitals / letters
+        found[:, 3] = digits / characters
+        found[:, 4] = letters / some / 12
+        found[:, 5] = long / some
+        found[:, 6] = (self.surprise[last] - self.surprise[first]) / characters / 8
+        found[:, 7] = math.log2(n + 1) / 10
+        found[:, 8] = size / n
+        found[:, 9] = words / size
+        return found
+
+
+def read(text: str, surprise: NDArray[np.float32], *, placed: bool) -> Read:
+    """Reads `text`.
+
+    Args:
+        surprise: (96 * 96,) bits of each pair of signs, as `pairs` numbers them.
+        placed: whether it matters where in the text a token stands; in a document it does not.
+    """
+    text = plain(text[:MAX_CHARACTERS])[: 4 * MAX_CHARACTERS]
+    lower = text.lower()
+    codes = _codes(lower)
+    kind = _classes()[codes if lower.isascii() else np.minimum(codes, 65_536)]
+    word = kind >= 2
+    # A token ends where a word meets something else, and on both sides of every sign.
+    joined = np.zeros(len(codes) + 1, dtype=bool)
+    np.logical_and(word[1:], word[:-1], out=joined[1:-1])
+    edges = np.flatnonzero(~joined)
+    starts, ends = edges[:-1], edges[1:]
+    kept = np.flatnonzero(kind[starts]) if len(codes) else starts
+    starts, ends = starts[kept], ends[kept]
+    n = len(starts)
+    held = _PACKED[kind]
+    if len(lower) == len(text) and text != lower:
+        held += _codes(text) != codes
+    letters = np.zeros(len(codes) + 1, dtype=np.int64)
+    np.cumsum(held, out=letters[1:])
+    bits = np.zeros(len(codes) + 1, dtype=np.float32)
+    if len(codes) > 1:
+        np.cumsum(surprise[pairs(codes)], out=bits[2:])
+    length = ends - starts
+    is_word = word[starts]
+    words = np.zeros(n + 1, dtype=np.int64)
+    np.cumsum(is_word + ((length > LONG_WORD) * (1 << _BITS)), out=words[1:])
+    rows = np.empty((LOOKUPS, n), dtype=np.int32)
+    rows[:7] = _hashes(codes, starts, ends)
+    rows[7] = _shapes(is_word, letters[ends] - letters[starts], length)
+    rows[8:] = _NO_PLACE
+    if placed:
+        places = _places()[:n]
+        rows[8] = 200 + places
+        rows[9] = 220 + places[::-1]
+    return Read(np.ascontiguousarray(rows.T), starts, ends, codes[starts], letters, bits, words)
+
+
+def _codes(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def _hashes(codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(7, n) rows of the words, their beginnings and ends, and their pairs."""
+    up, down = _powers()
+    sums = np.zeros(len(codes) + 1, dtype=np.uint64)
+    np.cumsum(codes * up[: len(codes)], out=sums[1:])
+    n = len(starts)
+    first, last = np.empty((2, 6, n), dtype=np.int64)
+    first[:4], last[4:] = starts, ends
+    np.minimum(starts + _BEGINNINGS, ends, out=last[:4])
+    np.maximum(ends - _ENDS, starts, out=first[4:])
+    found = np.empty((7, n), dtype=np.uint64)
+    np.multiply(sums[last] - sums[first], down[first], out=found[:6])
+    found[6] = found[0] * np.uint64(3)
+    found[6, 1:] += found[0, :-1] * np.uint64(0x2545F4914F6CDD1D)
+    found ^= _SALTS[:, None]
+    found *= _MIX
+    found ^= found >> np.uint64(32)
+    found *= _MIX
+    return (found >> np.uint64(64 - TABLE_BITS)).astype(np.int32) + np.int32(_RESERVED)
+
+
+def pairs(codes: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """(n - 1,) numbers of neighbouring signs, digits taken for one."""
+    signs = _signs()[np.minimum(codes, 127)]
+    return signs[:-1] * _SIGNS + signs[1:]
+
+
+def _shapes(is_word: NDArray[np.bool_], held: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) rows 0 to 63: sign, number, mixed with digits, small, CAPITALS, Capitalised or mixed; by length."""
+    capitals, digits = held & _MASK, held >> _BITS & _MASK
+    form = _FORMS[is_word + 2 * (digits > 0) + 4 * (digits == length) + 8 * np.minimum(capitals, 2) + 32 * (capitals == length)]
+    found: NDArray[np.int64] = form * 8 + (np.minimum(length, 15) >> 1)
+    return found

@@ -1,0 +1,57 @@
+"""Writes attacks.jsonl and benign.jsonl from the YAML files beside it: the same bytes every time.
+
+python tests/data/guard/attacks/generate.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+DRAWS = 3
+"""Rows of a line that has a slot."""
+TOPICS = 6
+
+
+def attacks(file: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Each line without a slot once, each with one with three of the language's `harm`, in turn."""
+    for lang, held in file.items():
+        turn = 0
+        for family, lines in held.items():
+            if family == "harm":
+                continue
+            for line in lines:
+                for _ in range(DRAWS if "{h}" in line else 1):
+                    text = line.replace("{h}", held["harm"][turn % len(held["harm"])])
+                    turn += 1
+                    yield {"text": text, "label": "attack", "source": "own", "lang": lang, "family": family}
+
+
+def benign(file: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Each trigger once, each frame with six of the topics, in turn."""
+    topics = file["topics"]
+    for lang, held in file.items():
+        if lang == "topics":
+            continue
+        for line in held["triggers"]:
+            yield {"text": line, "label": "benign", "source": "own-triggers", "lang": lang}
+        for place, line in enumerate(held["frames"]):
+            for number in range(TOPICS):
+                topic = topics[(place * 7 + number * 3) % len(topics)]
+                yield {"text": line.replace("{t}", topic), "label": "benign", "source": "own-frames", "lang": lang}
+
+
+def main() -> None:
+    for name, made in (("attacks", attacks), ("benign", benign)):
+        file = yaml.safe_load((HERE / f"{name}.yaml").read_text(encoding="utf-8"))
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in made(file)]
+        (HERE / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

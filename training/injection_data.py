@@ -1,0 +1,286 @@
+"""What the injection classifier is trained on: texts with the stretch that attacks, if one does.
+
+Real data are the open jailbreaks (without the clusters that validate), open questions, chats and plain text; everything else is
+drawn from patterns written here. Knows no network.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from training import injection_forms as forms
+from training import injection_sources as sources
+from training.injection_grammar import LANGUAGES, Grammar
+from training.injection_requests import Requests
+from training.injection_sources import Kind, Text
+from training.open_text import documents
+from training.sources import DataFolder
+
+DRAWN: dict[str, Any] = {
+    "attacks": {"en": 8_000, "other": 1_500},
+    "benign": {"en": 4_000, "other": 900},
+    "application": 5_000,
+    "suffix": 1_800,
+    "jailbreaks": 6,
+    "asked": 14_000,
+    "passages": 5_000,
+    "documents": 7_000,
+}
+_FAMILIES = {"override": 5, "extraction": 5, "persona": 4, "hijack": 5, "authority": 2, "delimiter": 2, "smuggle": 2,
+             "subtle": 3, "pressure": 5}  # fmt: skip
+HELD_OUT_PASSAGES = 20
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text and the stretch of it that is judged."""
+
+    text: str
+    attack: bool
+    kind: Kind
+    source: str
+    payload: tuple[int, int] | None = None
+    """Half-open range in characters of what attacks in a document; None in one that does not."""
+
+
+@dataclass
+class Material:
+    """Honest texts that examples are drawn from."""
+
+    questions: list[str]
+    passages: list[str]
+    words: list[str]
+    titles: list[str]
+    exercises: list[str]
+
+    @classmethod
+    def of(cls, data: DataFolder, *, held_out: bool) -> Material:
+        """Of the texts that are, or are not, held out: a passage by its document, a question by itself."""
+        questions: list[str] = []
+        for found in sources.asked(data).values():
+            kept = [text for text in found if (sources.bucket(text) < HELD_OUT_PASSAGES) is held_out]
+            random.Random(1).shuffle(kept)
+            questions += kept[:6_000]
+        by_source: dict[str, list[str]] = {}
+        for source, title, text in sources.passages(data):
+            if (sources.bucket(f"{source} {title}") < HELD_OUT_PASSAGES) is held_out:
+                by_source.setdefault(source, []).append(text)
+        passages: list[str] = []
+        for found in by_source.values():
+            random.Random(2).shuffle(found)
+            passages += found[:1_500]
+        random.Random(3).shuffle(passages)
+        words = sorted({word for text in passages[:3_000] for word in text.split() if word.isalpha() and len(word) > 2})
+        titles, exercises = [], []
+        for document in documents(data):
+            if (sources.bucket(f"{document.source} {document.title}") < HELD_OUT_PASSAGES) is held_out:
+                if 3 < len(document.title) < 60:
+                    titles.append(document.title)
+                exercises += [text[: sources.MAX_CHARACTERS] for text, _ in document.exercises]
+        random.Random(4).shuffle(exercises)
+        return cls(questions, passages, words, titles, exercises[:20_000])
+
+
+class Drawing:
+    """Draws examples, the same for the same seed."""
+
+    def __init__(self, data: DataFolder, material: Material, seed: int, *, held_out: bool = False) -> None:
+        self._rng = random.Random(seed)
+        self._material = material
+        self._prose: dict[str, list[str]] = {}
+        for row in sources.sentences(data, held_out=False):
+            self._prose.setdefault(row.lang, []).append(row.text)
+        self._grammars = {
+            lang: Grammar(lang, self._rng, material.questions if lang == "en" else self._prose.get(lang, material.questions))
+            for lang in LANGUAGES
+        }
+        self._requests = Requests(self._rng, material.titles, material.words, material.passages, material.questions)
+        self._tasks = [task for found in sources.tasks(data, held_out=held_out).values() for task in found]
+
+    def _honest(self, lang: str) -> str:
+        rng = self._rng
+        if lang == "en":
+            return self._requests.draw() if rng.random() < 0.3 else rng.choice(self._material.questions)
+        if lang in self._prose and rng.random() < 0.5:
+            return rng.choice(self._prose[lang])
+        return self._grammars[lang].benign()
+
+    def _attack(self, lang: str, family: str | None = None) -> str:
+        grammar = self._grammars[lang]
+        known = {name: weight for name, weight in _FAMILIES.items() if name in grammar.families}
+        return grammar.attack(family or self._rng.choices(list(known), list(known.values()))[0])
+
+    def attacks(self, lang: str, count: int) -> list[Example]:
+        """Attacks alone, and beside honest words."""
+        found = []
+        for _ in range(count):
+            text = self._attack(lang)
+            place = self._rng.random()
+            if place < 0.22:
+                text = forms.around(self._rng, text, self._honest(lang))
+            elif place < 0.34:
+                text = forms.around(self._rng, text, self._attack(lang))
+            elif place < 0.40 and lang != "en":
+                text = forms.around(self._rng, text, self._honest("en"))
+            found.append(Example(text, True, "question", f"drawn:{lang}"))
+        return found
+
+    def benign(self, lang: str, count: int) -> list[Example]:
+        """Honest texts with an attack's words, and plain ones."""
+        grammar = self._grammars[lang]
+        found = []
+        for _ in range(count):
+            text = grammar.benign()
+            if self._rng.random() < 0.15:
+                text = forms.around(self._rng, text, self._honest(lang))
+            found.append(Example(text, False, "question", f"drawn:{lang}"))
+        return found
+
+    def applications(self, count: int) -> list[Example]:
+        """Prompts of applications, every second with an injection."""
+        found, rng = [], self._rng
+        for index in range(count):
+            injected = None
+            if index % 2:
+                draw = rng.random()
+                order = self._task()
+                if draw < 0.36:
+                    injected = order
+                elif draw < 0.56:
+                    injected = f"{self._attack('en', 'override')} {order}"
+                elif draw < 0.74:
+                    injected = forms.completed(rng, order)
+                else:
+                    injected = self._attack(
+                        "en", rng.choice(("hijack", "hijack", "hijack", "override", "delimiter", "extraction", "subtle"))
+                    )
+            text = forms.application(rng, self._material.passages, self._material.questions, injected)
+            found.append(Example(text, injected is not None, "question", "application"))
+        return found
+
+    def _task(self) -> str:
+        """Something that an assistant could be asked to do; honest by itself."""
+        draw = self._rng.random()
+        if draw < 0.25:
+            return self._rng.choice(self._tasks)
+        if draw < 0.45:
+            return self._requests.draw()
+        return self._grammars["en"].order() if draw < 0.8 else self._rng.choice(self._material.questions)
+
+    def suffixes(self, count: int) -> list[Example]:
+        """Requests with an optimised suffix."""
+        found = []
+        for _ in range(count):
+            asked = self._rng.choice(self._material.questions) if self._rng.random() < 0.6 else self._task()
+            found.append(Example(f"{asked} {forms.suffix(self._rng, self._material.words)}", True, "question", "suffix"))
+        return found
+
+    def jailbreaks(self, rows: list[Text], times: int) -> list[Example]:
+        """Each as a whole, and pieces of the long ones."""
+        found = []
+        for row in rows:
+            found += [Example(row.text, True, "question", row.source)] * (2 if len(row.text) < 400 else times // 2)
+            parts = row.text.split("\n")
+            for _ in range(times // 2 if len(parts) > 3 else 0):
+                first = self._rng.randint(0, len(parts) // 3)
+                found.append(Example("\n".join(parts[first : first + max(3, len(parts) // 2)]), True, "question", row.source))
+        return found
+
+    def honest(self, questions: int, passages: int) -> list[Example]:
+        """Questions, plain text, text to work on, and tasks by themselves."""
+        rng, material = self._rng, self._material
+        found = [Example(rng.choice(material.questions), False, "question", "asked") for _ in range(questions)]
+        for _ in range(passages):
+            text = rng.choice(material.passages)
+            draw = rng.random()
+            if draw < 0.3:
+                text = f"{self._grammars['en'].benign()}\n{text}"
+            elif draw < 0.5:
+                text = f"{rng.choice(material.questions)}\n\n{text}\n{rng.choice(material.passages)}"
+            elif draw < 0.6:
+                text = "\n".join(forms.table(rng, material.words))
+            elif draw < 0.7:
+                text = "\n".join(rng.sample(material.questions, rng.randint(2, 6)))
+            found.append(Example(text, False, "question", "passages"))
+        found += [Example(self._requests.draw(), False, "question", "requests") for _ in range(round(questions * 0.9))]
+        found += [Example(rng.choice(material.exercises), False, "question", "exercises") for _ in range(questions // 4)]
+        found += [
+            Example(f"{rng.choice(material.questions)} {self._requests.blob()}", False, "question", "blobs")
+            for _ in range(questions // 12)
+        ]
+        found += [Example(self._task(), False, "question", "tasks") for _ in range(questions // 6)]
+        found += [Example(text, False, "question", f"pud:{lang}") for lang, texts in self._prose.items() for text in texts]
+        return found
+
+    def documents(self, count: int) -> list[Example]:
+        """Documents, two of three with an instruction hidden in them."""
+        rng, found = self._rng, []
+        for index in range(count):
+            parts = self._document()
+            if index % 3 == 0:
+                found.append(Example(parts[1].join(parts[0]), False, "document", "documents"))
+                continue
+            payload = self._payload()
+            lines, glue = parts
+            at = rng.choice((0, len(lines), rng.randint(0, len(lines))))
+            before = glue.join(lines[:at])
+            start = len(before) + len(glue) if at else 0
+            text = glue.join([*lines[:at], payload, *lines[at:]])
+            found.append(Example(text, True, "document", "documents", (start, start + len(payload))))
+        return found
+
+    def _payload(self) -> str:
+        rng = self._rng
+        draw = rng.random()
+        if draw < 0.22:
+            return rng.choice(self._tasks)
+        if draw < 0.62:
+            return self._grammars["en"].attack("indirect")
+        if draw < 0.78:
+            lang = rng.choice([one for one in LANGUAGES if one != "en"])
+            return self._grammars[lang].attack(rng.choice(("indirect", "override", "hijack")))
+        if draw < 0.9:
+            return self._attack("en", rng.choice(("override", "hijack", "extraction", "authority", "delimiter")))
+        return f"{self._attack('en', 'override')} {self._task()}"
+
+    def _document(self) -> tuple[list[str], str]:
+        """Pieces of a document and what joins them."""
+        rng, material = self._rng, self._material
+        draw = rng.random()
+        if draw < 0.14:
+            return forms.table(rng, material.words), "\n"
+        if draw < 0.22 and self._prose:
+            return rng.sample(self._prose[rng.choice(list(self._prose))], rng.randint(3, 8)), " "
+        sentences = rng.choice(material.passages).replace("\n", " ").split(". ")
+        if rng.random() < 0.5:
+            sentences += rng.choice(material.passages).replace("\n", " ").split(". ")
+        sentences = [one if one.endswith((".", "!", "?")) else f"{one}." for one in sentences if one.strip()][:24]
+        if draw < 0.42:
+            return forms.mail(rng, sentences[:8]).split("\n"), "\n"
+        return sentences, rng.choice((" ", " ", "\n", "\n\n"))
+
+
+def draw(data: DataFolder, material: Material, seed: int, share: float = 1.0) -> list[Example]:
+    """All examples of a run, shuffled.
+
+    Args:
+        share: of the counts in DRAWN.
+    """
+    drawing = Drawing(data, material, seed)
+
+    def count(value: int) -> int:
+        return max(1, round(value * share))
+
+    found: list[Example] = []
+    for lang in LANGUAGES:
+        size = "en" if lang == "en" else "other"
+        found += drawing.attacks(lang, count(DRAWN["attacks"][size]))
+        found += drawing.benign(lang, count(DRAWN["benign"][size]))
+    found += drawing.applications(count(DRAWN["application"])) + drawing.suffixes(count(DRAWN["suffix"]))
+    trained, _ = sources.split(sources.attacks(data))
+    found += drawing.jailbreaks(trained, DRAWN["jailbreaks"])
+    found += drawing.honest(count(DRAWN["asked"]), count(DRAWN["passages"])) + drawing.documents(count(DRAWN["documents"]))
+    random.Random(seed).shuffle(found)
+    return found

@@ -1,0 +1,124 @@
+"""Honest requests as people put them to assistants: what to do, about what, under which conditions, with what to work on.
+
+Conditions forbid, demand roles and speak of instructions as attacks do; that is what the classifier has to learn apart.
+Written here,
+nothing is copied from a data set. Takes texts, gives texts.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+_PHRASES: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+_HEADS, _CONDITIONS = _PHRASES["heads"], _PHRASES["conditions"]
+_LANGUAGES = (
+    "Spanish",
+    "Hindi",
+    "German",
+    "French",
+    "Japanese",
+    "Arabic",
+    "Italian",
+    "Russian",
+    "Korean",
+    "Portuguese",
+    "Dutch",
+    "Turkish",
+)
+_LABELS = (
+    *("Text:", "Context:", "Question:", "Input:", "Document:", "###", "User:", "Article:", "Passage:", "Data:", "Conversation:"),
+    *("Notes:", "", "Here is the text:"),
+)
+_HEX = "0123456789abcdef"
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+class Requests:
+    """Draws honest requests.
+
+    Args:
+        titles: what they are about.
+        words: single words.
+        passages: what there is to work on.
+        questions: what is asked beside it.
+    """
+
+    def __init__(
+        self, rng: random.Random, titles: Sequence[str], words: Sequence[str], passages: Sequence[str], questions: Sequence[str]
+    ) -> None:
+        self._rng = rng
+        self._titles = titles
+        self._words = words
+        self._passages = passages
+        self._questions = questions
+
+    def draw(self) -> str:
+        """One request."""
+        rng = self._rng
+        parts = [self._filled(rng.choice(_HEADS))]
+        parts += [self._filled(one) for one in rng.sample(_CONDITIONS, rng.choice((0, 0, 1, 1, 2, 3)))]
+        if rng.random() < 0.25:
+            rng.shuffle(parts)
+        text = rng.choice((" ", " ", "\n")).join(parts)
+        draw = rng.random()
+        if draw < 0.22:
+            glue = rng.choice(("\n", "\n\n", " "))
+            text = f"{text}{glue}{rng.choice(_LABELS)} {rng.choice(self._passages)[:1_500]}"
+        elif draw < 0.30:
+            text = f"{text}\n{rng.choice(_LABELS)} {rng.choice(self._questions)}"
+        elif draw < 0.36:
+            text = f"{rng.choice(self._passages)[:1_500]}\n\n{text}"
+        elif draw < 0.42:
+            text = f"{text}\n{self.blob()}"
+        return text.lower() if rng.random() < 0.12 else text
+
+    def blob(self) -> str:
+        """What has no words: digests, encoded bytes, addresses, identifiers, code, figures."""
+        rng = self._rng
+        kind = rng.randrange(8)
+        if kind == 0:
+            return "".join(rng.choice(_HEX) for _ in range(rng.choice((32, 40, 64))))
+        if kind == 1:
+            return "".join(rng.choice(_BASE64) for _ in range(rng.randint(24, 240))) + rng.choice(("", "=", "=="))
+        if kind == 2:
+            path = "/".join(rng.choice(self._words).lower() for _ in range(3))
+            reference = "".join(rng.choice(_HEX) for _ in range(12))
+            return f"https://www.{rng.choice(self._words).lower()}.example/{path}?id={rng.randint(1, 10**6)}&ref={reference}"
+        if kind == 3:
+            return "-".join("".join(rng.choice(_HEX) for _ in range(n)) for n in (8, 4, 4, 4, 12))
+        if kind == 4:
+            name, field, number = rng.choice(self._words).lower(), rng.choice(self._words), rng.randint(0, 9)
+            test = f"    if x[{number}] != '{field}':\n        return [{name}(y) for y in args]\n"
+            return f"def {name}(x, *args):\n{test}    print(len(x) ** 2)\n"
+        if kind == 5:
+            row = {
+                rng.choice(self._words): rng.choice((None, True, number, rng.choice(self._words)))
+                for number in range(rng.randint(2, 9))
+            }
+            return json.dumps(row)
+        if kind == 6:
+            return "; ".join(f"{rng.choice(self._words)} = {rng.random() * 100:.3f}" for _ in range(rng.randint(3, 12)))
+        file, name = rng.choice(self._words), rng.choice(self._words).title()
+        return (
+            f'Traceback (most recent call last):\n  File "{file}.py", line {rng.randint(1, 900)}, in <module>\n'
+            f"{name}Error: '{rng.choice(self._words)}' [{rng.randint(0, 99)}] != <{rng.choice(self._words)}>"
+        )
+
+    def _filled(self, line: str) -> str:
+        rng = self._rng
+        word = rng.choice(self._words)
+        return (
+            line.replace("{t2}", rng.choice(self._titles))
+            .replace("{t}", rng.choice(self._titles))
+            .replace("{w2}", rng.choice(self._words).lower())
+            .replace("{w}", word.lower())
+            .replace("{W}", word.title())
+            .replace("{n}", str(rng.choice((50, 100, 150, 200, 300, 500, 1000, 2000))))
+            .replace("{k}", str(rng.randint(2, 12)))
+            .replace("{l}", rng.choice(_LANGUAGES))
+        )
