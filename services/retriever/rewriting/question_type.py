@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 from ragmesh.evidence.v1.search_pb2 import QuestionType
 
 from services.retriever.terms import words
 
-_Type = QuestionType.ValueType
+_Type: TypeAlias = QuestionType.ValueType
 _FORMS: tuple[tuple[_Type, str], ...] = (
     (
         QuestionType.QUESTION_TYPE_COMPARISON,
