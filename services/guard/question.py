@@ -22,6 +22,9 @@ from services.guard.understanding.language import UNKNOWN, LanguageFinder
 from services.guard.views.invisible import without_invisible
 
 MAX_PII = 256
+_TURNS = 3
+"""Turns before, of the same person, that an attack is looked for across."""
+_TURNS_CHARACTERS = 4_000
 _SECRETS = frozenset(
     {
         pii_pb2.PII_KIND_API_KEY,
@@ -87,8 +90,7 @@ class QuestionCheck:
             return self._refused(clean, pb.CATEGORY_MALFORMED)
         if len(text) > self._policy.max_question_characters:
             return self._refused(clean, pb.CATEGORY_TOO_LONG)
-        verdict, seen = self._judge.question(text)
-        verdict = ruling.ruled(verdict, self._policy, sums=True)
+        verdict, seen = self._judged(text, history)
         if verdict.action == pb.ACTION_BLOCK:
             return Checked(verdict, clean, Intent.INTENT_QUESTION, self._languages.find(clean), seen)
         intent, language = self._small_talk.find(clean)
@@ -107,6 +109,25 @@ class QuestionCheck:
             if off or (intent == Intent.INTENT_OUT_OF_SCOPE and not policy.topics and pb.CATEGORY_OFF_TOPIC in policy.actions):
                 _add_reason(verdict, policy, pb.CATEGORY_OFF_TOPIC)
         return replace(found, intent=intent)
+
+    def _judged(self, text: str, history: Sequence[str]) -> tuple[pb.Verdict, list[Sighting]]:
+        """The verdict on `text`; where it passes alone, on what it completes of the turns before."""
+        verdict, seen = self._judge.question(text)
+        verdict = ruling.ruled(verdict, self._policy, sums=True)
+        before = " ".join(history[-_TURNS:])[-_TURNS_CHARACTERS:]
+        if verdict.action == pb.ACTION_BLOCK or not before:
+            return verdict, seen
+        joined, together = self._judge.question(f"{before} {text}")
+        joined = ruling.ruled(joined, self._policy, sums=True)
+        if joined.action != pb.ACTION_BLOCK:
+            return verdict, seen
+        # What was refused before is no reason to refuse everything that is asked after it.
+        alone, _ = self._judge.question(before)
+        if ruling.ruled(alone, self._policy, sums=True).action == pb.ACTION_BLOCK:
+            return verdict, seen
+        for finding in joined.findings:
+            finding.view = f"turns.{finding.view}"
+        return joined, together
 
     def _without_pii(self, found: Checked, text: str, history: Sequence[str]) -> Checked:
         # A number may be told in two turns.

@@ -23,7 +23,7 @@ from services.guard.security_files import FOLDER, SecurityReader
 from services.mesh.errors import MeshError, from_rpc_error
 from tests.service.guard.conftest import RunningGuard
 from tests.unit.guard.drafts import EVIDENCE, SECOND, DraftWriter, ref
-from tests.unit.guard.guard_parts import goldens, questions
+from tests.unit.guard.guard_parts import goldens, judge
 
 ASSISTANT = "assistants/default"
 TIMEOUT = 30.0
@@ -195,7 +195,7 @@ async def test_readiness_is_the_self_test(guard: RunningGuard) -> None:
         request = health_pb2.HealthCheckRequest(service="ragmesh.guard.v1.GuardService")
         answer = await health.Check(request, timeout=TIMEOUT)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    assert self_test(questions())
+    assert self_test(judge())
 
 
 async def test_the_security_log_names_rules_and_never_the_text(guard: RunningGuard) -> None:
