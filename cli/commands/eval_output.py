@@ -26,8 +26,8 @@ def output(
 ) -> None:
     """Answers that the guard holds back or marks: by label and kind, with 95 % intervals.
 
-    Garbage and clean texts are judged alone; faithful and corrupted ones beside their evidence, through the shipped verifier in this
-    process. verified: every claim would be shown as Verified. balanced_accuracy: of Verified against the rest. ece: of the
+    Garbage and clean texts are judged alone; faithful and corrupted ones beside their evidence, through the shipped verifier in
+    this process. verified: every claim would be shown as Verified. balanced_accuracy: of Verified against the rest. ece: of the
     confidence of what would be shown.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

@@ -1,8 +1,9 @@
-"""`ragmesh eval output`: which answers the guard would hold back or mark, of garbage and clean ones, of faithful and corrupted ones.
+"""`ragmesh eval output`: which answers the guard would hold back or mark, of garbage and clean ones, of faithful and corrupted
+ones.
 
 Judges in this process by what the guard serves with: the check of drafts, and the shipped verifier behind it. An answer is one
-composed segment that cites its evidence, under a policy that lets UNVERIFIED claims out marked, so that all three verdicts are seen.
-Knows no method.
+composed segment that cites its evidence, under a policy that lets UNVERIFIED claims out marked, so that all three verdicts are
+seen. Knows no method.
 """
 
 from __future__ import annotations

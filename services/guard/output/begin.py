@@ -1,4 +1,5 @@
-"""The start of a draft's check: from the request, the policy and the assistant to an `OutputCheck`. The one place that joins them."""
+"""The start of a draft's check: from the request, the policy and the assistant to an `OutputCheck`. The one place that joins
+them."""
 
 from __future__ import annotations
 

@@ -95,7 +95,8 @@ class OutputCheck:
         return [self._release(segment, data, joint, decision, number)]
 
     async def finish(self) -> list[pb.CheckOutputResponse]:
-        """The end of the draft: what never became a segment is withheld, late judgements are told, then the verdict on the whole."""
+        """The end of the draft: what never became a segment is withheld, late judgements are told, then the verdict on the
+        whole."""
         answers = []
         if self._unreviewed.strip(_WHITE):
             end = self._reviewed + len(self._unreviewed)
@@ -237,7 +238,8 @@ class OutputCheck:
 
 
 def _moved(range_: TextRange, shift: int) -> TextRange:
-    """A range of the draft in released coordinates; white space of it that was left out before the first word is no longer in it."""
+    """A range of the draft in released coordinates; white space of it that was left out before the first word is no longer in
+    it."""
     return TextRange(start=max(0, range_.start + shift), end=range_.end + shift)
 
 

@@ -1,8 +1,8 @@
 """What is claimed, cut into pieces that are true or false by themselves: sentences, and clauses at conjunctions and semicolons.
 
-No model takes part. A cut is made only where both sides can stand alone, for half a claim that lost its subject is worse than a long
-one. The served models cut passages by rules of their own (`ragmesh_models.sentences`), which services may not import; these here are
-for drafts: no headings, no wrapped lines. Knows text only.
+No model takes part. A cut is made only where both sides can stand alone, for half a claim that lost its subject is worse than a
+long one. The served models cut passages by rules of their own (`ragmesh_models.sentences`), which services may not import; these
+here are for drafts: no headings, no wrapped lines. Knows text only.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ _LEAST_WORDS = 3
 
 
 def foreign(text: str, language: str) -> float:
-    """Share of the letters of `text` that the language, a BCP-47 tag, is not written with; 0 where there are few or it is not known.
+    """Share of the letters of `text` that the language, a BCP-47 tag, is not written with; 0 where there are few or it is not
+    known.
 
     Latin letters are read everywhere (names, formulas, code): alone they are foreign only where they are nearly all there is.
     """

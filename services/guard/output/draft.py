@@ -1,7 +1,7 @@
 """What one draft is judged against: its evidence, the question, the assistant's texts, and what the policy says.
 
-Reads evidence only when something composed asks for it, and then once: copies, which are most of what is said, need none of it. Knows
-no decision.
+Reads evidence only when something composed asks for it, and then once: copies, which are most of what is said, need none of it.
+Knows no decision.
 """
 
 from __future__ import annotations

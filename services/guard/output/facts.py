@@ -1,8 +1,8 @@
 """The facts that a text states in a form that can be looked up: numbers with their units, dates, addresses, names, quotations.
 
 Read the same way in every language (words.yaml has what differs), from answers and evidence alike. Words with accents and case are
-folded. The verifier's own hard layer (`ragmesh_models.claim_facts`) reads English far more closely, with a table of word vectors that
-services do not have; this one stands where it cannot: other languages, no model, addresses and quotations. Knows no verdict.
+folded. The verifier's own hard layer (`ragmesh_models.claim_facts`) reads English far more closely, with a table of word vectors
+that services do not have; this one stands where it cannot: other languages, no model, addresses and quotations. Knows no verdict.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def values(digits: str) -> tuple[float, ...]:
 def numbers(text: str) -> list[Number]:
     """Numbers in digits; those of lists, citations, addresses and dates are not among them."""
     taken = [match.span() for pattern in (_LISTED, URL, EMAIL, _ISO, _SLASHED) for match in pattern.finditer(text)]
-    found = []
+    found: list[Number] = []
     for match in _NUMBER.finditer(text):
         start, end = match.span()
         if any(first <= start < last for first, last in taken):
@@ -152,9 +152,9 @@ def dates(text: str) -> list[Date]:
     if any(character.isalpha() for character in text):
         months = words().months
         for match in _WORD.finditer(text):
-            month = months.get(folded(match.group()))
-            if month is not None:
-                found += _named(text, match, month)
+            named = months.get(folded(match.group()))
+            if named is not None:
+                found += _named(text, match, named)
     return [date for date in found if 1 <= date.month <= 12][:MAX_FACTS]
 
 

@@ -4,8 +4,8 @@
     a part is contradicted   where one window contradicts it and none supports it
     a claim is VERIFIED      where all its parts are supported, CONTRADICTED where one is contradicted, else UNVERIFIED
 
-What stands in the evidence letter for letter needs no model. No model, no time, another language than the model's: UNVERIFIED, never
-more. An answer that comes after its time is kept and can be had once, at the end. Knows neither drafts nor segments.
+What stands in the evidence letter for letter needs no model. No model, no time, another language than the model's: UNVERIFIED,
+never more. An answer that comes after its time is kept and can be had once, at the end. Knows neither drafts nor segments.
 """
 
 from __future__ import annotations

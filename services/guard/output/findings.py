@@ -1,4 +1,5 @@
-"""Findings about drafts as the contract has them: rule, category, severity, place, score, threshold, and the digest of what found it.
+"""Findings about drafts as the contract has them: rule, category, severity, place, score, threshold, and the digest of what found
+it.
 
 Knows no text beyond its places.
 """

@@ -9,8 +9,8 @@
     template     places that were to be filled, marks of a model, text of a type specimen
     letters      letters in an order that no language has
 
-Loops across the segments of a draft are found by whoever knows the segments before (`Repeats`). Tables, code, formulas and addresses
-are not running text and pass, but for what is garbage anywhere (prose.py). Knows no verdict.
+Loops across the segments of a draft are found by whoever knows the segments before (`Repeats`). Tables, code, formulas and
+addresses are not running text and pass, but for what is garbage anywhere (prose.py). Knows no verdict.
 """
 
 from __future__ import annotations
@@ -153,10 +153,12 @@ _SIGNS_OF_LOSS = re.compile(
     re.I,
 )
 _TWO_SCRIPTS = re.compile(r"\b(?=\w*[A-Za-z])(?=\w*[\u0400-\u04ff])[A-Za-z\u0400-\u04ff]{3,}\b")
-_SCRIPTS = (
-    re.compile(r"[A-Za-z\u00c0-\u024f]"), re.compile(r"[\u0370-\u03ff]"), re.compile(r"[\u0400-\u052f]"), re.compile(r"[\u0530-\u05ff]"),
-    re.compile(r"[\u0600-\u077f]"), re.compile(r"[\u0900-\u0dff]"), re.compile(r"[\u0e00-\u0fff]"), re.compile(r"[\u1000-\u1fff]"),
-    re.compile(r"[\u3040-\u30ff]"), re.compile(r"[\u3400-\u9fff]"), re.compile(r"[\uac00-\ud7af]"),
+_SCRIPTS = tuple(
+    re.compile(f"[{letters}]")
+    for letters in (
+        "A-Za-z\u00c0-\u024f", "\u0370-\u03ff", "\u0400-\u052f", "\u0530-\u05ff", "\u0600-\u077f", "\u0900-\u0dff", "\u0e00-\u0fff",
+        "\u1000-\u1fff", "\u3040-\u30ff", "\u3400-\u9fff", "\uac00-\ud7af",
+    )
 )  # fmt: skip
 
 
@@ -255,10 +257,10 @@ def _markup(text: str, running: str) -> Garbage | None:
                 loose += 1
         if loose + len(open_) >= 2 or (loose + len(open_) and (size >= 0.15 * len(text) or _ATTRIBUTE.search(text))):
             return Garbage("garbage.markup", 0, len(text), max(1.0, (loose + len(open_)) / 2))
-    match = _HALF_TAG.search(running) if "<" in running or "=" in running else None
-    match = match or (_HALF_LINK.search(running) if "](" in running else None)
-    if match:
-        return Garbage("garbage.markup", match.start(), match.end(), 1.0)
+    half = _HALF_TAG.search(running) if "<" in running or "=" in running else None
+    half = half or (_HALF_LINK.search(running) if "](" in running else None)
+    if half:
+        return Garbage("garbage.markup", half.start(), half.end(), 1.0)
     if any(character in running for character in "([{"):
         missing = sum(abs(running.count(a) - running.count(b)) for a, b in ("()", "[]", "{}"))
         if missing >= 4 and missing >= 0.05 * len(running):
@@ -282,18 +284,23 @@ _MARKS = re.compile(
     r"|\[(?:UNK|PAD|MASK|CLS|SEP|BOS|EOS|INST|/INST)\]|(?:^|\s)##[a-z]{2,}\b|[ĠĊ▁]\w"
 )
 _PLACE = re.compile(
-    r"\{\{[^{}\n]{0,80}\}\}|\$\{[\w. ]{1,40}\}|<%[^%\n]{0,80}%>|\{%[^%\n]{0,80}%\}|(?<![\w$({\"'^_\\])\{[a-z]{2,}(?:_[a-z]+)*\}(?![\w})\"'])"
-    r"|\[(?:insert|your|enter|add|placeholder|todo|tbd|fill|name|company|date|address|product|answer)(?:[ _-][^\[\]\n]{0,60})?\](?!\()"
+    r"\{\{[^{}\n]{0,80}\}\}|\$\{[\w. ]{1,40}\}|<%[^%\n]{0,80}%>|\{%[^%\n]{0,80}%\}"
+    r"|(?<![\w$({\"'^_\\])\{[a-z]{2,}(?:_[a-z]+)*\}(?![\w})\"'])"
+    r"|\[(?:insert|your|enter|add|placeholder|todo|tbd|fill|name|company|date|address|product"
+    r"|answer)(?:[ _-][^\[\]\n]{0,60})?\](?!\()"
     r"|<(?:insert|your|enter|placeholder|answer|name|todo)(?:[ _-][^<>\n]{0,60})?>|(?<![\d%])%(?:\([a-z_]+\))?[sd](?!\w)"
-    r"|\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\[object Object\]|\bundefined undefined\b|\bnull null\b|\bNaN NaN\b"
+    r"|\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\[object Object\]|\bundefined undefined\b"
+    r"|\bnull null\b|\bNaN NaN\b"
     r"|^(?:assistant|user|system|answer|response)\s*:\s*$|\bfoo bar baz\b|_{4,}",
     re.IGNORECASE,
 )
 # Where capitals matter: Spanish has a "todo", and a roman thirty is XXX.
 _LEFT = re.compile(r"\b(?:X{4,}|x{4,})\b|(?:^|[.!?]\s+)(?:TODO|FIXME|TBD|TK)\b|\b(?:TODO|FIXME|TBD|TK):|\bNaN\.$|__[A-Z_]{3,40}__")
 # What every match has in it, some of it: looked for first, for a text of words has none.
-_HINTS = ("orem", "olor sit", "XXXX", "xxxx", "TODO", "FIXME", "TBD", "TK", "undefined", "NaN", "null", "foo bar", "ssistant:", "ser:", "ystem:",
-          "nswer:", "esponse:")  # fmt: skip
+_HINTS = (
+    "orem", "olor sit", "XXXX", "xxxx", "TODO", "FIXME", "TBD", "TK", "undefined", "NaN", "null", "foo bar", "ssistant:", "ser:",
+    "ystem:", "nswer:", "esponse:",
+)  # fmt: skip
 _FENCED = re.compile(r"```.*?(?:```|$)|`[^`\n]{1,400}`", re.S)
 
 

@@ -2,10 +2,10 @@
 
     entity  number  date  unit  url  contact  negation  title  quotation  citation
 
-All take what is allowed from the evidence (its texts, titles and addresses), from the question where that is enough, and from who the
-assistant says it is. A finding is `hard` where the fact can be looked up and is not there: such a text is withheld. The others only
-keep a claim from being VERIFIED, for a name can be inflected and a sentence turned round twice. The eleventh, what the assistant
-claims to be or to have done, stands in persona.py. Knows no models.
+All take what is allowed from the evidence (its texts, titles and addresses), from the question where that is enough, and from who
+the assistant says it is. A finding is `hard` where the fact can be looked up and is not there: such a text is withheld. The
+others only keep a claim from being VERIFIED, for a name can be inflected and a sentence turned round twice. The eleventh, what
+the assistant claims to be or to have done, stands in persona.py. Knows no models.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 from services.guard.output import facts
 from services.guard.output.claims import sentences
@@ -209,14 +209,15 @@ def _entity(text: str, given: Given, german: bool) -> Iterable[Lack]:
 
 
 def _title(text: str, given: Given) -> Iterable[Lack]:
-    found = list(_WORD.finditer(text))
-    for match, after in zip(found, found[1:], strict=False):
+    titles = facts.words().titles
+    for match, after in pairwise(_WORD.finditer(text)):
         title, name = folded(match.group()), folded(after.group())
-        if title in facts.words().titles and match.group()[0].isupper() and after.group()[0].isupper() and name in given.words:
-            if (title, name) not in given.titled() and not any(
-                one in given.words and one.startswith(title[:2]) and (one, name) in given.titled() for one in facts.words().titles
-            ):
-                yield Lack("hallucination.title", False, match.start(), after.end())
+        if title not in titles or not match.group()[0].isupper() or not after.group()[0].isupper() or name not in given.words:
+            continue
+        # "Dr" and "Doctor" are one title.
+        akin = (one for one in titles if one[:1] == title[:1] and one[-1:] == title[-1:])
+        if (title, name) not in given.titled() and not any((one, name) in given.titled() for one in akin):
+            yield Lack("hallucination.title", False, match.start(), after.end())
 
 
 def _negation(text: str, given: Given) -> Iterable[Lack]:

@@ -1,8 +1,8 @@
 """Whether letters stand in an order that a language has: bits a letter by tables of three letters in a row (letters.npz).
 
-Eleven languages share a table for each alphabet, so this tells text from keys struck at random, not one language from another. What is
-no running text (addresses, codes, acronyms, words with digits) is not read. The tables are made by training/letter_table.py; MODEL_CARD.md
-says from what. Knows no verdict.
+Eleven languages share a table for each alphabet, so this tells text from keys struck at random, not one language from another.
+What is no running text (addresses, codes, acronyms, words with digits) is not read. The tables are made by
+training/letter_table.py; MODEL_CARD.md says from what. Knows no verdict.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SPAN = 18
 """Letters that are judged together: so many in a row are never this dear by chance."""
 MAX_CHARACTERS = 8_192
 DEAREST, MEAN, MEAN_WITH_NAMES = 6.6, 5.7, 6.4
-"""Bits a letter: of SPAN in a row, of a text, of a text with capitals. Half of PUD that the tables do not know: at most 6.3, 5.3, 5.3;
-letters drawn at random: 6.1 at least for 99 % of texts of five words."""
+"""Bits a letter: of SPAN in a row, of a text, of a text with capitals. Half of PUD that the tables do not know: at most 6.3, 5.3,
+5.3; letters drawn at random: 6.1 at least for 99 % of texts of five words."""
 LEAST = 24
 """Letters that a whole text has at least, to be judged by its mean."""
 UNSURE, LEAST_WORDS = 0.82, 7

@@ -1,7 +1,7 @@
 """Which lines of a text are running text, and which are made for the eye: tables, code, lists of addresses, formulas.
 
-What holds for sentences does not hold for them: a table repeats its cells and its rules, code is full of signs. Knows lines; not what
-is wrong with them.
+What holds for sentences does not hold for them: a table repeats its cells and its rules, code is full of signs. Knows lines; not
+what is wrong with them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 _FENCE = re.compile(r"^\s{0,3}(?:```|~~~)")
 _RULE = re.compile(r"^\s*[|+:]?(?:\s*[-=_*~+:.·•—–]\s*[|+]?){3,}\s*$")
 _CODE = re.compile(
-    r"^(?: {4,}|\t)\S|[;{}]\s*$|^\s*(?:[})\]]+[;,]?|//|/\*|#include|import |from \w+ import|def |class \w+[:(]|fn |let |const |var |return\b|"
-    r"\$ |> |>>> |@\w|<\w[^>]*/?>|<!--|--\w|select |insert |sudo |pip |npm |curl |git )|^\s*[\w.\[\]\"']+\s*(?:[-+*/|&]?=|:=|->|=>)\s*\S|\w\(.*\)\s*[;:{]?$|"
+    r"^(?: {4,}|\t)\S|[;{}]\s*$|^\s*(?:[})\]]+[;,]?|//|/\*|#include|import |from \w+ import|def |class \w+[:(]|fn |let "
+    r"|const |var |return\b|"
+    r"\$ |> |>>> |@\w|<\w[^>]*/?>|<!--|--\w|select |insert |sudo |pip |npm |curl |git )|^\s*[\w.\[\]\"']+\s*(?:[-+*/"
+    r"|&]?=|:=|->|=>)\s*\S|\w\(.*\)\s*[;:{]?$|"
     r"^\s*\"?[\w-]+\"?\s*:\s*[\"\[{\d]|^\s*[-\w]+\s*:\s*\S+$|==|!=|&&|\|\||::|\\[a-z]+\{",
     re.IGNORECASE,
 )

@@ -1,9 +1,10 @@
-"""How sure the guard is of an answer, and how good it is: factors that are multiplied and calibrated, and a grade over five dimensions.
+"""How sure the guard is of an answer, and how good it is: factors that are multiplied and calibrated, and a grade over five
+dimensions.
 
 Confidence is the product of the factors, moved by a logistic curve that was fitted on faithful and corrupted answers
-(calibration.json: slope and intercept over the logarithm of the product, and from how many rows). A factor that nothing is known about
-is left out, not guessed. The grade is for metrics: a weighted mean, and no better than D where one dimension fails. Knows what was
-decided; decides nothing.
+(calibration.json: slope and intercept over the logarithm of the product, and from how many rows). A factor that nothing is known
+about is left out, not guessed. The grade is for metrics: a weighted mean, and no better than D where one dimension fails. Knows
+what was decided; decides nothing.
 """
 
 from __future__ import annotations

@@ -141,7 +141,8 @@ class SegmentCheck:
     def _claimed(self, segment: evidence_pb2.Segment, data: bytes) -> tuple[list[Claimed], list[Claimed]]:
         """The claims of a segment, and the words outside of them, which claim something too."""
         base = segment.range.start
-        claims, outside = [], []
+        claims: list[Claimed] = []
+        outside: list[Claimed] = []
         reached = 0
         names = [ref.evidence for claim in segment.claims for ref in claim.refs]
         for number, claim in enumerate(segment.claims):

@@ -112,4 +112,5 @@ class VerifierModel:
         except (KeyError, ValueError):
             text = f"the model {MODEL} answered with something else than it should"
             raise MeshError("MODEL_UNAVAILABLE", text, metadata={"model": MODEL}) from None
-        return [Probabilities(*map(float, row), bool(lacks)) for row, lacks in zip(found, missing, strict=True)]
+        rows = zip(found.tolist(), missing.tolist(), strict=True)
+        return [Probabilities(float(s), float(c), float(u), bool(lacks)) for (s, c, u), lacks in rows]

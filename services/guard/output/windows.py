@@ -1,7 +1,7 @@
 """Evidence cut into windows of sentences, and which of them a claim is laid beside.
 
-A short passage is one window; a long one is cut, neighbours sharing a sentence. A claim is laid beside the windows that hold most of
-its weight in words, where a word weighs by how few windows have it. Knows text; not models.
+A short passage is one window; a long one is cut, neighbours sharing a sentence. A claim is laid beside the windows that hold most
+of its weight in words, where a word weighs by how few windows have it. Knows text; not models.
 """
 
 from __future__ import annotations

@@ -163,7 +163,9 @@ async def test_a_check_that_is_closed_waits_for_nothing() -> None:
 async def test_all_parts_and_windows_of_a_segment_are_one_batch() -> None:
     long = " ".join(f"The bridge number {n} was finished in {1900 + n} and it is {n} metres long." for n in range(60))
     evidence = passage("e1", f"{TEXT} {long}")
-    verifier = SaidVerifier(lambda claim, text: SUPPORTED if claim in ("The bridge is old", "it was finished in 1911.") else UNKNOWN)
+    verifier = SaidVerifier(
+        lambda claim, text: SUPPORTED if claim in ("The bridge is old", "it was finished in 1911.") else UNKNOWN
+    )
     claim = "The bridge is old, and it was finished in 1911."
     answers = await said(made([evidence], verifier=verifier), claim)
     (asked,) = verifier.asked

@@ -102,17 +102,22 @@ def test_every_language_is_plausible_and_keys_struck_at_random_are_not() -> None
     rng = random.Random(4)
     struck = [" ".join("".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(8)) for _ in range(100)]
     assert sum(implausible(text) >= 1 for text in struck) >= 98
-    clean = [row["text"] for row in rows("awkward.jsonl") if row["kind"] in ("german", "russian", "polish", "turkish", "dutch", "french")]
+    kinds = ("german", "russian", "polish", "turkish", "dutch", "french")
+    clean = [row["text"] for row in rows("awkward.jsonl") if row["kind"] in kinds]
     assert max(map(implausible, clean)) < 1
 
 
 def test_a_segment_that_comes_again_is_a_loop() -> None:
     repeats = Repeats()
-    assert [repeats.add(text) for text in ("It is sold as oil in shops.", "it is SOLD as oil, in shops!", "Yes.", "Yes.")] == [0, 1, 0, 0]
+    texts = ("It is sold as oil in shops.", "it is SOLD as oil, in shops!", "Yes.", "Yes.")
+    assert [repeats.add(text) for text in texts] == [0, 1, 0, 0]
 
 
 GIVEN = Given(
-    ["Dr. Ada Lovelace wrote on 5 June 2018 that 1,200 mg (40 %) were given for three weeks. She did not see harm. Call +41 44 123 45 67."],
+    [
+        "Dr. Ada Lovelace wrote on 5 June 2018 that 1,200 mg (40 %) were given for three weeks. She did not see harm.",
+        "Call +41 44 123 45 67.",
+    ],
     named=["Trial of Zürich"],
     addresses=["https://example.org/trial.pdf"],
 )
@@ -255,7 +260,8 @@ def test_a_text_in_another_script_than_the_conversation_is_foreign() -> None:
 def test_a_question_given_back_is_no_answer() -> None:
     assert conversation.echo("So how long is the old bridge?", "How long is the old bridge?") >= conversation.ECHO
     assert conversation.echo("The old bridge is 42 metres long.", "How long is the old bridge?") == 0
-    assert conversation.echo("Do you mean the new or the old one, and in which town?", "How long is the bridge?") < conversation.ECHO
+    asked_back = "Do you mean the new or the old one, and in which town?"
+    assert conversation.echo(asked_back, "How long is the bridge?") < conversation.ECHO
 
 
 @pytest.mark.parametrize(
@@ -337,7 +343,8 @@ async def test_confidence_lists_its_factors_and_falls_with_what_is_withheld() ->
 
     good = await finished("The bridge has been standing since 1911.")
     names = [factor.name for factor in good.confidence.factors]
-    assert names == ["sufficiency", "coverage", "support", "verified_claims", "released_share", "facts", "well_formed", "consistent"]
+    listed = ["sufficiency", "coverage", "support", "verified_claims", "released_share", "facts", "well_formed", "consistent"]
+    assert names == listed
     assert all(0 < factor.value <= 1 for factor in good.confidence.factors)
     worse = await finished("The bridge has been standing since 1911.", " It is 43 metres long.")
     assert worse.confidence.value < good.confidence.value
@@ -360,7 +367,8 @@ def test_confidence_is_a_probability_that_rises_with_the_product() -> None:
 @pytest.mark.parametrize("seed", range(12))
 async def test_the_verdict_does_not_depend_on_how_the_draft_was_cut(seed: int) -> None:
     rng = random.Random(seed)
-    texts = ["The bridge has been standing since 1911.", " xkqjv zpfwb mnbvq wrtkl hjdsf qqzxk", " It is 43 metres long.", " Größe — 42 m."]
+    texts = ["The bridge has been standing since 1911.", " xkqjv zpfwb mnbvq wrtkl hjdsf qqzxk", " It is 43 metres long."]
+    texts.append(" Größe — 42 m.")
     texts += [" It is wrong in all ways.", " The bridge has been standing since 1911."]
     rng.shuffle(texts)
     whole = "".join(texts)

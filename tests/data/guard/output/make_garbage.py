@@ -21,7 +21,18 @@ SEED = 6
 EACH = 40
 _CYRILLIC = "абвгдежзийклмнопрстуфхцчшщыьэюя"
 _LOOKALIKES = str.maketrans("aeopcxyABEKMHOPCTX", "аеорсхуАВЕКМНОРСТХ")
-_PLACES = ["{{answer}}", "{name}", "[INSERT DOSE]", "${value}", "[Your Name]", "<INSERT SOURCE>", "%s", "__PLACEHOLDER__", "{{ user.name }}", "[date]"]
+_PLACES = [
+    "{{answer}}",
+    "{name}",
+    "[INSERT DOSE]",
+    "${value}",
+    "[Your Name]",
+    "<INSERT SOURCE>",
+    "%s",
+    "__PLACEHOLDER__",
+    "{{ user.name }}",
+    "[date]",
+]
 _MARKS = ["<unk>", "[PAD]", "</s>", "<|endoftext|>", "[MASK]", "<pad>", "<s>", "[UNK]"]
 
 
@@ -37,7 +48,11 @@ def _sentences() -> list[str]:
 
 def _accented() -> list[str]:
     rows = [json.loads(line) for line in (HERE / "awkward.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [row["text"] for row in rows if row["kind"] in ("german", "french", "czech", "polish", "turkish") and sum(c > "\x7f" for c in row["text"]) >= 3]
+    return [
+        row["text"]
+        for row in rows
+        if row["kind"] in ("german", "french", "czech", "polish", "turkish") and sum(c > "\x7f" for c in row["text"]) >= 3
+    ]
 
 
 def _russian() -> list[str]:
@@ -59,7 +74,9 @@ def character_run(rng: random.Random, texts: list[str]) -> str:
 
 
 def group_run(rng: random.Random, texts: list[str]) -> str:
-    return _one(rng, texts).split()[0] + " " + "".join(rng.choices(string.ascii_lowercase, k=rng.randint(2, 4))) * rng.randint(8, 40)
+    return (
+        _one(rng, texts).split()[0] + " " + "".join(rng.choices(string.ascii_lowercase, k=rng.randint(2, 4))) * rng.randint(8, 40)
+    )
 
 
 def word_run(rng: random.Random, texts: list[str]) -> str:
@@ -113,8 +130,20 @@ def two_scripts(rng: random.Random, texts: list[str]) -> str:
 
 
 def many_scripts(rng: random.Random, _: list[str]) -> str:
-    ranges = [(0x61, 0x7A), (0x391, 0x3C9), (0x410, 0x44F), (0x5D0, 0x5EA), (0x627, 0x64A), (0x905, 0x939), (0xE01, 0xE2E), (0x3041, 0x3096), (0x4E00, 0x9FA5)]
-    return " ".join("".join(chr(rng.randint(*rng.choice(ranges))) for _ in range(rng.randint(2, 6))) for _ in range(rng.randint(6, 15)))
+    ranges = [
+        (0x61, 0x7A),
+        (0x391, 0x3C9),
+        (0x410, 0x44F),
+        (0x5D0, 0x5EA),
+        (0x627, 0x64A),
+        (0x905, 0x939),
+        (0xE01, 0xE2E),
+        (0x3041, 0x3096),
+        (0x4E00, 0x9FA5),
+    ]
+    return " ".join(
+        "".join(chr(rng.randint(*rng.choice(ranges))) for _ in range(rng.randint(2, 6))) for _ in range(rng.randint(6, 15))
+    )
 
 
 def half_markup(rng: random.Random, texts: list[str]) -> str:
@@ -144,7 +173,27 @@ def model_marks(rng: random.Random, texts: list[str]) -> str:
 
 
 def specimen(rng: random.Random, _: list[str]) -> str:
-    words = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore magna aliqua".split()  # noqa: SIM905
+    words = [
+        "lorem",
+        "ipsum",
+        "dolor",
+        "sit",
+        "amet",
+        "consectetur",
+        "adipiscing",
+        "elit",
+        "sed",
+        "do",
+        "eiusmod",
+        "tempor",
+        "incididunt",
+        "ut",
+        "labore",
+        "et",
+        "dolore",
+        "magna",
+        "aliqua",
+    ]
     return " ".join(words[: rng.randint(5, len(words))]).capitalize() + "."
 
 
@@ -175,13 +224,17 @@ def only_points(rng: random.Random, _: list[str]) -> str:
 
 def trailing_off(rng: random.Random, texts: list[str]) -> str:
     words = _one(rng, texts).split()[: rng.randint(2, 5)]
-    return " ".join(words) + " " + " ".join("".join(rng.choices(string.ascii_lowercase, k=rng.randint(4, 9))) for _ in range(rng.randint(8, 20)))
+    return (
+        " ".join(words)
+        + " "
+        + " ".join("".join(rng.choices(string.ascii_lowercase, k=rng.randint(4, 9))) for _ in range(rng.randint(8, 20)))
+    )
 
 
 MAKERS: tuple[Maker, ...] = (
-    character_run, group_run, word_run, phrase_loop, sentence_loop, signs, signs_and_letters, digits, bytes_misread, bytes_misread_latin,
-    bytes_misread_cyrillic, bytes_lost, two_scripts, many_scripts, half_markup, place, model_marks, specimen, letters, keys,
-    cyrillic_letters, shuffled_letters, no_vowels, only_points, trailing_off,
+    character_run, group_run, word_run, phrase_loop, sentence_loop, signs, signs_and_letters, digits, bytes_misread,
+    bytes_misread_latin, bytes_misread_cyrillic, bytes_lost, two_scripts, many_scripts, half_markup, place, model_marks, specimen,
+    letters, keys, cyrillic_letters, shuffled_letters, no_vowels, only_points, trailing_off,
 )  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
     python tests/data/guard/output/make_pairs.py [--texts FILE.jsonl ... --out FILE]
 
-The evidence is sections of corpus/ (or the `text` of the rows of other files, which are not committed). A row is {text, label, kind,
-evidence, group, half}; `group` is the document and `half` splits by it: thresholds are chosen on `tune`, figures are of `test`.
+The evidence is sections of corpus/ (or the `text` of the rows of other files, which are not committed). A row is {text, label,
+kind, evidence, group, half}; `group` is the document and `half` splits by it: thresholds are chosen on `tune`, figures are of
+`test`.
 Same seed, same file.
 """
 
@@ -28,8 +29,9 @@ _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
 _MONTH = re.compile(rf"\b(?:{'|'.join(_MONTHS)})\b")
 _UNITS = {
-    "mg": "g", "g": "mg", "kg": "g", "ml": "litres", "%": " mg", "percent": "people", "hours": "days", "days": "weeks", "weeks": "months",
-    "months": "years", "years": "months", "minutes": "hours", "hour": "week", "day": "month", "week": "day", "year": "day",
+    "mg": "g", "g": "mg", "kg": "g", "ml": "litres", "%": " mg", "percent": "people", "hours": "days", "days": "weeks",
+    "weeks": "months", "months": "years", "years": "months", "minutes": "hours", "hour": "week",
+    "day": "month", "week": "day", "year": "day",
     "km": "miles", "metres": "kilometres", "meters": "miles", "miles": "feet", "feet": "miles", "dollars": "cents", "°C": "°F",
 }  # fmt: skip
 _UNIT = re.compile(r"(?<=\d)(?P<gap>\s?)(?P<unit>" + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True))) + r")(?!\w)")
@@ -178,7 +180,9 @@ def rows(texts: list[Path], most: int) -> Iterator[dict[str, str]]:
         base = {"evidence": evidence, "group": group, "half": half}
         for sentence in rng.sample(found := _sentences(evidence), min(2, len(found))):
             reworded, how = _reworded(sentence, rng)
-            made = [(sentence, "faithful", "copy"), (reworded, "faithful", how)] if reworded != sentence else [(sentence, "faithful", "copy")]
+            made = [(sentence, "faithful", "copy")]
+            if reworded != sentence:
+                made.append((reworded, "faithful", how))
             wrong = {
                 "entity": _entity(reworded, evidence, names, rng),
                 "number": _number(reworded, evidence, rng),
