@@ -25,7 +25,7 @@ MAX_PII = 256
 _TURNS = 3
 """Turns before, of the same person, that an attack is looked for across."""
 _TURNS_CHARACTERS = 4_000
-_SECRETS = frozenset(
+SECRETS = frozenset(
     {
         pii_pb2.PII_KIND_API_KEY,
         pii_pb2.PII_KIND_PRIVATE_KEY,
@@ -137,7 +137,7 @@ class QuestionCheck:
         policy, verdict = self._policy, found.verdict
         redacted = apply(found.normalised, matches, policy.pii_question)
         for category in (pb.CATEGORY_SECRET, pb.CATEGORY_PII):
-            kinds = [match for match in matches if (match.kind in _SECRETS) == (category == pb.CATEGORY_SECRET)]
+            kinds = [match for match in matches if (match.kind in SECRETS) == (category == pb.CATEGORY_SECRET)]
             changed = any(policy.pii_question[match.kind] != pii_pb2.PII_ACTION_ALLOW for match in kinds)
             action = policy.actions.get(category, pb.ACTION_SANITISE if changed else pb.ACTION_ALLOW)
             ruling.add(verdict, [_finding(found.normalised, match, category) for match in kinds], action)

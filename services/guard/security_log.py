@@ -35,7 +35,8 @@ class SecurityLog:
 
     def __init__(self, files: SecurityFiles | None, finder: PiiFinder) -> None:
         self._files = files
-        self._finder = finder
+        self.finder = finder
+        """What finds it, for others too."""
 
     def record(
         self, kind: str, verdict: pb.Verdict, policy: Policy, *, seen: Sequence[Sighting] = (), text: str = "", subject: str = ""
@@ -77,7 +78,7 @@ class SecurityLog:
             self._files.append({"time": time, **entry, "trace": telemetry.current_trace_id() or None})
 
     def _without_pii(self, text: str, policy: Policy) -> str:
-        return apply(text, self._finder.find(text), policy.pii_log).text
+        return apply(text, self.finder.find(text), policy.pii_log).text
 
     def close(self) -> None:
         """Nothing is written any more."""

@@ -12,6 +12,7 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceServicer
 
 from services.guard import explain, security_log
+from services.guard.answer_privacy import AnswerPrivacy
 from services.guard.checks import Checks
 from services.guard.documents import DocumentCheck
 from services.guard.output.begin import ClaimChecks, begin
@@ -96,14 +97,15 @@ class Guard(GuardServiceServicer):
                     checks = self._checks(request.start.assistant)
                     policy, assistant = checks.policy, self.assistants[request.start.assistant]
                     check = begin(request.start, judge=checks.judge, policy=policy, assistant=assistant, claims=self.claims)
+                    privacy = AnswerPrivacy(policy, self.log.finder, request.start, assistant)
                 elif step == "text":
                     check.text(request.text.text)
                 elif step == "segment_end":
                     for answer in await check.segment(request.segment_end):
-                        yield answer
+                        yield privacy.applied(answer)
             if check is None:
                 raise MeshError("INVALID_REQUEST", "a draft must begin", violations=[("step", "start is missing")])
-            for answer in await check.finish():
+            for answer in map(privacy.applied, await check.finish()):
                 if answer.HasField("finished"):
                     verdict = answer.finished.verdict
                     verdict.policy_digest = policy.digest
