@@ -100,6 +100,12 @@ def replaced(page: str, new: str) -> str:
     return before + block + rest.partition(f"{END}\n")[2]
 
 
+def carried(old: str, page: str) -> str:
+    """`page`, a new one, with the section of the guard that `old` has."""
+    _, found, rest = old.partition(f"{BEGIN}\n")
+    return replaced(page, rest.partition(END)[0]) if found else page
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rows", type=Path, required=True, help="folder that training.guard_rows wrote")

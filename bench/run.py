@@ -13,6 +13,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from bench.guard import carried
 from bench.turns import run
 
 FOLDER = Path(__file__).resolve().parent
@@ -92,7 +93,7 @@ def main() -> None:
     """Measure and write down."""
     figures = asyncio.run(run())
     (FOLDER / "results.json").write_text(json.dumps(figures, indent=2) + "\n")
-    page = report(figures)
+    page = carried((FOLDER / "RESULTS.md").read_text(), report(figures))
     (FOLDER / "RESULTS.md").write_text(page)
     print(page)
 

@@ -26,7 +26,7 @@ from training.sources import DataFolder
 
 SEED = 20261121
 OWN_ATTACKS = ROOT / "tests" / "data" / "guard" / "attacks" / "attacks.jsonl"
-DOCUMENTS = 700
+DOCUMENTS = 300
 """Honest ones of each form."""
 MOST_CHARACTERS = 30_000
 SUFFIXES = 400
@@ -36,10 +36,10 @@ def _lines(path: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def questions(data: DataFolder) -> list[Text]:
+def questions(data: DataFolder, material: Material) -> list[Text]:
     """Everything that is judged as a question."""
     _, held = sources.split(sources.attacks(data))
-    rng, material = random.Random(SEED), Material.of(data, held_out=True)
+    rng = random.Random(SEED)
     suffixed = [f"{rng.choice(material.questions)} {forms.suffix(rng, material.words)}" for _ in range(SUFFIXES)]
     optimised = [Text(text, "attack", "suffix", "en") for text in suffixed]
     own = [row for name in ("attacks", "benign") for row in _lines(OWN_ATTACKS.with_name(f"{name}.jsonl"))]
@@ -47,9 +47,9 @@ def questions(data: DataFolder) -> list[Text]:
     return [*held, *sources.validation_only(data), *sources.sentences(data, held_out=True), *optimised, *written]
 
 
-def documents(data: DataFolder) -> list[Text]:
+def documents(data: DataFolder, material: Material) -> list[Text]:
     """Held-out texts, mails and tables up to 30 kB, with and without an instruction; the held-out ones of BIPIA and our own."""
-    rng, material = random.Random(SEED), Material.of(data, held_out=True)
+    rng = random.Random(SEED)
     own = _lines(OWN_ATTACKS)
     payloads = {
         "bipia": [text for texts in sources.tasks(data, held_out=True).values() for text in texts],
@@ -92,10 +92,11 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
     parsed = arguments.parse_args()
-    rows = questions(DataFolder(parsed.data))
+    data = DataFolder(parsed.data)
+    material = Material.of(data, held_out=True)
+    rows, hidden = questions(data, material), documents(data, material)
     write([row for row in rows if bucket(row.text, "ragmesh-half") < 50], parsed.out / "questions.tune.jsonl")
     write([row for row in rows if bucket(row.text, "ragmesh-half") >= 50], parsed.out / "questions.test.jsonl")
-    hidden = documents(DataFolder(parsed.data))
     write([row for row in hidden if bucket(row.text, "ragmesh-half") < 50], parsed.out / "documents.tune.jsonl")
     write([row for row in hidden if bucket(row.text, "ragmesh-half") >= 50], parsed.out / "documents.test.jsonl")
 

@@ -19,14 +19,14 @@ from training.open_text import documents
 from training.sources import DataFolder
 
 DRAWN: dict[str, Any] = {
-    "attacks": {"en": 8_000, "other": 1_500},
-    "benign": {"en": 4_000, "other": 900},
-    "application": 5_000,
-    "suffix": 1_800,
-    "jailbreaks": 6,
-    "asked": 14_000,
-    "passages": 5_000,
-    "documents": 7_000,
+    "attacks": {"en": 3_400, "other": 700},
+    "benign": {"en": 1_600, "other": 400},
+    "application": 2_400,
+    "suffix": 700,
+    "jailbreaks": 4,
+    "asked": 6_000,
+    "passages": 2_200,
+    "documents": 2_800,
 }
 _FAMILIES = {"override": 5, "extraction": 5, "persona": 4, "hijack": 5, "authority": 2, "delimiter": 2, "smuggle": 2,
              "subtle": 3, "pressure": 5}  # fmt: skip

@@ -33,8 +33,8 @@ from training.splits import clean, evaluation_grams, refuse_contamination
 
 SEED = 20261121
 TARGET = ROOT / "services" / "guard" / "classifier"
-BATCH = 256
-EPOCHS = 3
+BATCH = 128
+EPOCHS = 2
 RATE = 4e-3
 DECAY = 1e-3
 MOST_TOKENS = 192
