@@ -4,8 +4,8 @@ A pattern is a regular expression that Hyperscan and RE2 both know, matched with
 space stands for white space of any length, `{gap}` for a few words in between, `{near}` for the rest of a sentence, `{far}` for
 more, and `{name}` for one of the `words` that the file lists under that name, parted by `|`.
 
-A list of words is parted by `|`: `forget | ignor* | set aside | *anweisung*`. A `*` stands for any beginning or ending, `~` for up to
-two other words, `( | )` for a choice inside an entry, `?` for what may be left out.
+A list of words is parted by `|`: `forget | ignor* | set aside | *anweisung*`. A `*` stands for any beginning or ending, `~` for up
+to two other words, `( | )` for a choice inside an entry, `?` for what may be left out.
 
 Both see the folded reading; letters with diacritics in them are folded here, so that speech is written as it is spelled. What both
 engines match byte by byte is put so that they agree: bytes of other scripts have no case.
@@ -40,7 +40,6 @@ _COUNTED = re.compile(r"\{(\d+),\d+\}")
 # An escape, a class, a counted repeat, or any other single character.
 _TOKEN = re.compile(r"\\x\{[^}]*\}|\\.|\[\^?\]?(?:\\x\{[^}]*\}|\\.|[^\]\\])*\]|\{\d+,\d+\}|.", re.DOTALL)
 _BETWEEN = re.compile(r"\s*\|\s*")
-_ENTRY_END = re.compile(r"\s*\|\s*(?![^(]*\))")
 _ENTRY = re.compile(r"[^\\\[\]{}+^$.]+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _NOT_ASCII_QUANTIFIED = re.compile(r"([^\x00-\x7f])(?=\?)")
@@ -134,8 +133,25 @@ def word_list(written: str) -> Expression:
     Raises:
         ExpressionError: an entry is empty or holds what only a pattern may, or the list is too long.
     """
-    spelled = "|".join(_entry(entry) for entry in _ENTRY_END.split(written.strip()))
+    spelled = "|".join(_entry(entry) for entry in _entries(written))
     return _made(spelled, spelled)
+
+
+def _entries(written: str) -> list[str]:
+    """What the bars outside parentheses part."""
+    entries = [""]
+    depth = 0
+    for character in written:
+        depth += (character == "(") - (character == ")")
+        if character == "|" and depth == 0:
+            entries.append("")
+        else:
+            entries[-1] += character
+        if depth < 0:
+            break
+    if depth != 0:
+        raise ExpressionError(f"parentheses do not match: {entries[-1].strip()!r}")
+    return entries
 
 
 def _entry(entry: str) -> str:
@@ -149,8 +165,8 @@ def _entry(entry: str) -> str:
     middle = re.sub(r"\s+", r"\\s+", re.sub(r"\s+~\s+", " " + r"(?:\\S+ )?" * 2, middle))
     if "~" in middle:
         raise ExpressionError(f"~ stands between two words: {entry.strip()!r}")
-    before = "" if text.startswith(("*", "(*")) or not bare[0].isalnum() and bare[0] != "(" else _edge(letters[0], _BEFORE)
-    after = "" if text.endswith(("*", "*)")) or not bare[-1].isalnum() and bare[-1] not in ")?" else _edge(letters[-1], _AFTER)
+    before = "" if text.startswith(("*", "(*")) or (not bare[0].isalnum() and bare[0] != "(") else _edge(letters[0], _BEFORE)
+    after = "" if text.endswith(("*", "*)")) or (not bare[-1].isalnum() and bare[-1] not in ")?") else _edge(letters[-1], _AFTER)
     return f"{before}{middle}{after}"
 
 

@@ -26,6 +26,9 @@ ACROSS_SENTENCES = 0.6
 
 _SENTENCE_END = re.compile(rb"[.!?][\"')]*\s")
 
+_WORD_REST = re.compile(rb"[0-9A-Za-z_\x80-\xff]*")
+_AROUND = b" \t\r\n\"'(),.:;!?"
+
 Place = tuple[int, int]
 
 
@@ -150,16 +153,29 @@ class _Scan:
         known = self._places.get(number)
         if known is None:
             found = self._expressions[number].exact.finditer(self._data)
-            known = self._places[number] = [match.span() for match in itertools.islice(found, MAX_PART_PLACES)]
+            known = [match.span() for match in itertools.islice(found, MAX_PART_PLACES)]
+            if self._stretch > 1:
+                known = [self._bare(*place) for place in known]
+            self._places[number] = known
         return known
+
+    def _bare(self, start: int, end: int) -> Place:
+        """A place without the white space and signs that a word of another script is matched with."""
+        found = self._data[start:end]
+        return start + len(found) - len(found.lstrip(_AROUND)), end - len(found) + len(found.rstrip(_AROUND))
 
     def near(self, parts: _Parts) -> Iterator[Match]:
         """Where all parts stand near each other, with context or without; at most `MAX_PLACES` places."""
         rule = parts.rule.rule
         within = int(rule.within * self._stretch)
         spans = _near([self.places(number) for number in parts.words], within, ordered=rule.ordered)
-        found = (Match(parts.rule, *span, self._score(parts, span, within)) for span in spans)
+        found = (Match(parts.rule, start, self._word_end(end), self._score(parts, (start, end), within)) for start, end in spans)
         yield from itertools.islice((match for match in found if match.score > 0), MAX_PLACES)
+
+    def _word_end(self, end: int) -> int:
+        """Where the word ends of which a stem ends here."""
+        found = _WORD_REST.match(self._data, end)
+        return found.end() if found else end
 
     def _score(self, parts: _Parts, span: Place, within: int) -> float:
         if parts.unless and self._any(parts.unless, span, within):

@@ -113,8 +113,8 @@ def where(text: str) -> list[int]:
 def _without_imitations(text: str) -> str:
     """`text` with letters of one script that imitate another's replaced, in words that mix scripts.
 
-    Where there is such a word, also in words made of imitators alone: honest Russian stays Russian, and gets its own letters back where
-    Latin ones stand between them.
+    Where there is such a word, also in words made of imitators alone: honest Russian stays Russian, and gets its own letters back
+    where Latin ones stand between them.
     """
     if text.isascii() or not _MIXED.search(text):
         return text

@@ -23,10 +23,15 @@ _MIN_COVERED = 0.75
 
 
 @cache
+def _spelled() -> frozenset[str]:
+    lists: dict[str, str] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    return frozenset(word for line in lists.values() for word in line.split())
+
+
+@cache
 def words() -> frozenset[str]:
     """The words, folded."""
-    lists: dict[str, str] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
-    return frozenset(fold(word) for line in lists.values() for word in line.split())
+    return frozenset(map(fold, _spelled()))
 
 
 def _signs(change: Callable[[str], str], of: Iterable[str]) -> set[str]:
@@ -38,23 +43,21 @@ def _alternation(signs: Iterable[str]) -> str:
 
 
 def _rotated(word: str) -> str:
-    return codecs.encode(word, "rot13")
-
-
-def _latin() -> set[str]:
-    return {word for word in words() if word.isascii()}
+    # Before folding: ROT13 leaves letters with diacritics as they are.
+    return fold(codecs.encode(word, "rot13"))
 
 
 @cache
 def reversed_signs() -> str:
     """An alternation of the words written backwards, those left out that are words forwards."""
-    return _alternation(_signs(lambda word: word[::-1], words()) | _signs(lambda word: _rotated(word)[::-1], _latin()))
+    rotated = _signs(_rotated, _spelled())
+    return _alternation(_signs(lambda word: word[::-1], words()) | {word[::-1] for word in rotated} - words())
 
 
 @cache
 def rotated_signs() -> str:
-    """The same for ROT13; Latin words only."""
-    return _alternation(_signs(_rotated, _latin()))
+    """The same for ROT13, which leaves words of other scripts as they are."""
+    return _alternation(_signs(_rotated, _spelled()))
 
 
 def count(text: str) -> int:

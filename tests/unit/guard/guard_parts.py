@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def rules() -> tuple[LoadedRule, ...]:
 
 @cache
 def matcher() -> Matcher:
-    return Matcher(rules())
+    # Compiled rules are kept between runs: named by what went into them, they are never old.
+    return Matcher(rules(), Path(tempfile.gettempdir()) / "ragmesh-test-rules")
 
 
 @cache
