@@ -88,8 +88,8 @@ def service_part(name: str, folders: VarLayout, settings: UpSettings, ports: Por
     }
     if ports.weaviate is not None:
         own["RAGMESH_RETRIEVER_INDEX"] = "weaviate"
-        own["RAGMESH_RETRIEVER_WEAVIATE__HTTP_PORT"] = str(ports.weaviate.http)
-        own["RAGMESH_RETRIEVER_WEAVIATE__GRPC_PORT"] = str(ports.weaviate.grpc)
+        node = {"http_port": ports.weaviate.http, "grpc_port": ports.weaviate.grpc}
+        own["RAGMESH_RETRIEVER_WEAVIATE__NODES"] = json.dumps([node])
     if ports.services:
         own["RAGMESH_TLS_DIR"] = str(settings.tls_dir and settings.tls_dir.resolve())
         own["RAGMESH_LISTEN"] = targets[name]

@@ -7,13 +7,13 @@ enabled, and its telemetry is off.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from cli.errors import CliError
 from cli.parts.http_request import request
 from cli.parts.launch import LaunchSpec
-from cli.parts.ports import free_ports
+from cli.parts.ports import free_ports, is_free
 from cli.tools import find_program, read_tools
 
 PROGRAM = "weaviate-server"
@@ -33,11 +33,13 @@ class NodePorts:
 
     @classmethod
     def choose(cls) -> NodePorts:
-        """Free ones. Gossip and data must lie side by side: Weaviate takes the second for granted."""
+        """Free ones. Weaviate takes it for granted that data lies one above gossip, and Raft's calls one above Raft."""
         while True:
-            http, grpc, gossip, raft, raft_rpc, profiling = free_ports(6)
-            if gossip + 1 not in (http, grpc, raft, raft_rpc, profiling) and gossip < 65_535:
-                return cls(http, grpc, gossip, gossip + 1, raft, raft_rpc, profiling)
+            http, grpc, profiling, gossip, raft = free_ports(5)
+            chosen = cls(http, grpc, gossip, gossip + 1, raft, raft + 1, profiling)
+            beside = all(port < 65_536 and is_free("127.0.0.1", port) for port in (chosen.data, chosen.raft_rpc))
+            if beside and len(set(astuple(chosen))) == len(astuple(chosen)):
+                return chosen
 
 
 def launch_spec(
@@ -57,7 +59,6 @@ def launch_spec(
         tool = read_tools()["weaviate"]
         raise CliError(f"Weaviate {tool.version} is not installed.", f"{tool.remedy}; `ragmesh doctor` checks every part.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    nodes = voters or ((node, ports.raft),)
     env = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
@@ -79,9 +80,10 @@ def launch_spec(
         "CLUSTER_DATA_BIND_PORT": str(ports.data),
         "RAFT_PORT": str(ports.raft),
         "RAFT_INTERNAL_RPC_PORT": str(ports.raft_rpc),
-        "RAFT_JOIN": ",".join(f"{name}:{port}" for name, port in nodes),
-        "RAFT_BOOTSTRAP_EXPECT": str(len(nodes)),
+        "RAFT_BOOTSTRAP_EXPECT": str(len(voters) or 1),
     }
+    if voters:
+        env["RAFT_JOIN"] = ",".join(f"{name}:{port}" for name, port in voters)
     if join:
         env["CLUSTER_JOIN"] = join
     argv = (str(program), "--host", "127.0.0.1", "--port", str(ports.http), "--scheme", "http")

@@ -11,16 +11,23 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class WeaviateSettings(BaseModel):
-    """One Weaviate, or the door to a cluster of them."""
+class WeaviateNode(BaseModel):
+    """Where one node is reached."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = "127.0.0.1"
     http_port: Port = 8080
-    grpc_host: str = ""
-    """Host of its gRPC port; empty: the same."""
     grpc_port: Port = 50051
+
+
+class WeaviateSettings(BaseModel):
+    """One Weaviate: a node, or those of one cluster."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    nodes: Annotated[tuple[WeaviateNode, ...], Field(min_length=1, max_length=16)] = (WeaviateNode(),)
+    """Nodes that may be asked; where one does not answer, the next one is."""
     secure: bool = False
     """Whether it is reached over TLS."""
     api_key_file: Path | None = None
@@ -39,7 +46,7 @@ class WeaviateSettings(BaseModel):
 
     @model_validator(mode="after")
     def _safe(self) -> WeaviateSettings:
-        if self.host not in _LOOPBACK and not self.secure:
+        if not self.secure and any(node.host not in _LOOPBACK for node in self.nodes):
             raise ValueError("a Weaviate beyond this machine is reached over TLS only: set secure")
         return self
 

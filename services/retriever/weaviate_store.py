@@ -11,8 +11,9 @@ import asyncio
 import secrets
 import threading
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,15 +21,17 @@ import httpx
 import numpy as np
 import weaviate
 from numpy.typing import NDArray
+from weaviate import WeaviateAsyncClient
 from weaviate.classes.config import Configure, ConsistencyLevel, DataType, Property, Tokenization, VectorDistances
 from weaviate.classes.data import DataObject
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
+from weaviate.collections import CollectionAsync
 from weaviate.exceptions import WeaviateBaseError
 
 from services.retriever.index import BM25_B, BM25_K1, Hit, IndexAway, IndexMeta, IndexUnusable, WeightedTerms
 from services.retriever.records import IndexedChunk
-from services.retriever.weaviate_settings import WeaviateSettings
+from services.retriever.weaviate_settings import WeaviateNode, WeaviateSettings
 
 KIND = "weaviate"
 _DENSE = "dense"
@@ -40,6 +43,7 @@ _REPEATS = 8
 """Steps of a term's weight: BM25 in Weaviate has no weights, but counts a term that is repeated in the query again."""
 
 T = TypeVar("T")
+Work = Callable[[WeaviateAsyncClient], Coroutine[Any, Any, T]]
 
 
 class WeaviateKind:
@@ -57,7 +61,7 @@ class WeaviateKind:
         server = _Server(self._settings)
         name = f"{_prefix(meta)}{secrets.token_hex(4)}"
         try:
-            server.run(server.create(name), self._settings.change_seconds)
+            server.run(partial(server.create, name), self._settings.change_seconds)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (folder / _NAME_FILE).write_text(name)
         except BaseException:
@@ -82,7 +86,7 @@ class WeaviateKind:
             raise IndexUnusable(f"the index does not say which collection of Weaviate it is ({type(error).__name__})") from error
         server = _Server(self._settings)
         try:
-            server.run(server.adopt(name, _prefix(meta)), self._settings.change_seconds)
+            server.run(partial(server.adopt, name, _prefix(meta)), self._settings.change_seconds)
         except BaseException:
             server.close()
             raise
@@ -95,33 +99,25 @@ def _prefix(meta: IndexMeta) -> str:
 
 
 class _Server:
-    """One client on an event loop in a thread of its own, for callers that block."""
+    """Clients of the nodes on an event loop in a thread of its own, for callers that block."""
 
     def __init__(self, settings: WeaviateSettings) -> None:
         self.settings = settings
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="weaviate", daemon=True)
         self._thread.start()
-        self.client = weaviate.use_async_with_custom(
-            http_host=settings.host,
-            http_port=settings.http_port,
-            http_secure=settings.secure,
-            grpc_host=settings.grpc_host or settings.host,
-            grpc_port=settings.grpc_port,
-            grpc_secure=settings.secure,
-            auth_credentials=Auth.api_key(settings.api_key) if settings.api_key else None,
-            additional_config=AdditionalConfig(
-                timeout=Timeout(init=settings.change_seconds, query=settings.search_seconds, insert=settings.change_seconds)
-            ),
-            # They ask a package registry for the newest version of the client.
-            skip_init_checks=True,
-        )
-        self._connected = False
+        self._clients = [_client(settings, node) for node in settings.nodes]
+        self._connecting = asyncio.Lock()
+        self._first = 0
+        """Which node is asked first: the last one that answered."""
 
-    def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        """Runs `work` for at most `seconds`; what is late is cancelled, in Weaviate too."""
+    def run(self, work: Work[T], seconds: float) -> T:
+        """Runs `work` for at most `seconds`, with the next node where one is away; what is late is cancelled, in Weaviate too.
+
+        Raises:
+            IndexAway: no node answers.
+        """
         if not self._thread.is_alive():
-            work.close()
             raise IndexAway("the connection to Weaviate was closed")
         future = asyncio.run_coroutine_threadsafe(self._within(work, seconds), self._loop)
         try:
@@ -130,25 +126,34 @@ class _Server:
             future.cancel()
             raise IndexAway("Weaviate does not answer in time") from None
 
-    async def _within(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        try:
-            async with asyncio.timeout(seconds):
-                if not self._connected:
-                    await self.client.connect()
-                    self._connected = True
-                return await work
-        except TimeoutError:
-            raise IndexAway("Weaviate does not answer in time") from None
-        except (httpx.HTTPError, OSError) as error:
-            raise IndexAway(f"Weaviate cannot be reached: {type(error).__name__}") from None
-        except WeaviateBaseError as error:
-            raise _translated(error) from None
-        finally:
-            work.close()
+    async def _within(self, work: Work[T], seconds: float) -> T:
+        ends = self._loop.time() + seconds
+        failure = IndexAway("Weaviate does not answer in time")
+        first, count = self._first, len(self._clients)
+        for tried in range(count):
+            at = (first + tried) % count
+            # A node that hangs must leave time for the others. One that is gone costs as much: the client tries it again and again.
+            share = (ends - self._loop.time()) / (count - tried)
+            try:
+                async with asyncio.timeout(share):
+                    client = self._clients[at]
+                    async with self._connecting:  # two calls that connect at once would leave one connection behind
+                        if not client.is_connected():
+                            await client.connect()
+                    answer = await work(client)
+                self._first = at
+                return answer
+            except TimeoutError:
+                failure = IndexAway("Weaviate does not answer in time")
+            except (httpx.HTTPError, OSError) as error:
+                failure = IndexAway(f"Weaviate cannot be reached: {type(error).__name__}")
+            except WeaviateBaseError as error:  # its text may hold addresses
+                failure = IndexAway(f"Weaviate failed: {type(error).__name__}")
+        raise failure
 
-    async def create(self, name: str) -> None:
+    async def create(self, name: str, client: WeaviateAsyncClient) -> None:
         settings = self.settings
-        await self.client.collections.create(
+        await client.collections.create(
             name,
             vector_config=Configure.Vectors.self_provided(
                 name=_DENSE,
@@ -172,21 +177,43 @@ class _Server:
             else None,
         )
 
-    async def adopt(self, name: str, prefix: str) -> None:
-        held = await self.client.collections.list_all(simple=True)
+    async def adopt(self, name: str, prefix: str, client: WeaviateAsyncClient) -> None:
+        held = await client.collections.list_all(simple=True)
         if name not in held:
             raise IndexUnusable(f"Weaviate has no collection {name}")
         for other in held:
             if other.startswith(prefix) and other != name:
-                await self.client.collections.delete(other)
+                await client.collections.delete(other)
 
     def close(self) -> None:
         """Ends the client and its thread; again is fine."""
         if self._loop.is_closed() or not self._thread.is_alive():
             return
-        asyncio.run_coroutine_threadsafe(self.client.close(), self._loop).result(5.0)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5.0)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5.0)
+        self._loop.close()
+
+    async def _close(self) -> None:
+        for client in self._clients:
+            await client.close()
+
+
+def _client(settings: WeaviateSettings, node: WeaviateNode) -> WeaviateAsyncClient:
+    return weaviate.use_async_with_custom(
+        http_host=node.host,
+        http_port=node.http_port,
+        http_secure=settings.secure,
+        grpc_host=node.host,
+        grpc_port=node.grpc_port,
+        grpc_secure=settings.secure,
+        auth_credentials=Auth.api_key(settings.api_key) if settings.api_key else None,
+        additional_config=AdditionalConfig(
+            timeout=Timeout(init=settings.change_seconds, query=settings.search_seconds, insert=settings.change_seconds)
+        ),
+        # They ask a package registry for the newest version of the client.
+        skip_init_checks=True,
+    )
 
 
 class WeaviateStore:
@@ -196,8 +223,10 @@ class WeaviateStore:
         self._server = server
         self._folder = folder
         self._meta = meta
-        level = ConsistencyLevel(server.settings.consistency)
-        self._collection = server.client.collections.use(name).with_consistency_level(level)
+        self._name = name
+        self._tenants: set[int] = set()
+        """Collections that are known to have a tenant; none is ever taken away from an index."""
+        self._level = ConsistencyLevel(server.settings.consistency)
 
     @property
     def epoch(self) -> int:
@@ -214,24 +243,25 @@ class WeaviateStore:
             by_tenant.setdefault(_tenant(chunk.collection), []).append(one)
         for tenant, objects in by_tenant.items():
             for first in range(0, len(objects), _BATCH):
-                self._change(self._insert(tenant, objects[first : first + _BATCH]))
+                self._change(partial(self._insert, tenant, objects[first : first + _BATCH]))
 
-    async def _insert(self, tenant: str, objects: list[DataObject[Any, Any]]) -> None:
-        answer = await self._collection.with_tenant(tenant).data.insert_many(objects)
+    async def _insert(self, tenant: str, objects: list[DataObject[Any, Any]], client: WeaviateAsyncClient) -> None:
+        answer = await self._of(client).with_tenant(tenant).data.insert_many(objects)
         if answer.has_errors:
             first = next(iter(answer.errors.values()))
             raise IndexAway(f"Weaviate did not take {len(answer.errors)} of {len(objects)} chunks: {first.message}"[:300])
 
     def delete_version(self, version: int) -> None:
         """See `VectorStore`."""
-        self._change(self._delete_version(version))
+        self._change(partial(self._delete_version, version))
 
-    async def _delete_version(self, version: int) -> None:
+    async def _delete_version(self, version: int, client: WeaviateAsyncClient) -> None:
         where = Filter.by_property(_VERSION).equal(version)
-        for tenant in await self._collection.tenants.get():
+        collection = self._of(client)
+        for tenant in await collection.tenants.get():
             # A call deletes a bounded number of objects.
             while True:
-                answer = await self._collection.with_tenant(tenant).data.delete_many(where=where)
+                answer = await collection.with_tenant(tenant).data.delete_many(where=where)
                 if answer.failed:
                     raise IndexAway(f"Weaviate could not delete {answer.failed} chunks of version {version}")
                 if answer.matches == answer.successful:
@@ -239,10 +269,10 @@ class WeaviateStore:
 
     def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> list[Hit]:
         """See `VectorStore`; approximate, by HNSW."""
-        return self._search(self._dense(vector.tolist(), collection, limit))
+        return self._search(partial(self._dense, vector.tolist(), collection, limit))
 
-    async def _dense(self, vector: list[float], collection: int, limit: int) -> list[Hit]:
-        scope = await self._scope(collection)
+    async def _dense(self, vector: list[float], collection: int, limit: int, client: WeaviateAsyncClient) -> list[Hit]:
+        scope = await self._scope(client, collection)
         if scope is None:
             return []
         found = await scope.query.near_vector(
@@ -252,10 +282,10 @@ class WeaviateStore:
 
     def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> list[Hit]:
         """See `VectorStore`. Weights count in steps of an eighth of the greatest."""
-        return self._search(self._sparse(_repeated(terms), collection, limit))
+        return self._search(partial(self._sparse, _repeated(terms), collection, limit))
 
-    async def _sparse(self, query: str, collection: int, limit: int) -> list[Hit]:
-        scope = await self._scope(collection)
+    async def _sparse(self, query: str, collection: int, limit: int, client: WeaviateAsyncClient) -> list[Hit]:
+        scope = await self._scope(client, collection)
         if scope is None or not query:
             return []
         found = await scope.query.bm25(
@@ -269,12 +299,19 @@ class WeaviateStore:
     ) -> list[Hit]:
         """Both legs and their fusion in Weaviate: by relative scores, or by ranks."""
         fusion = HybridFusion.RANKED if by_rank else HybridFusion.RELATIVE_SCORE
-        return self._search(self._hybrid(vector.tolist(), _repeated(terms), collection, limit, dense_weight, fusion))
+        return self._search(partial(self._hybrid, vector.tolist(), _repeated(terms), collection, limit, dense_weight, fusion))
 
     async def _hybrid(
-        self, vector: list[float], query: str, collection: int, limit: int, alpha: float, fusion: HybridFusion
+        self,
+        vector: list[float],
+        query: str,
+        collection: int,
+        limit: int,
+        alpha: float,
+        fusion: HybridFusion,
+        client: WeaviateAsyncClient,
     ) -> list[Hit]:
-        scope = await self._scope(collection)
+        scope = await self._scope(client, collection)
         if scope is None:
             return []
         found = await scope.query.hybrid(
@@ -290,20 +327,27 @@ class WeaviateStore:
         )
         return [Hit(one.uuid.int, float(one.metadata.score or 0.0)) for one in found.objects]
 
-    async def _scope(self, collection: int) -> Any:
+    def _of(self, client: WeaviateAsyncClient) -> CollectionAsync[Any, Any]:
+        return client.collections.use(self._name).with_consistency_level(self._level)
+
+    async def _scope(self, client: WeaviateAsyncClient, collection: int) -> CollectionAsync[Any, Any] | None:
         """The tenant of a collection; None where nothing was ever stored of it."""
-        if await self._collection.tenants.exists(_tenant(collection)):
-            return self._collection.with_tenant(_tenant(collection))
-        return None
+        held = self._of(client)
+        if collection not in self._tenants:
+            if not await held.tenants.exists(_tenant(collection)):
+                return None
+            self._tenants.add(collection)
+        return held.with_tenant(_tenant(collection))
 
     def count(self) -> int:
         """See `VectorStore`."""
-        return self._change(self._count())
+        return self._change(self._count)
 
-    async def _count(self) -> int:
+    async def _count(self, client: WeaviateAsyncClient) -> int:
         total = 0
-        for tenant in await self._collection.tenants.get():
-            answer = await self._collection.with_tenant(tenant).aggregate.over_all(total_count=True)
+        collection = self._of(client)
+        for tenant in await collection.tenants.get():
+            answer = await collection.with_tenant(tenant).aggregate.over_all(total_count=True)
             total += answer.total_count or 0
         return total
 
@@ -316,16 +360,11 @@ class WeaviateStore:
         """See `VectorStore`."""
         self._server.close()
 
-    def _search(self, work: Coroutine[Any, Any, list[Hit]]) -> list[Hit]:
+    def _search(self, work: Work[list[Hit]]) -> list[Hit]:
         return self._server.run(work, self._server.settings.search_seconds)
 
-    def _change(self, work: Coroutine[Any, Any, T]) -> T:
+    def _change(self, work: Work[T]) -> T:
         return self._server.run(work, self._server.settings.change_seconds)
-
-
-def _translated(error: WeaviateBaseError) -> IndexUnusable:
-    """Weaviate's error as ours, without its text, which may hold addresses."""
-    return IndexAway(f"Weaviate failed: {type(error).__name__}")
 
 
 def _quantizer(compression: str) -> Any:

@@ -112,7 +112,7 @@ def test_both_legs_are_fused_on_the_server(filled: WeaviateStore, by_rank: bool)
 
     assert fused(1.0)[0] == 4
     assert fused(0.0)[0] == 1
-    assert set(fused(0.5)[:2]) == {1, 4}
+    assert {1, 4} <= set(fused(0.5)[:3])
 
 
 @pytest.mark.parametrize("compression", ["int8", "rq", "pq"])

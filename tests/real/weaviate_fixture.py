@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,7 +60,12 @@ class Node:
         self.process = None
 
     def settings(self, **changes: object) -> WeaviateSettings:
-        return WeaviateSettings.model_validate({"http_port": self.ports.http, "grpc_port": self.ports.grpc, **changes})
+        return settings_for([self], **changes)
+
+
+def settings_for(nodes: Sequence[Node], **changes: object) -> WeaviateSettings:
+    where = [{"http_port": node.ports.http, "grpc_port": node.ports.grpc} for node in nodes]
+    return WeaviateSettings.model_validate({"nodes": where, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +77,23 @@ def weaviate_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         yield node
     finally:
         node.stop()
+
+
+@contextlib.contextmanager
+def weaviate_cluster(folder: Path, size: int = 3) -> Iterator[list[Node]]:
+    """Nodes of one cluster, all ready."""
+    chosen = [NodePorts.choose() for _ in range(size)]
+    voters = tuple((f"n{at}", ports.raft) for at, ports in enumerate(chosen))
+    nodes = []
+    for at, ports in enumerate(chosen):
+        join = f"127.0.0.1:{chosen[0].gossip}" if at else ""
+        nodes.append(Node(f"n{at}", folder, ports, join, voters))
+    try:
+        for node in nodes:
+            node.start()
+        for node in nodes:
+            node.wait_until_ready()
+        yield nodes
+    finally:
+        for node in nodes:
+            node.stop()
