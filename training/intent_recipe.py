@@ -29,6 +29,8 @@ from training.splits import clean, evaluation_grams, refuse_contamination
 
 SEED = 20260721
 TARGET = MODEL_REPOSITORY / "intent" / "1"
+# The guard asks the head nothing that has too many other words.
+VOCABULARY = ROOT / "services" / "guard" / "understanding" / "small_talk" / "vocabulary.txt"
 BATCH = 256
 EPOCHS = 11
 RATE = 4e-3
@@ -176,6 +178,7 @@ def train(data: DataFolder, preset: str = "cpu") -> dict[str, Any]:
     served = ServedIntentHead(head.eval(), temperature)
     export(served, TARGET / "intent.onnx")
     (TARGET / "intent.json").write_text(json.dumps(config, ensure_ascii=False) + "\n", encoding="utf-8")
+    VOCABULARY.write_text("\n".join(written.vocabulary()) + "\n", encoding="utf-8")
     write_parity(served, features)
     reader = IntentReader(TARGET)
     metrics: dict[str, Any] = {

@@ -15,6 +15,7 @@ from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.evidence.v1.text_pb2 import Intent
 
 from services.guard.understanding.intents import MAX_CHARACTERS
+from services.guard.understanding.obvious import Obvious
 from services.mesh.errors import MeshError
 
 MODEL = "intent"
@@ -82,6 +83,7 @@ class IntentModel:
         self._client = client
         self._seconds = seconds
         self._probe_seconds = probe_seconds
+        self._obvious = Obvious()
         self._known: ModelRef | None = None
         self._lost = ""
 
@@ -96,7 +98,8 @@ class IntentModel:
 
     async def understand(self, text: str, by_phrases: Intent.ValueType) -> Understood:
         """What `text` is for. Small talk that the model is sure of; else what the phrases say, which know more languages."""
-        if not 0 < len(text) <= MAX_CHARACTERS:
+        # What the model would not read, it is not asked: nearly every question.
+        if not 0 < len(text) <= MAX_CHARACTERS or self._obvious.question(text):
             return Understood(by_phrases)
         if self._lost:
             return Understood(by_phrases, degraded=self._lost)

@@ -70,7 +70,9 @@ async def test_the_model_decides_where_it_is_sure(
     assert recorded.asked == [("hello", 0.05)]
 
 
-@pytest.mark.parametrize("text", ["", "x" * (MAX_CHARACTERS + 1)])
+@pytest.mark.parametrize(
+    "text", ["", "x" * (MAX_CHARACTERS + 1), "Does cannabidiol interact with beta blockers?", "hello " * 25], ids=range(4)
+)
 async def test_what_cannot_be_small_talk_is_not_asked(text: str) -> None:
     recorded = Recorded(failure="MODEL_UNAVAILABLE")
     found = await head(recorded).understand(text, QUESTION)
