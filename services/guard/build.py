@@ -75,7 +75,8 @@ async def build(settings: GuardSettings) -> ServiceSpec:
     turns = ThreadPoolExecutor(1, thread_name_prefix="guard-turns")
     triton = TritonClient(settings.triton)
     files = SecurityFiles(settings.data_dir / FOLDER, max_file_bytes=int(settings.guard_log_megabytes * 1024 * 1024))
-    log = SecurityLog(files, PiiFinder())
+    finder = PiiFinder()
+    log = SecurityLog(files, finder)
     verifier = VerifierModel(triton, probe_seconds=_PROBE_SECONDS)
     guard = Guard(
         policies=policies,
@@ -83,7 +84,7 @@ async def build(settings: GuardSettings) -> ServiceSpec:
         intents=IntentModel(triton, seconds=settings.guard_intent_seconds, probe_seconds=_PROBE_SECONDS),
         assistants=assistants,
         log=log,
-        claims=ClaimChecks(verifier, checks_of.languages.find, settings.guard_claim_seconds),
+        claims=ClaimChecks(verifier, checks_of.languages.find, settings.guard_claim_seconds, finder),
     )
     watching = asyncio.create_task(policies.watch(), name="guard-policies")
 

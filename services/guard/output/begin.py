@@ -17,6 +17,7 @@ from services.guard.output.quotes import Passages, QuoteError
 from services.guard.output.segments import SegmentCheck
 from services.guard.output.verifier import VerifierModel
 from services.guard.policy import Policy
+from services.guard.privacy import PiiFinder
 from services.mesh.assistant import Assistant
 from services.mesh.errors import MeshError
 
@@ -34,6 +35,7 @@ class ClaimChecks:
     """The language of a text, `und` where it cannot be told."""
     seconds: float
     """Longest wait for the claims of a segment, where the request does not say."""
+    finder: PiiFinder | None = None
 
 
 def begin(start: pb.CheckOutputStart, *, judge: Judge, policy: Policy, assistant: Assistant, claims: ClaimChecks) -> OutputCheck:
@@ -54,6 +56,8 @@ def begin(start: pb.CheckOutputStart, *, judge: Judge, policy: Policy, assistant
         persona_names=policy.persona_names,
         actions=policy.actions,
         release_unverified=policy.release_unverified,
+        finder=claims.finder,
+        pii_actions=policy.pii_answer,
     )
     budgets = start.budgets
     faithfulness = Faithfulness(

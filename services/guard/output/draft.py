@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import chain
 
 from ragmesh.guard.v1 import guard_service_pb2 as pb
+from ragmesh.guard.v1 import pii_pb2
 
 from services.guard.output.claims import sentences
 from services.guard.output.facts import compact
@@ -19,10 +20,14 @@ from services.guard.output.hallucination import Given
 from services.guard.output.leaks import Protected
 from services.guard.output.quotes import Passages
 from services.guard.output.windows import Window, Windows, windows
+from services.guard.policy.policy import PiiActions
+from services.guard.privacy import PiiFinder, PiiMatch
 from services.mesh.assistant import Assistant
 
 MAX_EVIDENCE_CHARACTERS = 256 * 1024
 """Of the passages that one claim cites; more are not read for facts."""
+MAX_GIVEN = 32
+"""Sets of passages whose facts are kept."""
 # Letters and digits mixed: a word that its owner put among the instructions to see it again.
 _CANARY = re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])[\w-]{12,64}\b")
 
@@ -49,6 +54,8 @@ class Draft:
         protected: texts that must not be said, beside the assistant's persona.
         actions: what the policy does about a category, where it is not what a finding's weight says.
         release_unverified: whether composed claims that nothing could verify are released, marked as such.
+        finder: finds personal data; None looks for none.
+        pii_actions: what the policy does about kinds of it in answers.
     """
 
     def __init__(
@@ -62,6 +69,8 @@ class Draft:
         protected: Iterable[str] = (),
         actions: Mapping[pb.Category.ValueType, pb.Action.ValueType] | None = None,
         release_unverified: bool = False,
+        finder: PiiFinder | None = None,
+        pii_actions: PiiActions | None = None,
     ) -> None:
         self.passages = passages
         self.templates: Mapping[str, Mapping[str, str]] = assistant.templates
@@ -74,6 +83,9 @@ class Draft:
         shown = (*assistant.introduction.values(), *assistant.disclaimer.values())
         self.reviewed = _reviewed((*shown, *chain.from_iterable(texts.values() for texts in self.templates.values())))
         self._actions = actions or {}
+        self._shown_pii = {kind for kind, action in (pii_actions or {}).items() if action == pii_pb2.PII_ACTION_ALLOW}
+        # Looked for only where the policy does something about some kind.
+        self._finder = finder if pii_actions and len(self._shown_pii) < len(pii_actions) else None
         self._given: dict[frozenset[str], Given] = {}
         self._windows: dict[str, list[Window]] = {}
         self._sentences: dict[str, frozenset[str]] = {}
@@ -83,10 +95,20 @@ class Draft:
         action = self._actions.get(finding.category)
         return action == pb.ACTION_BLOCK if action is not None else grave
 
+    def private(self, text: str, names: Iterable[str]) -> list[PiiMatch]:
+        """Personal data and secrets of `text` that the policy keeps out of answers and the passages of these names do not give."""
+        if self._finder is None:
+            return []
+        there = "\n".join(passage.text for passage in self.passages.named(names))
+        found = self._finder.find(text, self.language.partition("-")[0].lower() or "und")
+        return [one for one in found if one.kind not in self._shown_pii and text[one.start : one.end] not in there]
+
     def given(self, names: Iterable[str]) -> Given:
         """The facts of the passages of these names, of all where there are none."""
         key = frozenset(names)
         if key not in self._given:
+            if len(self._given) >= MAX_GIVEN:
+                self._given.clear()
             passages = self.passages.named(key)
             texts, left = [], MAX_EVIDENCE_CHARACTERS
             for evidence in passages:

@@ -53,6 +53,10 @@ class Patterns:
             finding(rule, pb.CATEGORY_UNSUPPORTED, text=text, start=start, end=end)
             for rule, start, end in persona.claims(text, self._draft.names, self._draft.reviewed)
         ]
+        found += [
+            finding(f"pii.{one.detector}", pb.CATEGORY_PII, text=text, start=one.start, end=one.end, score=one.score, threshold=0.5)
+            for one in self._draft.private(text, names)
+        ]
         if self.answer.contradicts(text) is not None:
             found.append(finding("contradiction.words", pb.CATEGORY_CONTRADICTION))
         return sorted(found, key=lambda item: -item.severity)[:MAX_FINDINGS]

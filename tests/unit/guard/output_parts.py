@@ -13,12 +13,13 @@ from ragmesh.evidence.v1 import evidence_pb2 as ev
 from ragmesh.evidence.v1 import text_pb2
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.guard.v1 import guard_service_pb2 as pb
-from ragmesh.guard.v1 import policy_pb2
+from ragmesh.guard.v1 import pii_pb2, policy_pb2
 
 from services.guard.output.begin import ClaimChecks, begin
 from services.guard.output.check import MAX_RELEASED_BYTES, OutputCheck
 from services.guard.output.verifier import VerifierModel
 from services.guard.policy.policy import resolve
+from services.guard.privacy import PiiFinder
 from services.mesh.assistant import load_assistants
 from services.mesh.errors import MeshError
 from tests.unit.guard.guard_parts import ROOT, SETTINGS, judge, languages
@@ -64,6 +65,7 @@ def made(
     question: str = "",
     seconds: float = 5.0,
     actions: Mapping[pb.Category.ValueType, pb.Action.ValueType] | None = None,
+    redact: bool = False,
 ) -> OutputCheck:
     """A check of a draft of the default assistant."""
     start = pb.CheckOutputStart(evidence=evidence, assistant=ASSISTANT.name, language=language)
@@ -73,9 +75,11 @@ def made(
     policy = policy_pb2.GuardPolicy(assistant=ASSISTANT.name, release_unverified=release_unverified, persona_names=["ChatCBD"])
     for category, action in (actions or {}).items():
         policy.actions.add(category=category, action=action)
+    if redact:
+        policy.pii.answer.add(action=pii_pb2.PII_ACTION_REDACT)
     model = None
     if verifier is not None:
         model = VerifierModel(verifier, probe_seconds=1)
         model.ref = REF
-    claims = ClaimChecks(model, languages().find, seconds)
+    claims = ClaimChecks(model, languages().find, seconds, PiiFinder())
     return begin(start, judge=judge(), policy=resolve(policy, ROOT), assistant=ASSISTANT, claims=claims)

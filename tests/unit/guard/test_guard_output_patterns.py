@@ -307,6 +307,21 @@ async def test_the_policy_decides_what_a_category_does() -> None:
     assert (await refused(clean, actions={pb.CATEGORY_UNSUPPORTED: pb.ACTION_BLOCK}))[0] == pb.CATEGORY_UNSUPPORTED
 
 
+async def test_personal_data_that_the_evidence_does_not_give_stays_where_the_policy_says_so() -> None:
+    text = "The bridge has been standing since 1911; ask at a.miller@example.org about it."
+    told = passage("e1", f"{TEXT} Mail: a.miller@example.org.")
+    for evidence, pii, category in (
+        ([told], True, pb.CATEGORY_UNSPECIFIED),
+        ([EVIDENCE], True, pb.CATEGORY_PII),
+        ([EVIDENCE], False, pb.CATEGORY_UNSUPPORTED),
+    ):
+        check = made(evidence, verifier=SaidVerifier(), release_unverified=True, redact=pii)
+        (answer,) = await check.segment(compose(check, text))
+        found = {one.category for one in answer.withheld.verdict.findings}
+        assert (category in found) == (category != pb.CATEGORY_UNSPECIFIED)
+        assert answer.HasField("released") == (evidence == [told])
+
+
 async def test_an_exact_copy_is_released_whatever_it_looks_like() -> None:
     text = "xkqjv zpfwb mnbvq wrtkl hjdsf qqzxk 43 [9]. As a doctor, I say so."
     check = made([passage("e1", text)], language="ru", question=text)
