@@ -29,7 +29,7 @@ class RetrieverSettings(MeshSettings):
     a Weaviate server, see `retriever_weaviate`."""
 
     retriever_weaviate: WeaviateSettings = WeaviateSettings()
-    """Where the Weaviate is and what is asked of it; `RAGMESH_RETRIEVER_WEAVIATE__HOST` and so on."""
+    """Where the Weaviate is and what is asked of it; `RAGMESH_RETRIEVER_WEAVIATE__NODES='[{"host": ...}]'` and so on."""
 
     retriever_chunk_tokens: Annotated[int, Field(ge=32, le=1024)] = 220
     """Length that chunks aim at, in tokens of the mesh's tokenizer."""
