@@ -64,6 +64,7 @@ _YEARS = re.compile(r"(?:1[0-9]|20)\d\d ?[\-–/] ?(?:1[0-9]|20)\d\d(?!\d)")
 _CAS = re.compile(r"\d{2,7}-\d\d-\d")
 _NANP = re.compile(r"(?:(?:\+?1|001)[ .\-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d([.\-]))[2-9]\d\d[.\- ]\d{4}")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:([ .\u00a0])\d{3})(?:\1\d{3})+")
+_MILLIONS = re.compile(r"[ .\u00a0]000[ .\u00a0]000$")
 _GROUPED = re.compile(r"[ .\-/()–\u00a0]")
 _MONEY_BEFORE, _MONEY_AFTER = re.compile(r"[$€£¥₽₺]\s?$|(?:USD|EUR|GBP)\s?$"), re.compile(r"\s?(?:[$€£¥₽₺%]|USD|EUR|GBP|Kč|zł)")
 
@@ -119,7 +120,8 @@ def phones(text: str, start: int, end: int, language: str, context: Context) -> 
 
 def _is_something_else(text: str, start: int, end: int) -> bool:
     run = text[start:end]
-    if _DATE.match(run) or _YEARS.match(run) or _CAS.fullmatch(run):
+    bare = run.lstrip("( ")
+    if _DATE.match(bare) or _YEARS.match(bare) or _CAS.fullmatch(run) or _MILLIONS.search(run):
         return True
     if run.count("(") != run.count(")"):
         return run.count(")") > run.count("(")
