@@ -75,7 +75,7 @@ def load_allowed(path: Path) -> list[Allowed]:
 
 
 def _allowed(path: Path, content: dict[str, Any], line: int) -> Allowed:
-    entry = checked(path, lambda: _Entry.model_validate(content), line)
+    entry = checked(path, lambda: _Entry.model_validate(without_lines(content)), line)
     words = checked(path, lambda: expressions.word_list(entry.words), line)
     if not words.exact.search(expressions.folded(entry.example).encode("utf-8", "replace")):
         raise RuleError(f"{path}:{line}: the example holds none of the words")

@@ -19,6 +19,8 @@ from services.guard.detection.rules import LoadedRule, RuleError, Target
 
 MAX_PLACES = 8
 """Places of one pattern that are told: a text with more of them is no better known by counting on."""
+MAX_MATCHES = 48
+"""Matches that are told of one text; what has more of them is no less an attack for the rest."""
 MAX_PART_PLACES = 1_000
 """Places of one list of words that are looked at; more do not fit into a question."""
 ACROSS_SENTENCES = 0.6
@@ -105,15 +107,14 @@ class Matcher:
         """SHA-256 of the rules and of what is allowed."""
 
     def scan(self, text: str, target: Target) -> list[Match]:
-        """Where which rule for `target` matches `text`, in the order of rules; at most `MAX_PLACES` places a pattern."""
+        """Where which rule for `target` matches `text`, at most `MAX_PLACES` places a pattern and `MAX_MATCHES` in all."""
         data = text.encode("utf-8", "replace")
         proposed = self._engine.proposed(data)
         if not proposed:
             return []
-        found = list(self._matches(_Scan(data, self._expressions, proposed), proposed, target))
-        if not found:
-            return []
-        found = [match for match in found if not any(item.lets_pass(match, data) for item in self._allowed)]
+        matches = self._matches(_Scan(data, self._expressions, proposed), proposed, target)
+        counted = (match for match in matches if not any(item.lets_pass(match, data) for item in self._allowed))
+        found = list(itertools.islice(counted, MAX_MATCHES))
         if len(data) != len(text):
             found = [_in_characters(match, data) for match in found]
         return found
