@@ -143,6 +143,7 @@ class Retriever:
             rerank_depth=settings.retriever_rerank_depth,
             fusion=settings.retriever_fusion,
             per_document=settings.retriever_chunks_per_document,
+            chunk_tokens=settings.retriever_chunk_max_tokens,
         )
         retriever = RetrieverServicer(self.search, self.quarantine, self.truth, self.index, self.models, defaults)
         documents = DocumentServicer(settings, self.truth, self.index, self.ingest, self.finishing, self._pager)

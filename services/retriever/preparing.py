@@ -5,12 +5,14 @@ take a passage away.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.mesh import telemetry
 from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError
 from services.retriever.compression.compressing import Compressing, fitting
+from services.retriever.compression.header import context_header
 from services.retriever.legs import timed
 from services.retriever.results import Compressed, Found, Leg, Result
 from services.retriever.sufficiency.judging import judge, shipped
@@ -24,6 +26,8 @@ class Preparing:
     """The last stage of a search."""
 
     compressing: Compressing
+    chunk_tokens: int
+    """Longest chunk that an import makes."""
 
     async def prepare(self, found: Found, max_tokens: int | None, budget: Budget) -> None:
         """Changes `found`.
@@ -33,7 +37,7 @@ class Preparing:
         """
         with telemetry.span("retriever.sufficiency"):
             found.judged = judge(found, shipped())
-        if max_tokens is None or not found.results:
+        if max_tokens is None or not found.results or self._surely_fits(found.results, max_tokens):
             return
         limit = max_tokens
 
@@ -46,3 +50,9 @@ class Preparing:
             found.results, found.cut = fitting(found.results, limit)
         else:
             found.results, found.cut, found.compressed = made
+
+    def _surely_fits(self, results: Sequence[Result], max_tokens: int) -> bool:
+        """Whether counting can be spared: no chunk is longer than imports make them, no header has more tokens than bytes."""
+        headers = sum(len(context_header(result.chunk).encode()) for result in results)
+        texts = sum(min(self.chunk_tokens, len(result.chunk.text.encode())) for result in results)
+        return headers + texts <= max_tokens

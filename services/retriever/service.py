@@ -42,6 +42,8 @@ class Defaults:
     rerank_depth: int
     fusion: Method
     per_document: int
+    chunk_tokens: int
+    """Longest chunk that an import makes."""
 
 
 class RetrieverServicer(RetrieverServiceServicer):
@@ -55,7 +57,7 @@ class RetrieverServicer(RetrieverServiceServicer):
         self._index = index
         self._truth = truth
         self._models = models
-        self._preparing = Preparing(Compressing(models))
+        self._preparing = Preparing(Compressing(models), defaults.chunk_tokens)
         self._defaults = defaults
 
     async def Search(self, request: pb.SearchRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.SearchResponse:

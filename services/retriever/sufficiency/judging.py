@@ -45,7 +45,7 @@ class Judged:
     """The verdict on a search."""
 
     probability: float | None
-    """Of the best part; None where nothing was searched for."""
+    """Of the best part; None where nothing was searched for, or the collection's words are not learned yet."""
     decision: Decision
     factors: Mapping[str, float]
     missing: tuple[str, ...]
@@ -106,6 +106,9 @@ def judge(found: Found, model: Model) -> Judged:
         return Judged(None, Decision.ASK_BACK, {}, (), threshold)
     if not found.results:
         return Judged(0.0, Decision.ABSTAIN, {}, plan.parts, threshold)
+    if not found.lexicon.chunks:
+        # Without the words of the collection nobody knows which of the question's are rare: judged from the next search on.
+        return Judged(None, Decision.ANSWER, {}, (), threshold)
     judged = [_part(plan, number, found.results, found.lexicon, model) for number in range(len(plan.queries))]
     chances = [chance for chance, _ in judged]
     best = max(range(len(chances)), key=chances.__getitem__)

@@ -104,6 +104,13 @@ def test_thresholds_depend_on_the_type_of_the_question() -> None:
     assert (defined.decision, defined.threshold) == (Decision.ABSTAIN, 0.9)
 
 
+def test_before_the_words_of_a_collection_are_learned_nothing_is_judged() -> None:
+    found = found_of([result(1, "Nothing.", rerank=1.0)])
+    found.lexicon = Lexicon()
+    judged = judge(found, model(-9.0))
+    assert (judged.decision, judged.probability) == (Decision.ANSWER, None)
+
+
 def test_without_the_reranker_other_weights_count() -> None:
     assert judge(found_of([result(1, "Epidiolex.")]), model(9.0)).probability == pytest.approx(1 / (1 + np.exp(5)))
 
@@ -117,7 +124,7 @@ def test_the_shipped_model_tells_an_answer_from_none() -> None:
     high, low = judge(found_of(answered), shipped()), judge(found_of(off), shipped())
     assert high.probability is not None
     assert low.probability is not None
-    assert high.probability > 0.5 > low.probability
+    assert high.probability > 3 * low.probability
     assert set(high.factors) == set(NAMES)
 
 

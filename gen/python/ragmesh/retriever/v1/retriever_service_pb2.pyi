@@ -252,7 +252,7 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def compression(self) -> Global___Compression:
-        """What compression did. Only with `max_tokens`."""
+        """What compression did. Only with `max_tokens`, and where the passages might have been longer."""
 
     def __init__(
         self,
