@@ -165,10 +165,13 @@ class IntentClassifier:
         """What `text` is for."""
         found = self.probabilities(text)
         best = int(found.argmax())
-        known = [place for place, label in enumerate(self.labels) if label != OUT_OF_SCOPE]
-        nearest = max(known, key=lambda place: float(found[place]))
-        outside = best != nearest or float(found[nearest]) < self.threshold
-        return Intended(OUT_OF_SCOPE if outside else self.labels[nearest], self.labels[nearest], float(found[nearest]))
+        refused = self.labels[best] == OUT_OF_SCOPE
+        if refused:
+            found[best] = -1
+            best = int(found.argmax())
+        probability = float(found[best])
+        outside = refused or probability < self.threshold
+        return Intended(OUT_OF_SCOPE if outside else self.labels[best], self.labels[best], probability)
 
     def save(self, path: Path) -> None:
         """Writes the weights, halved in precision."""

@@ -33,7 +33,7 @@ def words_of(text: str) -> list[str]:
 
 
 def _counts(words: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The buckets of a text, rising, and how often each occurs."""
+    """The buckets of a text, each once, and how often each occurs."""
     framed = ["^", *words, "$"]
     whole = [crc32(word.encode()) for word in words]
     whole += [crc32(f"{a} {b}".encode()) for a, b in pairwise(framed)]
@@ -42,11 +42,12 @@ def _counts(words: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     spaced = f" {' '.join(words)} ".encode("utf-32-le")
     for width in (12, 16, 20):
         parts += [crc32(spaced[at : at + width], _LETTERS) for at in range(0, len(spaced) - width + 1, 4)]
-    hashes: NDArray[np.int64] = np.array(whole + parts, dtype=np.int64) % BUCKETS
-    weights = np.full(len(hashes), _HALF)
-    weights[: len(whole)] = 1.0
-    found, places = np.unique(hashes, return_inverse=True)
-    return found.astype(np.int64), np.bincount(places, weights).astype(np.float64)
+    often: dict[int, float] = {}
+    for hashes, weight in ((whole, 1.0), (parts, _HALF)):
+        for value in hashes:
+            bucket = value % BUCKETS
+            often[bucket] = often.get(bucket, 0.0) + weight
+    return np.fromiter(often, np.int64, len(often)), np.fromiter(often.values(), np.float64, len(often))
 
 
 @dataclass(frozen=True)
