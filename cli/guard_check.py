@@ -123,10 +123,11 @@ def judge_there(run_dir: Path, text: str, kind: Kind, history: Sequence[str], as
     Raises:
         CliError: it refuses the call, or does not answer.
     """
-    return asyncio.run(_judge_there(run_dir, text, kind, history, assistant))
+    return asyncio.run(judged_there(run_dir, text, kind, history, assistant))
 
 
-async def _judge_there(run_dir: Path, text: str, kind: Kind, history: Sequence[str], assistant: str) -> Judged:
+async def judged_there(run_dir: Path, text: str, kind: Kind, history: Sequence[str], assistant: str) -> Judged:
+    """As `judge_there`, on a loop that runs."""
     by = "the guard that runs"
     settings = MeshSettings(_env_file=None, run_dir=run_dir)  # type: ignore[call-arg]  # pydantic-settings' own
     with context.as_principal(_LOCAL):
