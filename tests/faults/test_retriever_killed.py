@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from ragmesh.retriever.v1 import document_service_pb2 as documents_pb
 from ragmesh.retriever.v1 import retriever_service_pb2 as pb
 from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceStub
@@ -25,6 +26,7 @@ from services.mesh.channel import open_channel
 from services.retriever.settings import RetrieverSettings
 from tests.service.retriever.retriever_fixture import EDITOR, RecordingGuard, import_of, running_guard, short_folder
 from tests.service.triton_fixture import RunningTriton, triton_server
+from tests.unit.retriever.local_site import local_site
 
 __all__ = ["triton_server"]
 
@@ -153,6 +155,64 @@ async def test_killed_at_any_moment(folder: Path, triton_server: RunningTriton) 
         async with process_of(folder, triton_server.grpc, settings) as (_, channel):
             await verify(channel, acked, tried)
     assert acked
+
+
+@pytest.mark.timeout(300)
+async def test_killed_at_any_moment_of_a_refresh(folder: Path, triton_server: RunningTriton) -> None:
+    """Each page is there whole or not at all, and the refresh after it brings all of them, each once."""
+    rng = random.Random(SEED)
+    settings = RetrieverSettings(run_dir=folder / "run", data_dir=folder / "data", triton=triton_server.grpc)
+    name = "collections/default/sources/site"
+    with local_site() as site:
+        site.page("/", "Home", links={f"/{number}": str(number) for number in range(40)})
+        for number in range(40):
+            site.page(
+                f"/{number}", f"Zebra {number}", f"Zebra{number} lives in stable {number * 7} and eats {number} apples a day."
+            )
+        source = documents_pb.Source(
+            name=name,
+            kind=documents_pb.SOURCE_KIND_SITE,
+            uri=site.url,
+            allow_private=True,
+            limits=documents_pb.SourceLimits(delay=Duration()),
+        )
+
+        async def refresh(channel: grpc.aio.Channel) -> list[documents_pb.RefreshResponse]:
+            stub = DocumentServiceStub(channel)
+            with context.as_principal(EDITOR):
+                await stub.RegisterSource(documents_pb.RegisterSourceRequest(source=source), timeout=20)
+                return [one async for one in stub.Refresh(documents_pb.RefreshRequest(name=name), timeout=120)]
+
+        stored = 0
+        async with running_guard(settings, RecordingGuard()):
+            for _ in range(ROUNDS):
+                async with process_of(folder, triton_server.grpc, settings) as (process, channel):
+                    refreshing = asyncio.create_task(refresh(channel))
+                    await asyncio.sleep(rng.uniform(0.1, 1.5))
+                    os.kill(process.pid, signal.SIGKILL)
+                    await process.wait()
+                    await asyncio.gather(refreshing, return_exceptions=True)
+                before, stored = stored, _whole_documents(folder)
+                assert stored >= before, "what was stored is there after the next kill"
+            async with process_of(folder, triton_server.grpc, settings) as (_, channel):
+                finished = (await refresh(channel))[-1].finished
+    assert finished.document_count == 41
+    assert finished.progress.stored_count + finished.progress.unchanged_count == 41
+    assert finished.progress.failed_count == 0
+    assert _whole_documents(folder) == 41
+
+
+def _whole_documents(folder: Path) -> int:
+    """Documents that are current; each has all of its chunks and their vectors."""
+    connection = sqlite3.connect(folder / "data" / "retriever" / "truth.db")
+    rows = connection.execute(
+        "SELECT chunk_count, count(chunk.id), count(embedding.chunk_id) FROM document JOIN version ON version.id = current_version"
+        " LEFT JOIN chunk ON chunk.version_id = version.id LEFT JOIN embedding ON embedding.chunk_id = chunk.id"
+        " GROUP BY document.id"
+    ).fetchall()
+    connection.close()
+    assert all(announced == chunks == vectors for announced, chunks, vectors in rows)
+    return len(rows)
 
 
 async def test_a_clean_stop_is_clean_and_keeps_everything(folder: Path, triton_server: RunningTriton) -> None:
