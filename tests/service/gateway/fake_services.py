@@ -210,6 +210,10 @@ class FakeRetriever(RetrieverServiceServicer):
         async with self.searches.call(request):
             return await self.search(request)
 
+    async def Explain(self, request: ret.ExplainRequest, _: Any) -> ret.ExplainResponse:
+        """Nothing of the gateway's."""
+        raise AssertionError("the gateway asks for no reasons")
+
     async def GetPassage(self, request: ret.GetPassageRequest, _: Any) -> ret.GetPassageResponse:
         """Read a passage."""
         async with self.passages.call(request):
