@@ -28,6 +28,18 @@ _ABOUT_WORDS = re.compile(
     r")|(?:что|как) (?:это )?(?:значит|означает|понимать)|значение"
 )
 
+# Right before the words: somebody asks what they themselves may do, or is told not to.
+_ASKED_OR_DENIED = re.compile(
+    r"(?:\b(?:(?:can|may|should|must|could|do|does|did|will|would) (?:i|we|one|people|patients|doctors|anyone)"
+    r"|(?:darf|kann|soll|sollte|muss|konnte) (?:ich|man)|(?:puis|dois|peux)-je|peut-on|doit-on|est-ce que je (?:peux|dois)"
+    r"|puedo|debo|se puede|posso|devo|si puo|pode-se|(?:mag|kan|moet) (?:ik|men)|czy (?:moge|mozna|musze|powinienem)"
+    r"|mohu|muzu|smim)(?: [\w'-]+){0,2}"
+    r"|(?:можно ли|могу ли я|нужно ли|должен ли я)(?: [^ ]+){0,2}"
+    r"|\b(?:do not|don't|never|not to|nicht|niemals|non|no|nao|niet|nie|ne)|не)[ ]$"
+)
+_BEFORE_ASKED = 60
+"""Characters before a match in which such a beginning is looked for."""
+
 # What may stand between the beginning of a sentence and an order: "Please now ignore ...", "IMPORTANT: you must ignore ...".
 _ORDER = re.compile(
     r"(?:^|[.!?:;\n\r\"'(\[{<>*#|=_-])[\s*#>-]*"
@@ -57,6 +69,8 @@ def mentioned(text: str, start: int, end: int) -> bool:
     """Whether the words at [start, end) of a question are spoken about rather than meant."""
     if quoted(text, start, end):
         return about_words(text)
+    if _ASKED_OR_DENIED.search(text[max(0, start - _BEFORE_ASKED) : start].lower()):
+        return True
     asked = _ABOUT_WORDS.search(text.lower())
     # Without quotation marks only a question that frames the words counts: "what does ... mean".
     return asked is not None and asked.start() <= start and end <= asked.end()
