@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.guard.classifier.classifier import InjectionClassifier
 from services.guard.detection.allowed import load_allowed
 from services.guard.detection.matcher import Matcher
 from services.guard.detection.rules import LoadedRule, RuleError, load_rules
@@ -40,6 +41,7 @@ class CheckBuilder:
 
     Raises:
         SmallTalkError: a file of small talk is wrong.
+        ClassifierError: the classifier's weights cannot be used.
     """
 
     def __init__(self, settings: GuardSettings, assistants: Mapping[str, Assistant]) -> None:
@@ -47,6 +49,7 @@ class CheckBuilder:
         self._assistants = assistants
         self.languages = LanguageFinder()
         self._finder = PiiFinder()
+        self._classifier = InjectionClassifier.load()
         self._matchers: dict[str, Matcher] = {}
         self._built: dict[str, Checks] = {}
 
@@ -59,7 +62,7 @@ class CheckBuilder:
         folders = (self._settings.guard_rules_dir, *policy.rule_folders)
         rules = _digest(_rule_files(folders))
         allowed = _digest(policy.allow_lists)
-        digest = hashlib.sha256(f"{policy.digest} {rules} {allowed}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{policy.digest} {rules} {self._classifier.ref.weights_sha256} {allowed}".encode()).hexdigest()
         known = self._built.get(policy.assistant)
         if known is not None and known.digest == digest:
             return known
@@ -68,7 +71,14 @@ class CheckBuilder:
             words = [item for path in policy.allow_lists for item in load_allowed(path)]
             made = Matcher(_rules(folders), self._settings.data_dir / "cache", words)
             self._matchers = {compiled: made, **self._still_used()}
-        judge = Judge(self._matchers[compiled], block=policy.block, flag=policy.flag)
+        judge = Judge(
+            self._matchers[compiled],
+            block=policy.block,
+            flag=policy.flag,
+            classifier=self._classifier,
+            question=policy.classifier_question,
+            document=policy.classifier_document,
+        )
         names = [item.display_name for item in self._assistants.values()]
         small_talk = SmallTalk(self._settings.guard_small_talk_dir, [*names, *policy.persona_names])
         questions = QuestionCheck(judge, small_talk, self.languages, self._finder, policy)

@@ -1,30 +1,53 @@
-"""From matches to a verdict: which rules matched in which reading, what they add up to, what follows.
+"""From what was seen to a verdict: rules that matched in some reading, what the trained classifier makes of it, what follows.
 
-Knows rules and readings; not where a text came from beyond its target.
+One score a category: the sum of its rules, and what the classifier adds. Its log odds count from `SPAN` below its threshold, where
+they add nothing, up to the threshold, where they block alone; a weak rule and half a suspicion add up. So there is one threshold
+for everything, the blocking score. Knows rules, readings and the classifier; not where a text came from beyond its target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragmesh.evidence.v1 import text_pb2
+from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
+from services.guard.classifier.classifier import InjectionClassifier, Suspicion
+from services.guard.classifier.features import Kind
 from services.guard.detection import mention
 from services.guard.detection.matcher import Match, Matcher
 from services.guard.detection.rules import LoadedRule, Target
-from services.guard.views import View, readings
+from services.guard.views import FOLDED, ORIGINAL, View, readings
 
 MAX_FINDINGS = 32
 _ROUNDING = 1e-9
+SPAN = 4.0
+"""Log odds below the classifier's threshold at which it begins to count."""
+MAX_DECODED_VIEWS = 4
+"""Decoded readings that the classifier is asked about."""
+MAX_DECODED_CHARACTERS = 4_096
+FLUENT_BITS = 5.0
+"""Bits a sign up to which a decoded reading is language; what was decoded in error is not, and looks like an optimised suffix."""
+SOUP_BITS = 4.7
+"""Bits a sign from which a suspicious stretch is an optimised suffix rather than words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What stands for a rule where the classifier decided."""
+
+    category: pb.Category.ValueType
+    model: ModelRef
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A rule at its strongest place in a text."""
+    """A rule at its strongest place in a text, or the stretch that the classifier finds most suspicious."""
 
-    rule: LoadedRule
+    rule: LoadedRule | Learned
     view: View
     start: int
     """Half-open range in characters of the view."""
@@ -37,37 +60,65 @@ class Sighting:
 
     @property
     def words(self) -> str:
-        """What the rule saw."""
+        """What was seen."""
         return self.view.text[self.start : self.end]
+
+    @property
+    def id(self) -> str:
+        """The rule's; empty where the classifier saw it."""
+        return "" if isinstance(self.rule, Learned) else self.rule.rule.id
+
+    @property
+    def severity(self) -> pb.Severity.ValueType:
+        """Of the rule; the classifier's word is no rule's."""
+        return pb.SEVERITY_MEDIUM if isinstance(self.rule, Learned) else self.rule.rule.severity.to_proto()
 
 
 class Judge:
-    """Judges texts by rules.
+    """Judges texts by rules and by the classifier.
 
     Args:
         matcher: the compiled rules.
-        block: a category whose rules sum up to this blocks.
-        flag: a category whose rules sum up to this is recorded.
+        block: a category whose findings sum up to this blocks.
+        flag: a category whose findings sum up to this is recorded.
+        classifier: asked about questions and passages; None: rules alone.
+        question: calibrated probability from which the classifier blocks a question alone; None: its own threshold.
+        document: the same for a passage.
     """
 
-    def __init__(self, matcher: Matcher, *, block: float, flag: float) -> None:
+    def __init__(
+        self,
+        matcher: Matcher,
+        *,
+        block: float,
+        flag: float,
+        classifier: InjectionClassifier | None = None,
+        question: float | None = None,
+        document: float | None = None,
+    ) -> None:
         self._matcher = matcher
         self._block = block
         self._flag = flag
+        self._classifier = classifier
+        own = classifier.threshold if classifier is not None else 0.5
+        self._from: dict[Kind, float] = {
+            "question": _log_odds(own if question is None else question),
+            "document": _log_odds(own if document is None else document),
+        }
 
     def question(self, text: str) -> tuple[pb.Verdict, list[Sighting]]:
         """The verdict on a question, and what it rests on."""
-        seen = self._look(text, Target.INPUT)
+        seen = self._seen(text, Target.INPUT)
         return self._by_sum(seen), seen
 
     def passage(self, text: str) -> tuple[pb.Verdict, list[Sighting]]:
-        """The verdict on a passage of a document: only an order of high severity that is meant blocks.
+        """The verdict on a passage of a document: an order of high severity that is meant blocks, and the classifier.
 
         A text about prompts or security quotes such orders or reports them; it passes, flagged.
         """
-        seen = self._look(text, Target.DOCUMENT)
+        seen = self._seen(text, Target.DOCUMENT)
         verdict = self._by_sum(seen)
-        grave = [item for item in seen if _holds_back(item)]
+        grave = [item for item in seen if self._holds_back(item)]
         if grave:
             verdict.action = pb.ACTION_BLOCK
             verdict.category = grave[0].rule.category
@@ -77,12 +128,18 @@ class Judge:
 
     def draft(self, text: str) -> tuple[pb.Verdict, list[Sighting]]:
         """The verdict on a segment of a draft: markup that acts, and the assistant's own instructions."""
-        seen = self._look(text, Target.OUTPUT)
+        seen = self._look(readings(text), Target.OUTPUT)
         return self._by_sum(seen), seen
 
-    def _look(self, text: str, target: Target) -> list[Sighting]:
+    def _seen(self, text: str, target: Target) -> list[Sighting]:
+        views = readings(text)
+        seen = self._look(views, target)
+        learned = self._learned(views, target, seen)
+        return [learned, *seen] if learned is not None else seen
+
+    def _look(self, views: Sequence[View], target: Target) -> list[Sighting]:
         best: dict[str, Sighting] = {}
-        for view in readings(text):
+        for view in views:
             for match in self._matcher.scan(view.text, target):
                 sighting = _weigh(match, view, target)
                 name = match.rule.rule.id
@@ -90,11 +147,33 @@ class Judge:
                     best[name] = sighting
         return sorted(best.values(), key=_weight, reverse=True)
 
-    def _by_sum(self, seen: Iterable[Sighting]) -> pb.Verdict:
+    def _learned(self, views: Sequence[View], target: Target, seen: Sequence[Sighting]) -> Sighting | None:
+        """What the classifier finds most suspicious, where it counts."""
+        if self._classifier is None:
+            return None
+        kind: Kind = "document" if target is Target.DOCUMENT else "question"
+        text = views[0].text
+        # Who asks what quoted words mean is judged by his own.
+        own = mention.without_quotations(text) if kind == "question" and mention.about_words(text) else text
+        found = [(self._classifier.most(own, kind), views[0])]
+        for view in [one for one in views if one.name not in (ORIGINAL, FOLDED)][:MAX_DECODED_VIEWS]:
+            suspicion = self._classifier.most(view.text[:MAX_DECODED_CHARACTERS], kind)
+            if suspicion.bits < FLUENT_BITS:
+                found.append((suspicion, view))
+        suspicion, view = max(found, key=lambda one: one[0].log_odds)
+        start, end = (0, len(text)) if view is views[0] and own is not text else (suspicion.start, suspicion.end)
+        share = 1 + (suspicion.log_odds - self._from[kind]) / SPAN
+        if share <= 0:
+            return None
+        rule = Learned(_category(suspicion, kind, seen), self._classifier.ref)
+        end = min(end, len(view.text))
+        return Sighting(rule, view, min(start, end), end, min(share, 1.0) * self._block, meant=True, order=True)
+
+    def _by_sum(self, seen: Sequence[Sighting]) -> pb.Verdict:
         sums: dict[pb.Category.ValueType, float] = {}
         for item in seen:
             sums[item.rule.category] = sums.get(item.rule.category, 0.0) + item.score
-        verdict = pb.Verdict(action=pb.ACTION_ALLOW, findings=[self.finding(item) for item in list(seen)[:MAX_FINDINGS]])
+        verdict = pb.Verdict(action=pb.ACTION_ALLOW, findings=[self.finding(item) for item in seen[:MAX_FINDINGS]])
         if sums:
             category = max(sums, key=lambda key: sums[key])
             if sums[category] >= self._flag - _ROUNDING:
@@ -108,14 +187,35 @@ class Judge:
         start = len(item.view.text[: item.start].encode("utf-8", "replace"))
         end = start + len(item.words.encode("utf-8", "replace"))
         return pb.Finding(
-            rule=item.rule.rule.id,
+            rule=item.id,
             category=item.rule.category,
-            severity=item.rule.rule.severity.to_proto(),
+            severity=item.severity,
             range=text_pb2.TextRange(start=start, end=end),
             view=item.view.name,
             score=item.score,
             threshold=self._block,
+            model=item.rule.model if isinstance(item.rule, Learned) else None,
+            digest=item.rule.model.weights_sha256 if isinstance(item.rule, Learned) else "",
         )
+
+    def _holds_back(self, item: Sighting) -> bool:
+        if isinstance(item.rule, Learned):
+            return item.score >= self._block - _ROUNDING
+        return item.severity == pb.SEVERITY_HIGH and item.meant and item.order
+
+
+def _category(suspicion: Suspicion, kind: Kind, seen: Sequence[Sighting]) -> pb.Category.ValueType:
+    """The category that the rules point to; without any, what the stretch looks like."""
+    if kind == "document":
+        return pb.CATEGORY_INDIRECT
+    if seen:
+        return max(seen, key=lambda item: item.score).rule.category
+    return pb.CATEGORY_OPTIMISED_SUFFIX if suspicion.bits > SOUP_BITS else pb.CATEGORY_JAILBREAK
+
+
+def _log_odds(probability: float) -> float:
+    inside = min(max(probability, 1e-9), 1 - 1e-9)
+    return math.log(inside / (1 - inside))
 
 
 def _weigh(match: Match, view: View, target: Target) -> Sighting:
@@ -131,8 +231,4 @@ def _weigh(match: Match, view: View, target: Target) -> Sighting:
 
 
 def _weight(item: Sighting) -> tuple[int, bool, bool, float]:
-    return item.rule.rule.severity.to_proto(), item.meant, item.order, item.score
-
-
-def _holds_back(item: Sighting) -> bool:
-    return item.rule.rule.severity.to_proto() == pb.SEVERITY_HIGH and item.meant and item.order
+    return item.severity, item.meant, item.order, item.score

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,11 +81,11 @@ class InjectionClassifier:
             size = path.stat().st_size
             if size > MAX_WEIGHT_BYTES:
                 raise ClassifierError(f"{path.name} has {size:,} bytes, at most {MAX_WEIGHT_BYTES:,} are read")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            with np.load(path, allow_pickle=False) as file:
+            data = path.read_bytes()
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 weights = {name: file[name] for name in file.files}
-            return cls(weights, digest)
-        except (OSError, ValueError, KeyError) as error:
+            return cls(weights, hashlib.sha256(data).hexdigest())
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ClassifierError(f"{path.name} holds no weights of this classifier: {error}") from error
 
     def score(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float64]:

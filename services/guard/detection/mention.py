@@ -60,6 +60,11 @@ def quoted(text: str, start: int, end: int) -> bool:
     return any(mark.start() <= start and end <= mark.end() for mark in _QUOTED.finditer(text))
 
 
+def without_quotations(text: str) -> str:
+    """`text` with a space in place of each quotation."""
+    return _QUOTED.sub(" ", text)
+
+
 def about_words(text: str) -> bool:
     """Whether `text`, quotations taken out, asks or speaks about what words mean."""
     return _ABOUT_WORDS.search(_QUOTED.sub(" ", text.lower())) is not None

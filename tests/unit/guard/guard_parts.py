@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from services.guard.classifier.classifier import InjectionClassifier
 from services.guard.detection.matcher import Matcher
 from services.guard.detection.rules import LoadedRule, load_rules
 from services.guard.judge import Judge
@@ -36,8 +37,13 @@ def matcher() -> Matcher:
 
 
 @cache
+def classifier() -> InjectionClassifier:
+    return InjectionClassifier.load()
+
+
+@cache
 def judge() -> Judge:
-    return Judge(matcher(), block=POLICY.block, flag=POLICY.flag)
+    return Judge(matcher(), block=POLICY.block, flag=POLICY.flag, classifier=classifier())
 
 
 @cache
