@@ -31,9 +31,7 @@ def up(
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port for browsers.", show_default="8080")] = None,
     grpc_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port of plain gRPC.", show_default="8081")] = None,
     sample: Annotated[bool, typer.Option(help="Load the ChatCBD sample documents.")] = True,
-    store: Annotated[
-        str | None, typer.Option(help="Where the index stands: embedded, weaviate.", show_default="embedded")
-    ] = None,
+    store: Annotated[str | None, typer.Option(help="Where the index stands: embedded, weaviate.", show_default="embedded")] = None,
 ) -> None:
     """Start the whole mesh and stay; Ctrl-C ends all of it."""
     asyncio.run(_run(var, sample, public_port=port, local_port=grpc_port, store=store))

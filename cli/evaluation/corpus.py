@@ -19,7 +19,6 @@ from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceStub
 from cli.connection import in_words
 from cli.console import document_progress
 from cli.documents.importing import PIECE_BYTES
-from cli.documents.naming import document_id
 from cli.errors import CliError
 from cli.evaluation.rows import CorpusRow
 from cli.parts.supervisor import Mesh
@@ -27,6 +26,7 @@ from services.mesh import context
 from services.mesh.channel import open_channel
 from services.mesh.errors import from_rpc_error
 from services.mesh.settings import MeshSettings
+from services.retriever.sources.naming import document_id
 
 if TYPE_CHECKING:
     from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceAsyncStub

@@ -25,7 +25,7 @@ class RetrieverSettings(MeshSettings):
     """What the retriever is told at start; environment variables `RAGMESH_RETRIEVER_...`."""
 
     retriever_index: Literal["edge", "exact", "weaviate"] = "edge"
-    """Index of the chunks: `edge` is qdrant-edge, `exact` SQLite FTS5 and a scan of all vectors (slow, and always right), `weaviate`
+    """Index of the chunks: `edge` is qdrant-edge, `exact` SQLite FTS5 and a scan of all vectors (slow, always right), `weaviate`
     a Weaviate server, see `retriever_weaviate`."""
 
     retriever_weaviate: WeaviateSettings = WeaviateSettings()

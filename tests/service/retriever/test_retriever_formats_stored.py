@@ -47,7 +47,8 @@ async def test_pages_that_are_images_are_told(client: RetrieverClient) -> None:
 
 async def test_each_row_of_a_sheet_is_found_by_itself(client: RetrieverClient) -> None:
     rows = [("Product", "Price"), ("Apple", 3), ("Quince", 7)]
-    await client.put("prices", samples.workbook({"Fruit": rows}), media_type=f"{OFFICE}.spreadsheetml.sheet", source_uri="a/prices.xlsx")
+    book = samples.workbook({"Fruit": rows})
+    await client.put("prices", book, media_type=f"{OFFICE}.spreadsheetml.sheet", source_uri="a/prices.xlsx")
     (evidence,) = (await client.search("price of a quince")).evidence
     assert "Product: Quince; Price: 7" in evidence.text
     assert list(evidence.title_path) == ["prices", "Fruit"]
@@ -58,7 +59,8 @@ async def test_a_document_knows_source_language_and_date(client: RetrieverClient
     published.FromDatetime(datetime.datetime(2024, 5, 6, tzinfo=datetime.UTC))
     await client.put("a", "# A\n\nFrom the handbook.", source=SOURCE, language="de", source_time=published)
     await client.put("b", "# B\n\nFrom nowhere in particular.")
-    await client.put("c", samples.mail("The rota.", Date="Mon, 05 Feb 2024 10:00:00 +0000"), media_type="message/rfc822", source=SOURCE)
+    mail = samples.mail("The rota.", Date="Mon, 05 Feb 2024 10:00:00 +0000")
+    await client.put("c", mail, media_type="message/rfc822", source=SOURCE)
     found = await document(client, "a")
     assert (found.source, found.language, found.source_time, found.outdated) == (SOURCE, "de", published, False)
     assert (await document(client, "c")).source_time.ToDatetime() == datetime.datetime(2024, 2, 5, 10)

@@ -137,7 +137,7 @@ def test_a_broken_golden_file_is_one_clear_error(tmp_path: Path, content: str) -
 
 def test_tools_are_named_with_version_source_and_remedy() -> None:
     tools = read_tools()
-    assert {"python", "envoy", "triton", "uv", "buf", "node", "chromium", "go", "grpcurl", "phoenix"} == set(tools)
+    assert {"python", "envoy", "triton", "uv", "buf", "node", "chromium", "go", "grpcurl", "phoenix", "weaviate"} == set(tools)
     assert all(tool.source and tool.remedy and tool.licence for tool in tools.values())
     assert find_program("no-such-program") is None
     assert fits("24.19.0", "22.17", minimum=True)
