@@ -469,6 +469,7 @@ class Explanation(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    INTENTS_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """The score that the verdict rests on."""
     threshold: _builtins.float
@@ -481,6 +482,10 @@ class Explanation(_message.Message):
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """What was seen in them, highest score first."""
 
+    @_builtins.property
+    def intents(self) -> _containers.RepeatedCompositeFieldContainer[Global___IntentGuess]:
+        """What the text is for, as each that was asked understood it."""
+
     def __init__(
         self,
         *,
@@ -488,10 +493,11 @@ class Explanation(_message.Message):
         hits: _abc.Iterable[Global___Finding] | None = ...,
         score: _builtins.float | None = ...,
         threshold: _builtins.float | None = ...,
+        intents: _abc.Iterable[Global___IntentGuess] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_threshold", b"_threshold", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_threshold", b"_threshold", "hits", b"hits", "readings", b"readings", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_threshold", b"_threshold", "hits", b"hits", "intents", b"intents", "readings", b"readings", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
@@ -503,6 +509,51 @@ class Explanation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class IntentGuess(_message.Message):
+    """IntentGuess is what a classifier of the guard took a text to be for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BY_FIELD_NUMBER: _builtins.int
+    INTENT_FIELD_NUMBER: _builtins.int
+    NEAREST_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    by: _builtins.str
+    """Who: `small_talk`, the shipped classifier, or `policy`, the one that learnt the policy's own intents and topics."""
+    intent: _builtins.str
+    """The intent; `out_of_scope` where it is none that is known, empty where it is not sure and others decided."""
+    nearest: _builtins.str
+    """The likeliest one, also where it is not sure enough."""
+    probability: _builtins.float
+    """Of `nearest`, 0 to 1."""
+    threshold: _builtins.float
+    """From which probability on it counts."""
+    def __init__(
+        self,
+        *,
+        by: _builtins.str = ...,
+        intent: _builtins.str = ...,
+        nearest: _builtins.str = ...,
+        probability: _builtins.float | None = ...,
+        threshold: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "_threshold", b"_threshold", "probability", b"probability", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "_threshold", b"_threshold", "by", b"by", "intent", b"intent", "nearest", b"nearest", "probability", b"probability", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__probability: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
+    _WhichOneofArgType__probability: _TypeAlias = _typing.Literal["_probability", b"_probability"]  # noqa: Y015
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__probability) -> _WhichOneofReturnType__probability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___IntentGuess: _TypeAlias = IntentGuess  # noqa: Y015
 
 @_typing.final
 class Reading(_message.Message):

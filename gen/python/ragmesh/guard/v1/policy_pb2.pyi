@@ -67,6 +67,7 @@ class GuardPolicy(_message.Message):
     ALLOW_LISTS_FIELD_NUMBER: _builtins.int
     MAX_QUESTION_CHARACTERS_FIELD_NUMBER: _builtins.int
     RELEASE_UNVERIFIED_FIELD_NUMBER: _builtins.int
+    INTENTS_FIELD_NUMBER: _builtins.int
     assistant: _builtins.str
     """The assistant: `assistants/{a}`."""
     log_text: _builtins.bool
@@ -109,6 +110,12 @@ class GuardPolicy(_message.Message):
     def allow_lists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Files with texts that always pass; relative ones to the folder of this file."""
 
+    @_builtins.property
+    def intents(self) -> _containers.RepeatedCompositeFieldContainer[Global___IntentExamples]:
+        """What the assistant is for, by example. A question that is like none of these, and is about no allowed topic, is
+        INTENT_OUT_OF_SCOPE; the action for CATEGORY_OFF_TOPIC counts, ACTION_ALLOW where it is not named. None: anything.
+        """
+
     def __init__(
         self,
         *,
@@ -125,10 +132,11 @@ class GuardPolicy(_message.Message):
         allow_lists: _abc.Iterable[_builtins.str] | None = ...,
         max_question_characters: _builtins.int | None = ...,
         release_unverified: _builtins.bool = ...,
+        intents: _abc.Iterable[Global___IntentExamples] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_question_characters", b"_max_question_characters", "max_question_characters", b"max_question_characters", "pii", b"pii", "thresholds", b"thresholds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_question_characters", b"_max_question_characters", "actions", b"actions", "allow_lists", b"allow_lists", "allowed_topics", b"allowed_topics", "assistant", b"assistant", "document_action", b"document_action", "languages", b"languages", "log_text", b"log_text", "max_question_characters", b"max_question_characters", "persona_names", b"persona_names", "pii", b"pii", "release_unverified", b"release_unverified", "rule_folders", b"rule_folders", "thresholds", b"thresholds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_question_characters", b"_max_question_characters", "actions", b"actions", "allow_lists", b"allow_lists", "allowed_topics", b"allowed_topics", "assistant", b"assistant", "document_action", b"document_action", "intents", b"intents", "languages", b"languages", "log_text", b"log_text", "max_question_characters", b"max_question_characters", "persona_names", b"persona_names", "pii", b"pii", "release_unverified", b"release_unverified", "rule_folders", b"rule_folders", "thresholds", b"thresholds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_question_characters: _TypeAlias = _typing.Literal["max_question_characters"]  # noqa: Y015
     _WhichOneofArgType__max_question_characters: _TypeAlias = _typing.Literal["_max_question_characters", b"_max_question_characters"]  # noqa: Y015
@@ -137,13 +145,42 @@ class GuardPolicy(_message.Message):
 Global___GuardPolicy: _TypeAlias = GuardPolicy  # noqa: Y015
 
 @_typing.final
+class IntentExamples(_message.Message):
+    """IntentExamples is something that people want of the assistant, shown by phrases."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PHRASES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, for the operator; `out_of_scope` names what the assistant is not for."""
+    @_builtins.property
+    def phrases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """How people ask for it, in any language. Ten different ones are a good beginning."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        phrases: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "phrases", b"phrases"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IntentExamples: _TypeAlias = IntentExamples  # noqa: Y015
+
+@_typing.final
 class Topic(_message.Message):
-    """Topic is something that may be asked about."""
+    """Topic is something that may be asked about. Words, phrases, or both say what."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
+    PHRASES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, for the operator."""
     @_builtins.property
@@ -152,15 +189,20 @@ class Topic(_message.Message):
         stands for any ending.
         """
 
+    @_builtins.property
+    def phrases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Questions about it, by example: one that is like them is about it, whatever its words. None: only the terms count."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         terms: _abc.Iterable[_builtins.str] | None = ...,
+        phrases: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "phrases", b"phrases", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
