@@ -31,7 +31,7 @@ Trained from scratch by this project; no pre-trained weights.
 
 ## Limits
 
-- Markdown headings are rare in its training and look like orders to the document head: its log odds are halved, so that passages are
+- Markdown headings are rare in training and look like orders to the document head: its log odds are halved, so that passages are
   held back by it only where it is very sure. What it misses there for that reason is most of BIPIA.
 
 - Languages: en, de, fr, es, it, pt, nl, pl, ru, tr, cs. In others only what is written like these is seen.

@@ -42,7 +42,7 @@ THRESHOLD = 0.9973
 """Probability from which the guard blocks by the classifier alone, chosen on the tuning half of the validation rows."""
 SMOOTHING = 0.02
 DOCUMENT_SCALE = 1.34
-"""Of the document head's temperature: with less, headings of the sample corpus (Markdown, which the training lacks) were held back."""
+"""Of the document head's temperature: with less, Markdown headings of the sample corpus were held back."""
 _SIGNS = 96
 
 Surprise = NDArray[np.float32]
