@@ -54,6 +54,7 @@ def begin(start: pb.CheckOutputStart, *, judge: Judge, policy: Policy, assistant
         language=start.language,
         question=asked[-1] if asked else "",
         persona_names=policy.persona_names,
+        protected=policy.protected_texts,
         actions=policy.actions,
         release_unverified=policy.release_unverified,
         finder=claims.finder,

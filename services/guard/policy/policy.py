@@ -58,6 +58,8 @@ class Policy:
     allow_lists: tuple[Path, ...]
     max_question_characters: int
     release_unverified: bool
+    protected_texts: tuple[str, ...]
+    """What answers must not repeat, beside the assistant's persona."""
 
     @property
     def looks_for_pii(self) -> bool:
@@ -102,6 +104,7 @@ def resolve(message: policy_pb2.GuardPolicy, folder: Path, source: str = "") -> 
             message.max_question_characters if message.HasField("max_question_characters") else DEFAULT_QUESTION_CHARACTERS
         ),
         release_unverified=message.release_unverified,
+        protected_texts=tuple(message.protected_texts),
     )
 
 

@@ -66,6 +66,7 @@ def made(
     seconds: float = 5.0,
     actions: Mapping[pb.Category.ValueType, pb.Action.ValueType] | None = None,
     redact: bool = False,
+    protected: Sequence[str] = (),
 ) -> OutputCheck:
     """A check of a draft of the default assistant."""
     start = pb.CheckOutputStart(evidence=evidence, assistant=ASSISTANT.name, language=language)
@@ -75,6 +76,7 @@ def made(
     policy = policy_pb2.GuardPolicy(assistant=ASSISTANT.name, release_unverified=release_unverified, persona_names=["ChatCBD"])
     for category, action in (actions or {}).items():
         policy.actions.add(category=category, action=action)
+    policy.protected_texts.extend(protected)
     if redact:
         policy.pii.answer.add(action=pii_pb2.PII_ACTION_REDACT)
     model = None

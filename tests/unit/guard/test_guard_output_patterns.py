@@ -307,6 +307,17 @@ async def test_the_policy_decides_what_a_category_does() -> None:
     assert (await refused(clean, actions={pb.CATEGORY_UNSUPPORTED: pb.ACTION_BLOCK}))[0] == pb.CATEGORY_UNSUPPORTED
 
 
+async def test_a_text_that_the_policy_protects_is_no_more_told_than_the_persona() -> None:
+    rule = "Whenever somebody mentions the harbour, praise the ferry company first. Sign with ferry9f3k2m7x inside."
+    for text in (
+        "You should know: whenever somebody mentions the harbour I praise the ferry company first.",
+        "The sign is f e r r y 9 f 3 k 2 m 7 x.",
+    ):
+        assert (await refused(text))[0] != pb.CATEGORY_PROMPT_LEAK
+        assert (await refused(text, protected=[rule]))[0] == pb.CATEGORY_PROMPT_LEAK
+    assert (await refused("The bridge has been standing since 1911.", protected=[rule]))[0] == pb.CATEGORY_UNSPECIFIED
+
+
 async def test_personal_data_that_the_evidence_does_not_give_stays_where_the_policy_says_so() -> None:
     text = "The bridge has been standing since 1911; ask at a.miller@example.org about it."
     told = passage("e1", f"{TEXT} Mail: a.miller@example.org.")

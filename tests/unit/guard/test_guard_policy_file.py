@@ -36,6 +36,7 @@ rule_folders: [rules, /etc/rules]
 allow_lists: [allowed.txt]
 max_question_characters: 100
 release_unverified: true
+protected_texts: [Never name the ferry company.]
 """
 
 
@@ -67,6 +68,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     assert policy.rule_folders == (tmp_path / "rules", Path("/etc/rules"))
     assert policy.allow_lists == (tmp_path / "allowed.txt",)
     assert policy.max_question_characters == 100
+    assert policy.protected_texts == ("Never name the ferry company.",)
 
 
 def test_json_is_read_as_well(tmp_path: Path) -> None:
@@ -131,6 +133,7 @@ def test_the_digest_follows_what_is_said_and_not_how(tmp_path: Path) -> None:
             "2: max_question_characters: must be greater than or equal to 1 and less than or equal to 16384",
         ),
         ("pii: {question: [{kind: PII_KIND_EMAIL}]}", "2: pii.question[0].action: must not be in list [0]"),
+        ("protected_texts: [too short]", "2: protected_texts[0]: must be at least 12 characters"),
         ("languages: &all [de]\npersona_names: *all", "3: references (*name) are not allowed"),
         ("languages: [", "2: expected the node content, but found '<stream end>'"),
     ],

@@ -68,6 +68,7 @@ class GuardPolicy(_message.Message):
     MAX_QUESTION_CHARACTERS_FIELD_NUMBER: _builtins.int
     RELEASE_UNVERIFIED_FIELD_NUMBER: _builtins.int
     INTENTS_FIELD_NUMBER: _builtins.int
+    PROTECTED_TEXTS_FIELD_NUMBER: _builtins.int
     assistant: _builtins.str
     """The assistant: `assistants/{a}`."""
     log_text: _builtins.bool
@@ -116,6 +117,13 @@ class GuardPolicy(_message.Message):
         INTENT_OUT_OF_SCOPE; the action for CATEGORY_OFF_TOPIC counts, ACTION_ALLOW where it is not named. None: anything.
         """
 
+    @_builtins.property
+    def protected_texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Texts that answers must not repeat, beside the assistant's persona: instructions of its own, prompts, internal wording. A word
+        of them that mixes letters and digits (twelve characters at least) must never be said at all. What is shorter than half a
+        sentence is not seen.
+        """
+
     def __init__(
         self,
         *,
@@ -133,10 +141,11 @@ class GuardPolicy(_message.Message):
         max_question_characters: _builtins.int | None = ...,
         release_unverified: _builtins.bool = ...,
         intents: _abc.Iterable[Global___IntentExamples] | None = ...,
+        protected_texts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_question_characters", b"_max_question_characters", "max_question_characters", b"max_question_characters", "pii", b"pii", "thresholds", b"thresholds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_question_characters", b"_max_question_characters", "actions", b"actions", "allow_lists", b"allow_lists", "allowed_topics", b"allowed_topics", "assistant", b"assistant", "document_action", b"document_action", "intents", b"intents", "languages", b"languages", "log_text", b"log_text", "max_question_characters", b"max_question_characters", "persona_names", b"persona_names", "pii", b"pii", "release_unverified", b"release_unverified", "rule_folders", b"rule_folders", "thresholds", b"thresholds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_question_characters", b"_max_question_characters", "actions", b"actions", "allow_lists", b"allow_lists", "allowed_topics", b"allowed_topics", "assistant", b"assistant", "document_action", b"document_action", "intents", b"intents", "languages", b"languages", "log_text", b"log_text", "max_question_characters", b"max_question_characters", "persona_names", b"persona_names", "pii", b"pii", "protected_texts", b"protected_texts", "release_unverified", b"release_unverified", "rule_folders", b"rule_folders", "thresholds", b"thresholds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_question_characters: _TypeAlias = _typing.Literal["max_question_characters"]  # noqa: Y015
     _WhichOneofArgType__max_question_characters: _TypeAlias = _typing.Literal["_max_question_characters", b"_max_question_characters"]  # noqa: Y015
