@@ -1,11 +1,7 @@
 """Draws the examples that the guard's own classifier learns small talk and questions from: the same as the served head's.
 
-It writes training/runs/intent_classifier/{train,validation,test}.jsonl; the guard's learner makes the weights of them:
-
-    python -m training.intent_classifier_rows --data DATA
-    ragmesh eval intents --train .../train.jsonl --rows .../validation.jsonl --save services/guard/understanding/weights/intents.npz
-
-A row is {text, intent}; `question` is an intent of its own. This module does not know the guard.
+It writes training/runs/intent_classifier/{train,validation,test}.jsonl, of which `training.intent_classifier_recipe` makes
+the weights. A row is {text, intent}; `question` is an intent of its own. This module does not know the guard.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from training import (
     answerer_recipe,
     embedder_recipe,
     injection_recipe,
+    intent_classifier_recipe,
     intent_recipe,
     passage_recipe,
     reader_recipe,
@@ -25,6 +26,7 @@ from training.sources import DataFolder
 RECIPES: dict[str, Callable[[DataFolder, str], Any]] = {
     "tokenizer": tokenizer_recipe.train,
     "intent": intent_recipe.train,
+    "intent_classifier": intent_classifier_recipe.train,
     "injection": injection_recipe.train,
     "embedder": embedder_recipe.train,
     "answerer": answerer_recipe.train,

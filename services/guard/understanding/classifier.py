@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +172,20 @@ class IntentClassifier:
         probability = float(found[best])
         outside = refused or probability < self.threshold
         return Intended(OUT_OF_SCOPE if outside else self.labels[best], self.labels[best], probability)
+
+    def lightened(self, most: int) -> IntentClassifier:
+        """The same with the `most` n-grams that tell intents apart best: smaller and quicker."""
+        ngrams, linear = self._model.ngrams, self._model.linear
+        told = np.abs(linear.weights - linear.weights.mean(axis=1, keepdims=True)).max(axis=1)
+        kept = np.sort(np.argsort(-told, kind="stable")[:most])
+        model = replace(
+            self._model,
+            ngrams=Ngrams(ngrams.buckets[kept], ngrams.weights[kept]),
+            linear=Linear(linear.weights[kept], linear.bias),
+            # Their rows are numbers of n-grams.
+            examples=None,
+        )
+        return IntentClassifier(self.labels, model, self.threshold, self._words)
 
     def save(self, path: Path) -> None:
         """Writes the weights, halved in precision."""

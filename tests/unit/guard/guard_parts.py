@@ -18,6 +18,8 @@ from services.guard.question import QuestionCheck
 from services.guard.settings import GuardSettings
 from services.guard.understanding.intents import SmallTalk
 from services.guard.understanding.language import LanguageFinder
+from services.guard.understanding.sure import Sure
+from services.guard.understanding.words import WordVectors
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = GuardSettings(assistant_dir=ROOT / "corpus" / "assistants")
@@ -54,6 +56,16 @@ def small_talk() -> SmallTalk:
 @cache
 def languages() -> LanguageFinder:
     return LanguageFinder()
+
+
+@cache
+def words() -> WordVectors:
+    return WordVectors.load()
+
+
+@cache
+def sure() -> Sure:
+    return Sure.load(words())
 
 
 @cache
