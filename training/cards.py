@@ -40,7 +40,8 @@ _INTRO = {
         "answer. Two engines. `lexical`: a small listwise network reads lexical features of every sentence "
         "(`ragmesh_models/features.py`) in sight of all others, a second small head proposes short answers. `reader`: a joint "
         "encoder of question and passage (9.0 M parameters, 7.0 M of them word rows; int8) with heads for passage, sentence, span, "
-        "nowhere, yes or no; its scores are weighed against the feature scorer's, and the reranker's opinion of the passages "
+        "nowhere, yes or no, trained on single passages, then on lists of the right one beside BM25's best wrong ones; its "
+        "scores are weighed against the feature scorer's, and the reranker's opinion of the passages "
         "(`rerank_scores`) joins both. Both copy ranges and never write a word. `retrieval_scores` are checked for shape and "
         "not used; the order of the passages is, by `lexical`."
     ),
@@ -71,11 +72,10 @@ _LIMITS = {
         "cosine speaks. Scores of one request compare with each other and with nothing else. Of a passage, 2,048 words are read."
     ),
     "answerer": (
-        "English. Inside one passage the reader finds the sentence; between passages it hardly tells more than the feature scorer, "
-        "which matches words: a passage about the same words that does not answer is often believed (SQuAD 2.0's unanswerable "
-        "questions, `answered_impossible` below). Questions that need two passages or arithmetic are beyond it. Short answers are "
-        "shown seldom, at a threshold where the tuning half had eight of ten right word for word; of the few on the test half "
-        "half were (`short_answers`). The yes or no head is not shown."
+        "English. A passage about the same words that does not answer is often believed (SQuAD 2.0's unanswerable questions, "
+        "`answered_impossible` below): both models match words first. What needs two passages or arithmetic is beyond it. "
+        "Short answers are shown seldom, at a threshold where nine of ten of the tuning half's were right word for word; how many "
+        "of the test half's were, and how often one is shown, says `short_answers`. The yes or no head is not shown."
     ),
     "intent": (
         "English and German; in other languages the guard's phrases decide. It reads one utterance and no history. Utterances over "
@@ -112,8 +112,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")[:160]
 
 
-def write(name: str, metrics: dict[str, Any], used: dict[str, Source], extra: str = "") -> None:
-    """The card of one model."""
+def _told(name: str, metrics: dict[str, Any], extra: str = "") -> list[str]:
     lines = [
         f"# {name}",
         "",
@@ -124,8 +123,21 @@ def write(name: str, metrics: dict[str, Any], used: dict[str, Source], extra: st
         "## Figures",
         "",
     ]
-    lines += [*_rows(metrics), extra, "## Splits", "", _SPLIT, "", "## Limits", "", _LIMITS[name], "", "## Training data", ""]
-    lines += [
+    return [*lines, *_rows(metrics), extra, "## Splits", "", _SPLIT, "", "## Limits", "", _LIMITS[name], "", "## Training data", ""]
+
+
+def retell(name: str, metrics: dict[str, Any]) -> None:
+    """New figures in a card that is there, whose training data stay as they are."""
+    path = MODEL_REPOSITORY / name / "MODEL_CARD.md"
+    _, mark, data = path.read_text(encoding="utf-8").partition("## Training data\n")
+    text = "\n".join(_told(name, metrics)).replace("\n\n\n", "\n\n").rstrip()
+    path.write_text(f"{text}\n{data}" if mark else f"{text}\n", encoding="utf-8")
+
+
+def write(name: str, metrics: dict[str, Any], used: dict[str, Source], extra: str = "") -> None:
+    """The card of one model."""
+    lines = [
+        *_told(name, metrics, extra),
         "Text under CC BY and CC BY-SA is used with attribution to the origins below; see `training/manifest.json` for digests.",
         "",
     ]

@@ -45,7 +45,7 @@ EVALUATE_S = 480.0
 DEV_QUESTIONS = 160  # of each kind
 DEV_DEPTH = 10
 LEAST = 0.01  # of the rate
-SHARES = (0.5, 0.7, 0.85, 1.0)  # of the way from the first stage's weights
+SHARES = (0.5, 0.65, 0.8, 1.0)  # of the way from the first stage's weights
 CHOSEN_BY = ("squad_exact", "squad_sentence", "squad_auroc", "selqa_sentence", "squad_r1", "users_r1")
 
 

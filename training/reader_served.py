@@ -33,7 +33,7 @@ from training.sources import DataFolder
 
 SEED = 11
 CANDIDATES = 50
-DEPTH = 20
+DEPTH = 10
 SHOWN = 8  # passages that the answerer gets
 
 

@@ -88,7 +88,7 @@ class RetrieverSettings(MeshSettings):
     retriever_lexicon_seconds: Annotated[float, Field(ge=0, le=5)] = 0.1
     """How long a search may wait until the words of a collection are learned. What comes later helps the searches after it."""
 
-    retriever_rerank_depth: Annotated[int, Field(ge=0, le=100)] = 20
+    retriever_rerank_depth: Annotated[int, Field(ge=0, le=100)] = 10
     """How many candidates of a search the reranker's cross-encoder may read where the search does not say; 0 reranks nothing."""
 
     retriever_rerank_candidates: Annotated[int, Field(ge=1, le=100)] = 50

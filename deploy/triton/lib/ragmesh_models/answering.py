@@ -31,7 +31,7 @@ NO_RANGE = (-1, -1)
 ENGINES = ("reader", "lexical", "overlap", "first")
 """Names that a caller may say. `reader` is answered by `lexical` where no reader is installed."""
 # A further sentence is shown where it is nearly as good as the best, and says something else.
-_NEAR_BEST = 0.4
+_NEAR_BEST = 0.5
 _DUPLICATE = 0.6
 
 
