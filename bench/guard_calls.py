@@ -29,6 +29,7 @@ from ragmesh.identity.v1.principal_pb2 import Principal
 
 from cli.goldens import percentile, read_goldens
 from services.guard.checks import CheckBuilder
+from services.guard.detection.engines import engine
 from services.guard.policy import PolicyStore
 from services.guard.settings import GuardSettings
 from services.mesh import context
@@ -61,7 +62,7 @@ def in_process(data_dir: Path) -> dict[str, float]:
     """Microseconds of a check without any server."""
     settings = GuardSettings(assistant_dir=ROOT / "corpus" / "assistants", data_dir=data_dir)
     assistants = load_assistants(settings.assistant_dir)
-    questions = PolicyStore(settings.policy_dir, assistants, CheckBuilder(settings, assistants)).built(ASSISTANT).questions
+    questions = PolicyStore(settings.policy_dir, assistants, CheckBuilder(settings, assistants, engine)).built(ASSISTANT).questions
     took = []
     for _ in range(_ROUNDS):
         for text in texts():

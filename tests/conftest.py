@@ -6,6 +6,7 @@ Everything listens on loopback on free ports, in a folder of its own, and is end
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
@@ -59,8 +60,11 @@ class MeshThread:
 @pytest.fixture(scope="session")
 def mesh_thread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshThread]:
     """The real mesh of this run."""
-    # A busy machine is no reason to do without the intent model here.
-    thread = MeshThread(tmp_path_factory.mktemp("mesh"), env={"RAGMESH_GUARD_INTENT_SECONDS": "5"})
+    # A busy machine is no reason to do without the intent model here. Compiled rules are kept between runs, and not in the home.
+    rules = Path(tempfile.gettempdir()) / "ragmesh-test-rules"
+    thread = MeshThread(
+        tmp_path_factory.mktemp("mesh"), env={"RAGMESH_GUARD_INTENT_SECONDS": "5", "RAGMESH_GUARD_CACHE_DIR": str(rules)}
+    )
     try:
         thread.call(load_sample(thread.mesh.grpc_target), _START_SECONDS)
         yield thread

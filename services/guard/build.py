@@ -11,6 +11,7 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from ragmesh.guard.v1.guard_service_pb2_grpc import add_GuardServiceServicer_to_server
 
 from services.guard.checks import CheckBuilder
+from services.guard.detection.engines import engine
 from services.guard.documents import DocumentCheck
 from services.guard.judge import Judge
 from services.guard.output.begin import ClaimChecks
@@ -54,7 +55,8 @@ def build_checks(settings: GuardSettings, assistants: Mapping[str, Assistant]) -
         RuleError: a rule file is wrong; the message says where.
         SmallTalkError: a file of small talk is wrong.
     """
-    policies = PolicyStore(settings.policy_dir, assistants, CheckBuilder(settings, assistants))
+    # What is measured must not depend on when the rules are compiled: it waits.
+    policies = PolicyStore(settings.policy_dir, assistants, CheckBuilder(settings, assistants, engine))
     checks = policies.built(next(iter(assistants)))
     return checks.judge, checks.questions
 

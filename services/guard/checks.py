@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.guard.classifier.classifier import InjectionClassifier
+from services.guard.detection import stand_in
 from services.guard.detection.allowed import load_allowed
+from services.guard.detection.engines import MakeEngine
 from services.guard.detection.matcher import Matcher
 from services.guard.detection.rules import LoadedRule, RuleError, load_rules
 from services.guard.judge import Judge
@@ -38,14 +40,18 @@ class CheckBuilder:
     Args:
         settings: where rules and small talk are.
         assistants: by resource name; their names are known names in small talk.
+        make_engine: what compiles the rules' expressions; by default nothing waits for it.
 
     Raises:
         SmallTalkError: a file of small talk is wrong.
         ClassifierError: the classifier's weights cannot be used.
     """
 
-    def __init__(self, settings: GuardSettings, assistants: Mapping[str, Assistant]) -> None:
+    def __init__(
+        self, settings: GuardSettings, assistants: Mapping[str, Assistant], make_engine: MakeEngine = stand_in.engine
+    ) -> None:
         self._settings = settings
+        self._make_engine = make_engine
         self._assistants = assistants
         self.languages = LanguageFinder()
         self._finder = PiiFinder()
@@ -69,7 +75,7 @@ class CheckBuilder:
         compiled = f"{rules} {allowed}"
         if compiled not in self._matchers:
             words = [item for path in policy.allow_lists for item in load_allowed(path)]
-            made = Matcher(_rules(folders), self._settings.data_dir / "cache", words)
+            made = Matcher(_rules(folders), self._settings.cache_dir, words, self._make_engine)
             self._matchers = {compiled: made, **self._still_used()}
         judge = Judge(
             self._matchers[compiled],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,9 @@ class GuardSettings(MeshSettings):
 
     guard_rules_dir: Path = _HERE / "rules"
     """Folder of the rules, one YAML file a category."""
+
+    guard_cache_dir: Path | None = None
+    """Folder of compiled rules, shared by all meshes of a user. None: `ragmesh` in `XDG_CACHE_HOME` or in `~/.cache`."""
 
     guard_small_talk_dir: Path = _HERE / "understanding" / "small_talk"
     """Folder of the small talk phrases, one YAML file a language."""
@@ -65,3 +69,17 @@ class GuardSettings(MeshSettings):
     def policy_dir(self) -> Path:
         """Folder of the policies."""
         return self.guard_policy_dir or self.assistant_dir / "guard"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Folder of compiled rules."""
+        if self.guard_cache_dir is not None:
+            return self.guard_cache_dir
+        # The specification has a relative path ignored.
+        named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if named.is_absolute():
+            return named / "ragmesh"
+        try:
+            return Path.home() / ".cache" / "ragmesh"
+        except RuntimeError:  # an account without a home
+            return self.data_dir / "cache"

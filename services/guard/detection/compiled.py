@@ -1,12 +1,18 @@
-"""Expressions as Hyperscan's database: compiled once in a few seconds, then kept in a file that loads in a millisecond.
+"""Expressions as Hyperscan's database: compiled once in some seconds, then kept in a file that loads in milliseconds.
 
-The file is named by what went into it, so that changed rules or another library never meet an old database, and begins with a
-checksum of the rest. Knows expressions; not what a match means.
+The folder is shared by all guards of a user. A file is named by what went into it, so that changed rules or another library never
+meet an old database, and begins with a checksum of the rest. Knows expressions; not what a match means.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from importlib import metadata
@@ -14,13 +20,18 @@ from pathlib import Path
 
 import hyperscan
 
+from services.guard.detection import compiler
 from services.guard.detection.engines import EngineError
 from services.guard.detection.expressions import Expression
 from services.mesh.log import get_logger
 
+MAX_KEPT = 8
+"""Databases in the folder; the ones that were used longest ago go first."""
+
 _log = get_logger(__name__)
 _CHECKSUM_BYTES = 32
-_MAX_FILE_BYTES = 256 * 1024 * 1024
+_MAX_BYTES = 256 * 1024 * 1024
+_FILES = "guard-rules-*"
 # SINGLEMATCH: that it matches is enough, where it does the exact form tells.
 _FLAGS = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_SINGLEMATCH
 
@@ -36,7 +47,7 @@ def scratch(made: hyperscan.Database) -> hyperscan.Scratch:
 
 
 def database(expressions: Sequence[Expression], cache: Path | None) -> hyperscan.Database:
-    """A database in which expression n is the n-th of `expressions`.
+    """A database in which expression n is the n-th of `expressions`, compiled here where it is not kept.
 
     Args:
         expressions: what may match.
@@ -45,70 +56,128 @@ def database(expressions: Sequence[Expression], cache: Path | None) -> hyperscan
     Raises:
         EngineError: Hyperscan cannot compile an expression.
     """
-    if cache is None:
-        return _compile(expressions)
-    path = cache / f"guard-rules-{_key(expressions)}.hsdb"
-    found = _load(path)
+    found = kept(expressions, cache)
     if found is None:
         found = _compile(expressions)
-        _keep(path, found)
+        if cache is not None:
+            keep(expressions, cache, hyperscan.dumpb(found))
     return found
 
 
-def _key(expressions: Sequence[Expression]) -> str:
-    # What else a database depends on, the processor among it, the library checks itself when it loads one.
-    digest = hashlib.sha256(metadata.version("hyperscan").encode())
-    for expression in expressions:
-        digest.update(f"\0{_flags(expression)}\0{expression.wide}".encode())
-    return digest.hexdigest()[:32]
-
-
-def _load(path: Path) -> hyperscan.Database | None:
+def kept(expressions: Sequence[Expression], cache: Path | None) -> hyperscan.Database | None:
+    """The database of `expressions` that lies in `cache`, if a sound one does."""
+    if cache is None:
+        return None
+    path = _path(expressions, cache)
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            return None
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            if not _is_ours(os.fstat(file.fileno())) or not _is_ours(cache.stat()):
+                return None
+            data = file.read(_MAX_BYTES + 1)
         if hashlib.sha256(data[_CHECKSUM_BYTES:]).digest() != data[:_CHECKSUM_BYTES]:
             return None
-        return hyperscan.loadb(data[_CHECKSUM_BYTES:], hyperscan.HS_MODE_BLOCK)
+        found = hyperscan.loadb(data[_CHECKSUM_BYTES:], hyperscan.HS_MODE_BLOCK)
     except (OSError, hyperscan.error):
         return None
+    with contextlib.suppress(OSError):
+        os.utime(path)
+    return found
 
 
-def _keep(path: Path, made: hyperscan.Database) -> None:
-    """Write `made` beside its name first, so that nobody reads half of it. A full disk costs the next start, not this one."""
-    data: bytes = hyperscan.dumpb(made)
+def keep(expressions: Sequence[Expression], cache: Path, data: bytes) -> None:
+    """Keep the database of `expressions`. A full disk costs the next start, not this one."""
+    path = _path(expressions, cache)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as file:
-            file.write(hashlib.sha256(data).digest() + data)
-        Path(file.name).replace(path)
-        for old in path.parent.glob("guard-rules-*.hsdb"):
-            if old != path:
-                old.unlink(missing_ok=True)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_whole(path, hashlib.sha256(data).digest() + data)
+        used = sorted(cache.glob(_FILES), key=_used, reverse=True)
+        for old in used[MAX_KEPT:]:
+            old.unlink(missing_ok=True)
     except OSError as error:
         _log.warning("rules.not_kept", error=error.strerror)
 
 
-def _compile(expressions: Sequence[Expression]) -> hyperscan.Database:
-    made = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    try:
-        made.compile(
-            expressions=[expression.wide.encode() for expression in expressions],
-            ids=list(range(len(expressions))),
-            elements=len(expressions),
-            flags=[_flags(expression) for expression in expressions],
-        )
-    except hyperscan.error as error:
-        raise EngineError(f"Hyperscan: {error}", _culprit(expressions)) from None
-    return made
+def compiled_apart(expressions: Sequence[Expression]) -> bytes:
+    """The database of `expressions`, compiled by a process of lowest priority that ends with this one.
 
-
-def _culprit(expressions: Sequence[Expression]) -> int | None:
-    """Number of the first expression that does not compile alone."""
-    for number, expression in enumerate(expressions):
+    Raises:
+        EngineError: Hyperscan cannot compile an expression, or the process ended without a database.
+    """
+    asked = {"expressions": [item.wide for item in expressions], "flags": [_flags(item) for item in expressions]}
+    command = (sys.executable, "-I", str(Path(compiler.__file__)))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as process:
         try:
-            hyperscan.Database().compile(expressions=[expression.wide.encode()], ids=[0], elements=1, flags=[_flags(expression)])
-        except hyperscan.error:
-            return number
-    return None
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with contextlib.suppress(BrokenPipeError):  # how it ended is told below
+                _write(process.stdin.fileno(), json.dumps(asked).encode() + b"\n")
+            # Standard input stays open as long as the answer is waited for: the process ends when it is closed.
+            with os.fdopen(process.stdout.fileno(), "rb", closefd=False) as answers:
+                answer = answers.read(_MAX_BYTES + 1)
+            process.wait(compiler.MAX_SECONDS)
+        finally:
+            process.kill()
+    if process.returncode == compiler.REFUSED:
+        refusal = json.loads(answer)
+        raise EngineError(f"Hyperscan: {refusal['reason']}", refusal["number"])
+    if process.returncode != 0:
+        raise EngineError(f"Hyperscan: the process that compiles ended with {process.returncode}", None)
+    return answer
+
+
+def loaded(data: bytes) -> hyperscan.Database:
+    """The database that `data` holds.
+
+    Raises:
+        EngineError: it holds none.
+    """
+    try:
+        return hyperscan.loadb(data, hyperscan.HS_MODE_BLOCK)
+    except hyperscan.error as error:
+        raise EngineError(f"Hyperscan: {error}", None) from None
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Beside its name first: nobody reads half of it, and of two that write it at once the last one stays."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _path(expressions: Sequence[Expression], cache: Path) -> Path:
+    # What else a database depends on, the processor among it, the library checks itself when it loads one.
+    digest = hashlib.sha256(metadata.version("hyperscan").encode())
+    for expression in expressions:
+        digest.update(f"\0{_flags(expression)}\0{expression.wide}".encode())
+    return cache / f"guard-rules-{digest.hexdigest()[:32]}.hsdb"
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """Whether nobody else may write there: the library trusts what it loads."""
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another guard has tidied up
+        return 0.0
+
+
+def _compile(expressions: Sequence[Expression]) -> hyperscan.Database:
+    wide, flags = [item.wide for item in expressions], [_flags(item) for item in expressions]
+    try:
+        return compiler.compile_all(wide, flags)
+    except hyperscan.error as error:
+        raise EngineError(f"Hyperscan: {error}", compiler.culprit(wide, flags)) from None

@@ -6,7 +6,7 @@ Both answer alike; a test asks both. A scan tells only that an expression matche
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +30,10 @@ class Engine(Protocol):
 
     def proposed(self, data: bytes) -> set[int]:
         """Numbers of the expressions whose wide form matches `data`, UTF-8."""
+
+
+MakeEngine = Callable[[Sequence[Expression], Path | None], Engine]
+"""Takes expressions and the folder where compiled databases are kept to an engine."""
 
 
 class Re2Engine:
@@ -68,7 +72,7 @@ class HyperscanEngine:
     scan.
 
     Args:
-        expressions: what may match.
+        expressions: what may match; compiled here, which takes seconds.
         cache: folder where compiled databases are kept; None keeps none.
 
     Raises:
@@ -79,8 +83,20 @@ class HyperscanEngine:
     def __init__(self, expressions: Sequence[Expression], cache: Path | None = None) -> None:
         from services.guard.detection import compiled
 
+        self._use(compiled.database(expressions, cache))
+
+    @classmethod
+    def of(cls, database: Any) -> HyperscanEngine:
+        """The engine of a compiled database."""
+        made = cls.__new__(cls)
+        made._use(database)
+        return made
+
+    def _use(self, database: Any) -> None:
+        from services.guard.detection import compiled
+
         self._new_scratch = compiled.scratch
-        self._database = compiled.database(expressions, cache)
+        self._database = database
         self._local = threading.local()
 
     def proposed(self, data: bytes) -> set[int]:
@@ -101,7 +117,7 @@ class HyperscanEngine:
 
 
 def engine(expressions: Sequence[Expression], cache: Path | None = None) -> Engine:
-    """Hyperscan where there is one, else RE2.
+    """Hyperscan, waited for, where there is one, else RE2; `stand_in.engine` does not wait.
 
     Raises:
         EngineError: an expression cannot be compiled.

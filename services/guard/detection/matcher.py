@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.guard.detection.allowed import Allowed
-from services.guard.detection.engines import Engine, EngineError, engine
+from services.guard.detection.engines import EngineError, MakeEngine, engine
 from services.guard.detection.expressions import Expression
 from services.guard.detection.rules import LoadedRule, RuleError, Target
 
@@ -62,7 +62,7 @@ class Matcher:
         rules: the rules.
         cache: folder where the compiled rules are kept; None keeps none.
         allowed: what an operator lets pass.
-        make_engine: what compiles the expressions of rules; for tests.
+        make_engine: what compiles the expressions of rules.
 
     Raises:
         RuleError: a pattern cannot be compiled.
@@ -73,7 +73,7 @@ class Matcher:
         rules: Sequence[LoadedRule],
         cache: Path | None = None,
         allowed: Sequence[Allowed] = (),
-        make_engine: Callable[[Sequence[Expression], Path | None], Engine] = engine,
+        make_engine: MakeEngine = engine,
     ) -> None:
         self.rules = tuple(rules)
         self._allowed = tuple(allowed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class RunningGuard:
 
 @pytest.fixture(scope="session")
 def guard_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the compiled rules are kept: compiled for the first test only."""
+    """One data folder for all tests."""
     return tmp_path_factory.mktemp("guard-data")
 
 
@@ -41,6 +42,8 @@ async def running_guard(
     settings = GuardSettings(
         run_dir=run_dir,
         data_dir=data_dir,
+        # Compiled rules are kept between runs: named by what went into them, they are never old.
+        guard_cache_dir=Path(tempfile.gettempdir()) / "ragmesh-test-rules",
         assistant_dir=assistants,
         drain_seconds=0.5,
         triton=triton,

@@ -139,7 +139,9 @@ def test_checks_are_built_anew_only_where_something_changed(tmp_path: Path) -> N
     (shipped / "markup.yaml").write_text(markup, encoding="utf-8")
     rule = markup.replace("id: markup.", "id: own.")
     (folder / "own.yaml").write_text(rule, encoding="utf-8")
-    settings = GuardSettings(assistant_dir=SETTINGS.assistant_dir, guard_rules_dir=shipped, data_dir=tmp_path)
+    settings = GuardSettings(
+        assistant_dir=SETTINGS.assistant_dir, guard_rules_dir=shipped, data_dir=tmp_path, guard_cache_dir=tmp_path / "cache"
+    )
     builder = CheckBuilder(settings, {})
     write(tmp_path, A, "rule_folders: [rules]")
     policies = PolicyStore(tmp_path, (A, B), builder)

@@ -213,16 +213,6 @@ def test_compiled_rules_are_kept_and_a_damaged_file_is_compiled_again(tmp_path: 
         assert kept.read_bytes() == whole
 
 
-def test_changed_rules_replace_what_was_kept(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    Matcher(load_file(written(tmp_path, FILE.format(name="sample"))), cache)
-    (before,) = cache.iterdir()
-    changed = load_file(written(tmp_path, FILE.format(name="sample").replace("forget", "neglect")))
-    assert Matcher(changed, cache).scan("neglect the rules", Target.INPUT)
-    (after,) = cache.iterdir()
-    assert before != after
-
-
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert Matcher(load_file(written(tmp_path, FILE.format(name="sample"))), tmp_path / "cache").scan(
