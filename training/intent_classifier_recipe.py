@@ -36,14 +36,13 @@ _WHAT = f"""# intents.npz
 Tells small talk (greeting, thanks, goodbye, identity, capabilities, wellbeing) from questions in the guard's process, NumPy alone:
 a linear model of {KEPT:,} n-grams of words and letters (float16), averaged with one hidden layer over the word vectors of
 [words.npz](MODEL_CARD.md). English and German. It decides alone where it is sure of a question (a probability of {SURE});
-elsewhere the served head `intent` is asked, which is more exact, and only where that is not heard does it name small talk, from {SURE}
-on.
+elsewhere the served head `intent` is asked, which is more exact, and only where that is not heard does it name small talk.
 
 Trained from scratch by this project; no pre-trained weights. Made by `training/intent_classifier_recipe.py`
 (`python -m training.train_all --data DATA --only intent_classifier`).
 
 Written utterances are split by utterance, questions by the split of their source. {SURE} and the number of n-grams were chosen on
-the validation rows. The test rows (`training/intent_test.yaml`) were written apart from the training utterances; they choose nothing.
+the validation rows. The test rows (`training/intent_test.yaml`) were written apart from the training ones; they choose nothing.
 
 ## Limits
 

@@ -6,16 +6,19 @@ that of those that are understood rightly few are refused. Knows no intent by na
 
 from __future__ import annotations
 
+import math
+import time
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.guard.understanding.learning import Floats, Linear, Network, Rows, fit_linear, fit_network, softmax
+from services.guard.understanding.learning import Floats, Linear, Network, Rows, TooLong, fit_linear, fit_network, softmax
 from services.guard.understanding.ngrams import Ngrams
 from services.guard.understanding.words import WordVectors
 
@@ -65,11 +68,24 @@ class _Examples:
         ends = np.cumsum([0, *(len(rows) for rows, _ in held)])
         return cls(np.concatenate([rows for rows, _ in held]), np.concatenate([values for _, values in held]), ends[:-1])
 
-    def nearest(self, rows: NDArray[np.int64], values: Floats, known: int) -> float:
-        """The greatest cosine of an example with a text, of `known` n-grams in all."""
-        wide = np.zeros(known, dtype=np.float32)
-        wide[rows] = values
-        return float(np.add.reduceat(wide[self.rows] * self.values, self.starts).max())
+    @cached_property
+    def _holding(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+        """By n-gram: where its examples begin, and one after the other which they are and what it weighs in each."""
+        order = np.argsort(self.rows, kind="stable")
+        begins = np.searchsorted(self.rows[order], np.arange(int(self.rows.max(initial=0)) + 2))
+        ends = np.append(self.starts[1:], len(self.rows))
+        examples = np.repeat(np.arange(len(self.starts)), ends - self.starts)
+        return begins, examples[order], self.values[order]
+
+    def nearest(self, rows: NDArray[np.int64], values: Floats) -> float:
+        """The greatest cosine of an example with a text."""
+        begins, examples, weights = self._holding
+        known = rows < len(begins) - 1
+        first = begins[rows[known]]
+        counts = begins[rows[known] + 1] - first
+        places = np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+        cosines = np.bincount(examples[places], weights[places] * np.repeat(values[known], counts))
+        return float(cosines.max(initial=0.0))
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ class _Model:
         """(c,); they sum up to less than 1 where the text is like the background, or like no example."""
         rows, values = self.ngrams.rows(text)
         logits = self.linear.logits(rows, values)
-        near = 1.0 if self.examples is None else self.examples.nearest(rows, values, len(self.ngrams.buckets))
+        near = 1.0 if self.examples is None else self.examples.nearest(rows, values)
         if self.network is None or not features.any():
             return softmax(logits) * np.float32(near**0.5)
         seen, classes = self.network.logits(features), len(logits)
@@ -98,12 +114,12 @@ class _Model:
         return softmax((logits + seen[:classes]) / np.float32(2)) * np.float32(inside)
 
 
-def _fit(texts: Sequence[str], features: Floats, labels: Sequence[int], classes: int, background: Floats) -> _Model:
+def _fit(texts: Sequence[str], features: Floats, labels: Sequence[int], classes: int, background: Floats, until: float) -> _Model:
     rng = np.random.default_rng(_SEED)
     wanted = np.asarray(labels, dtype=np.int64)
     ngrams = Ngrams.of(texts)
     found = [ngrams.rows(text) for text in texts]
-    linear = fit_linear(ngrams, found, wanted, classes, rng)
+    linear = fit_linear(ngrams, found, wanted, classes, rng, until)
     examples = _Examples.of(found) if len(texts) < _MANY and len(ngrams.buckets) else None
     known = features.any(axis=1)
     if not known.any():
@@ -112,7 +128,7 @@ def _fit(texts: Sequence[str], features: Floats, labels: Sequence[int], classes:
     others = background[: _BACKGROUND * -(-len(texts) // classes)]
     seen = np.concatenate([features[known], others])
     targets = np.concatenate([wanted[known], np.full(len(others), classes)])
-    network = fit_network(seen, targets, classes + bool(len(others)), rng)
+    network = fit_network(seen, targets, classes + bool(len(others)), rng, until)
     return _Model(ngrams, linear, network, examples)
 
 
@@ -128,17 +144,34 @@ class IntentClassifier:
 
     @classmethod
     def learn(
-        cls, examples: Sequence[tuple[str, str]], words: WordVectors, *, refused: float = REFUSED, apart: bool = True
+        cls,
+        examples: Sequence[tuple[str, str]],
+        words: WordVectors,
+        *,
+        refused: float = REFUSED,
+        apart: bool = True,
+        seconds: float = math.inf,
     ) -> IntentClassifier:
         """Learns from (text, intent) pairs; those of OUT_OF_SCOPE are texts that are for nothing.
 
         Args:
             refused: see REFUSED.
             apart: whether questions about anything are out of scope; not so where one of the intents is to ask.
+            seconds: of computing by this thread, however busy the machine is, that it may take.
 
         Raises:
-            IntentError: there are fewer than two intents, or too many of something.
+            IntentError: there are fewer than two intents, or too many of something, or learning takes too long.
         """
+        until = time.thread_time() + seconds
+        try:
+            return cls._learnt(examples, words, refused, apart, until)
+        except TooLong:
+            raise IntentError(f"learning takes more than {seconds:g} s of computing") from None
+
+    @classmethod
+    def _learnt(
+        cls, examples: Sequence[tuple[str, str]], words: WordVectors, refused: float, apart: bool, until: float
+    ) -> IntentClassifier:
         labels = sorted({intent for _, intent in examples})
         if not 2 <= len(labels) <= MAX_INTENTS or len(examples) > MAX_EXAMPLES:
             raise IntentError(f"2 to {MAX_INTENTS} intents can be told apart, of at most {MAX_EXAMPLES} examples")
@@ -148,14 +181,16 @@ class IntentClassifier:
         reached: list[float] = []
         for fold in _folds(texts, wanted):
             rest = np.flatnonzero(~fold)
-            trial = _fit([texts[row] for row in rest], features[rest], [wanted[row] for row in rest], len(labels), background)
+            trial = _fit(
+                [texts[row] for row in rest], features[rest], [wanted[row] for row in rest], len(labels), background, until
+            )
             for row in np.flatnonzero(fold):
                 found = trial.probabilities(texts[row], features[row])
                 if labels[wanted[row]] != OUT_OF_SCOPE and int(found.argmax()) == wanted[row]:
                     reached.append(float(found[wanted[row]]))
         share = refused if len(texts) >= _MANY else max(refused, _REFUSED_OF_FEW)
         threshold = float(np.quantile(reached, share)) if reached else 1 / len(labels)
-        return cls(labels, _fit(texts, features, wanted, len(labels), background), threshold, words)
+        return cls(labels, _fit(texts, features, wanted, len(labels), background, until), threshold, words)
 
     def probabilities(self, text: str) -> Floats:
         """(c,) in the order of `labels`."""

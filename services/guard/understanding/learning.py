@@ -6,6 +6,8 @@ know words that no example has.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,12 +31,22 @@ def softmax(logits: Floats) -> Floats:
     return found
 
 
-def _batches(count: int, epochs: int, rng: np.random.Generator) -> Iterator[tuple[float, NDArray[np.int64]]]:
-    """How much of the training is done, and the rows of the next batch."""
+class TooLong(ValueError):
+    """Learning took longer than it may."""
+
+
+def _batches(count: int, epochs: int, rng: np.random.Generator, until: float) -> Iterator[tuple[float, NDArray[np.int64]]]:
+    """How much of the training is done, and the rows of the next batch.
+
+    Raises:
+        TooLong: this thread has computed until `until`.
+    """
     epochs = max(epochs, -(-_LEAST_STEPS // max(1, -(-count // BATCH))))
     for epoch in range(epochs):
         order = rng.permutation(count)
         for at in range(0, count, BATCH):
+            if time.thread_time() > until:
+                raise TooLong("learning takes too long")
             yield (epoch + at / count) / epochs, order[at : at + BATCH]
 
 
@@ -58,12 +70,18 @@ class Linear:
         return found
 
 
-def fit_linear(ngrams: Ngrams, rows: Rows, labels: NDArray[np.int64], classes: int, rng: np.random.Generator) -> Linear:
-    """Softmax regression by AdaGrad (Duchi et al. 2011) on the weights that a batch touches."""
+def fit_linear(
+    ngrams: Ngrams, rows: Rows, labels: NDArray[np.int64], classes: int, rng: np.random.Generator, until: float = math.inf
+) -> Linear:
+    """Softmax regression by AdaGrad (Duchi et al. 2011) on the weights that a batch touches.
+
+    Args:
+        until: `time.thread_time()` at which it gives up, so for the network: a busy machine takes no time away.
+    """
     weights = np.zeros((len(ngrams.buckets), classes), dtype=np.float32)
     squares = np.full_like(weights, 1e-10)
     bias = np.zeros(classes, dtype=np.float32)
-    for _, batch in _batches(len(rows), 4, rng):
+    for _, batch in _batches(len(rows), 4, rng, until):
         ids = np.concatenate([rows[row][0] for row in batch])
         if not len(ids):
             continue
@@ -107,7 +125,9 @@ _HIDDEN_OF_FEW, _MANY = 128, 2_000
 _DROP_IN, _DROP_HIDDEN = 0.2, 0.5
 
 
-def fit_network(features: Floats, labels: NDArray[np.int64], classes: int, rng: np.random.Generator) -> Network:
+def fit_network(
+    features: Floats, labels: NDArray[np.int64], classes: int, rng: np.random.Generator, until: float = math.inf
+) -> Network:
     """By AdamW (Loshchilov and Hutter 2019) with dropout and a rate that falls to nothing.
 
     Args:
@@ -121,7 +141,7 @@ def fit_network(features: Floats, labels: NDArray[np.int64], classes: int, rng: 
     last = rng.uniform(-1, 1, (units, classes)).astype(np.float32) / np.float32(np.sqrt(units))
     weights = [first, np.zeros(units, dtype=np.float32), last, np.zeros(classes, dtype=np.float32)]
     means, squares = [np.zeros_like(w) for w in weights], [np.zeros_like(w) for w in weights]
-    for step, (done, batch) in enumerate(_batches(len(inputs), _EPOCHS, rng), start=1):
+    for step, (done, batch) in enumerate(_batches(len(inputs), _EPOCHS, rng, until), start=1):
         into, into_bias, out, out_bias = weights
         seen = inputs[batch] * (rng.random((len(batch), width), dtype=np.float32) >= _DROP_IN) / np.float32(1 - _DROP_IN)
         hidden = np.maximum(seen @ into + into_bias, 0)
