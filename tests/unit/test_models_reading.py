@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ragmesh_models.engine import Ranking
 from ragmesh_models.engine import Reading as Request
 from ragmesh_models.feature_engine import LexicalEngine
 from ragmesh_models.features import Passage as LexicalPassage
@@ -228,6 +229,7 @@ CONFIG: dict[str, object] = {
     "threshold": 0.5,
     "span_threshold": 0.5,
     "found": 1.0,
+    "alone": 0.0,
 }
 
 
@@ -262,6 +264,24 @@ def test_the_reader_ranks_and_the_scorer_keeps_what_was_not_read(vocabulary: Voc
     empty = ReaderEngine(_Fixed([], CONFIG), lexical).rank(_request())  # type: ignore[arg-type]
     assert empty.sentences == []
     assert empty.answerable == 0
+
+
+def test_a_passage_alone_is_believed_less_in_whether_to_answer_only(vocabulary: Vocabulary) -> None:
+    lexical = LexicalEngine(ANSWERER, IdfTable.load(ANSWERER / "idf.bin"))
+
+    def asked(alone: float, *texts: str) -> Ranking:
+        fixed = _Fixed([_reading(vocabulary, text, 2.0, best=(6, 6)) for text in texts], {**CONFIG, "alone": alone})
+        return ReaderEngine(fixed, lexical).rank(_request(*texts))  # type: ignore[arg-type]
+
+    plain, strict = asked(0.0, BRIDGE), asked(-1.0, BRIDGE)
+    assert logit(plain.answerable) - logit(strict.answerable) == pytest.approx(1.0, abs=1e-6)
+    assert [one.support for one in plain.sentences] == [one.support for one in strict.sentences]
+    assert plain.short == strict.short
+    assert asked(-1.0, BRIDGE, BRIDGE).answerable == asked(0.0, BRIDGE, BRIDGE).answerable
+
+
+def logit(share: float) -> float:
+    return math.log(share / (1 - share))
 
 
 def test_the_served_graph_gives_what_the_trained_network_gave() -> None:

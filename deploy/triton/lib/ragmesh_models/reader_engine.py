@@ -132,7 +132,10 @@ class ReaderEngine:
             return Ranking(0.0, threshold, span_threshold, [], None)
         evidence = gather(self._reader, lexical, reading)
         scores = weigh(evidence, config["sentence"])
-        answerable = sigmoid(linear(config["decision"], decision_features(evidence, scores)))
+        believed = linear(config["decision"], decision_features(evidence, scores))
+        answerable = sigmoid(believed)
+        # One passage alone has no other to be compared with: it is believed less, in whether to answer, not in what.
+        decided = sigmoid(believed + float(config["alone"])) if len(reading.texts) == 1 else answerable
         # Which passage the search thought best decides between sentences, not whether there is an answer: it always has a best.
         ranks = scores + float(config["found"]) * evidence.found
         sentences: list[Scored] = []
@@ -147,7 +150,7 @@ class ReaderEngine:
                     whole = rank, short
             support = sigmoid(linear(config["support"], [float(scores[n]), _logit(answerable)]))
             sentences.append(Scored(one.candidate, float(ranks[n]), support, short))
-        return Ranking(answerable, threshold, span_threshold, sentences, whole[1] if whole else None)
+        return Ranking(decided, threshold, span_threshold, sentences, whole[1] if whole else None)
 
 
 def weigh(evidence: Evidence, weights: Sequence[float]) -> NDArray[np.float64]:
