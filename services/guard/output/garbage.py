@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from services.guard.output.facts import compact
 from services.guard.output.plausibility import implausible
-from services.guard.output.prose import prose
+from services.guard.output.prose import DISPLAYED, prose
 
 MAX_CHARACTERS = 16_384
 _LEAST_LOOP = 20
@@ -44,7 +44,7 @@ _LETTER_RUN = re.compile(r"([^\W\d_])\1{4,}")
 _ROMAN = re.compile(r"[IVXLCM]{1,8}")
 _GROUP_RUN = re.compile(r"([^\W\d_]\w{1,4}?)\1{4,}")
 _SIGN_RUN = re.compile(r"([^\w\s])\1{5,}")
-_RULED = frozenset("-=_*~.#+—–·•…")
+_RULED = frozenset("-=_*~^.#+—–·•…")
 _PLAIN = re.compile(r"[A-Za-z0-9\s.,:;()'\"%/-]+")
 
 
@@ -68,16 +68,17 @@ _REPEATED = re.compile(r"\b([^\W\d_]{2,})(?:[\s,.!?]+\1\b){3,}", re.I)
 _MAX_PERIOD = 16
 
 
-def _loop(words: list[str]) -> tuple[int, int]:
-    """The longest run that repeats what stood `period` words before: how many words repeat, and the period."""
-    best = (0, 0)
+def _loop(words: list[str]) -> tuple[int, int, int]:
+    """The longest run that repeats what stood `period` words before: how many words repeat, the period, and where it ends."""
+    best = (0, 0, 0)
     for period in range(1, min(_MAX_PERIOD, len(words) // 2) + 1):
-        run = longest = 0
-        for one, other in zip(words, words[period:], strict=False):
+        run = longest = end = 0
+        for at, (one, other) in enumerate(zip(words, words[period:], strict=False), start=period + 1):
             run = run + 1 if one == other else 0
-            longest = max(longest, run)
+            if run > longest:
+                longest, end = run, at
         if longest > best[0] and longest >= period:
-            best = (longest, period)
+            best = (longest, period, end)
     return best
 
 
@@ -85,14 +86,24 @@ def _words(_: str, running: str) -> Garbage | None:
     match = _REPEATED.search(running)
     if match:
         count = len(match.group().split())
-        if count >= 5:
+        if count >= (5 if len(running) < 500 else 8):
             return Garbage("garbage.words", match.start(), match.end(), count / 4)
-    words = _WORD.findall(running.lower())
-    if len(words) < 8 or len(set(words)) > 0.7 * len(words):
+    words = _WORD.findall(_ADDRESS.sub(" ", running).lower() if "/" in running else running.lower())
+    if len(words) < 8 or len(set(words)) > 0.8 * len(words):
         return None
-    repeats, period = _loop(words)
-    lettered = any(word.isalpha() and len(word) > 1 for word in words[:period] or words)
-    if lettered and repeats >= max(6, 2 * period if period < 4 else period) and repeats + period >= 0.4 * len(words):
+    repeats, period, end = _loop(words)
+    again = words[end - period : end]
+    lettered = any(len(word) > 1 and any(map(str.isalpha, word)) for word in again)
+    # A number or a letter over and over is a row of a table, but not at the end of a sentence.
+    stuck = period == 1 and repeats >= 6 and end == len(words) and again[0].strip("0") and len(set(words)) > 4
+    if stuck and sum(map(str.isalpha, words[: end - repeats])) >= 4:
+        return Garbage("garbage.words", 0, len(running), repeats / 6)
+    # Said four times without a word between: nobody's sentence, however much stands before; a long text may quote a refrain.
+    if lettered and repeats >= max(8, (3 if repeats + period >= 0.25 * len(words) else 5) * period):
+        return Garbage("garbage.words", 0, len(running), repeats / 8)
+    if len(set(words)) > 0.7 * len(words):
+        return None
+    if lettered and repeats >= max(6, 2 * period if period < 4 else 1.5 * period) and repeats + period >= 0.4 * len(words):
         return Garbage("garbage.words", 0, len(running), (repeats + period) / period / 2)
     threes = list(zip(words, words[1:], words[2:], strict=False))
     if len(words) >= 24 and len(set(threes)) < 0.5 * len(threes):
@@ -103,28 +114,44 @@ def _words(_: str, running: str) -> Garbage | None:
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\S+|\b[\w-]+(?:\.[\w-]+){2,}\b|(?:[\w.~-]*/){2,}[\w.~-]*|[A-Z]:\\\S+")
 _FIGURES = re.compile(r"[\d\s.,:;/()+\-–—×x*=<>≤≥±≈~%°€$£'\"|−→]+")
 _FORMULA = re.compile(r"[\u2200-\u22ff]|\w[_^]\{|(?<=[\w)\]}])\s?=\s?[\w(\[{-]")
+_SUM = re.compile(r"[∑∏∫√∞∂∇∈∉⊂∪∩∀∃]")
 _HARD_SIGN = re.compile(
     r"[^\w\s.,:;()'\"!?%/\-–—“”„«»‘’…°€$£+*=<>&#@\[\]·•×±²³¹₀-₉⁰-⁹½¼¾§©®™\u2190-\u22ff\u2713-\u274c⚠\U0001f300-\U0001faff\ufe0f\u200d\u0300-\u036f]"
 )
 _ODD = re.compile(r"[^\w\s.,:;()'\"!?%\-–—“”„«»‘’…\u2190-\u22ff²³¹₀-₉⁰-⁹]")
 _FLIP = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[a-z0-9])|\d(?=[A-Za-z])")
+# Words, camelCase, names with a number, acronyms: whatever else letters and digits join to was struck at random.
+_FORMED = re.compile(r"(?:[A-Z]?[a-z]{2,})+\d{0,4}|[A-Z]{2,}s?\d{0,4}|\d+|[A-Za-z]")
+_RUN = re.compile(r"[^\W_]+")
 _HEADING = re.compile(r"(?m)^\s{0,3}#{1,6}\s")
+_UNDERLINE = re.compile(r"\s([~^=*+_-])\1{3,}$")
 _HARD = re.compile(r"[!#$%^&*?@~`|\\{}<>_+]")
+_LOUDEST = re.compile(r"[!#$%^&*?@~`|{}]")
 _ENDLESS = re.compile(r"\d{20,}")
 
 
 def _signs(text: str, running: str) -> Garbage | None:
     if _PLAIN.fullmatch(text) and not _ENDLESS.search(text):
         return None
-    text = _HEADING.sub("", text)
+    if "#" in text:
+        text, running = _HEADING.sub("", text), _HEADING.sub("", running)
+    running = _UNDERLINE.sub("", running) if running[-1:] in _RULED and len(running) > 4 else running
     if "<" in text:
         text, running = _TAG.sub("", text), _TAG.sub("", running)
-    loud = len(_HARD.findall(text))
-    if loud >= 3 and loud >= 0.06 * len(text):
-        joined = "".join(filter(str.isalnum, _TAG.sub(" ", _ADDRESS.sub(" ", text))))
+    bare = DISPLAYED.sub(" ", text) if "$$" in text else text
+    loud = len(_HARD.findall(bare))
+    loudest = len(_LOUDEST.findall(bare)) if loud > 1 else 0
+    if (loud >= 3 and loud >= 0.06 * len(bare)) or (loudest >= 2 and loudest >= 0.03 * len(bare)):
+        runs = _RUN.findall(_TAG.sub(" ", _ADDRESS.sub(" ", bare)))
+        joined = "".join(runs)
+        random = sum(len(run) for run in runs if not _FORMED.fullmatch(run))
         # Case and digits change from letter to letter, and signs stand between: no language, and no program either.
-        if len(joined) >= 16 and len(_FLIP.findall(joined)) > 0.35 * len(joined):
-            return Garbage("garbage.signs", 0, len(text), 1.0 + loud / len(text))
+        if (
+            len(joined) >= 16
+            and random >= 0.35 * len(joined)
+            and len(_FLIP.findall(joined)) > (0.35 if loud >= max(3, 0.06 * len(bare)) else 0.45) * len(joined)
+        ):
+            return Garbage("garbage.signs", 0, len(text), 1.0 + loud / len(bare))
     bare = _ADDRESS.sub(" ", running)
     shown = len(bare) - sum(map(str.isspace, bare))
     if shown < 8:
@@ -133,7 +160,7 @@ def _signs(text: str, running: str) -> Garbage | None:
     odd = len(_ODD.findall(bare))
     if odd > 0.3 * shown and letters < 0.6 * shown and shown >= 12 and not _FORMULA.search(bare) and not _FIGURES.fullmatch(bare):
         return Garbage("garbage.signs", 0, len(running), odd / shown / 0.3)
-    if len(_HARD_SIGN.findall(bare)) > 0.15 * shown and letters < 0.8 * shown:
+    if len(_HARD_SIGN.findall(bare)) > 0.15 * shown and letters < 0.8 * shown and not _SUM.search(bare):
         return Garbage("garbage.signs", 0, len(running), 1.0)
     endless = sum(len(match) for match in _ENDLESS.findall(bare))
     if endless and letters < 0.2 * shown:
@@ -226,10 +253,11 @@ _ATTRIBUTE = re.compile(r"<[a-z]+\s[^<>]*\b(?:class|id|style|href|src|data-\w+)=
 _HALF_TAG = re.compile(
     r"<(?:/|!--)?[a-z][a-z0-9]*(?:\s+[\w-]+(?:=[\"'][^\"'<>]*[\"']?)?)*\s*$|(?:^|\s)[\w-]+=[\"'][^\"'<>]*[\"']\s*/?>", re.I
 )
+_WHOLE_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,400}>")
 _HALF_LINK = re.compile(r"!?\[[^\[\]\n]{1,200}\]\((?:https?:)?[^)\s]*$")
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|apos|[lr]dquo|[lr]squo|[mn]dash|hellip);")
 _JSON = re.compile(
-    r"^\s*[\[{]\s*\"(?:role|content|text|answer|message|choices|id)\"\s*:|\"(?:role|content|finish_reason|logprobs)\"\s*:\s*[\"\[{n]",
+    r"^\s*[\[{]\s*\"(?:role|content|text|answer|message|choices|id)\"\s*:|\"(?:role\"\s*:\s*\"(?:assistant|user|system|tool)\"|(?:content|finish_reason|logprobs)\"\s*:\s*[\"\[{n])",
     re.I,
 )
 _VOID = frozenset({"br", "hr", "img", "input", "li", "p", "td", "tr", "th"})
@@ -257,7 +285,7 @@ def _markup(text: str, running: str) -> Garbage | None:
                 loose += 1
         if loose + len(open_) >= 2 or (loose + len(open_) and (size >= 0.15 * len(text) or _ATTRIBUTE.search(text))):
             return Garbage("garbage.markup", 0, len(text), max(1.0, (loose + len(open_)) / 2))
-    half = _HALF_TAG.search(running) if "<" in running or "=" in running else None
+    half = _HALF_TAG.search(_WHOLE_TAG.sub("x", running)) if "<" in running or "=" in running else None
     half = half or (_HALF_LINK.search(running) if "](" in running else None)
     if half:
         return Garbage("garbage.markup", half.start(), half.end(), 1.0)
@@ -276,7 +304,7 @@ def _sentence(text: str, running: str) -> Garbage | None:
         return None
     # A rule stands between paragraphs, a few closing marks end a quotation or a program.
     ruled = all(character in _RULED or character in "|: " for character in shown)
-    return None if ruled or len("".join(shown.split())) <= 4 else Garbage("garbage.sentence", 0, len(text), 1.0)
+    return None if ruled or (len(shown) <= 4 and len(shown.split()) == 1) else Garbage("garbage.sentence", 0, len(text), 1.0)
 
 
 _MARKS = re.compile(
@@ -285,15 +313,17 @@ _MARKS = re.compile(
 )
 _PLACE = re.compile(
     r"\{\{[^{}\n]{0,80}\}\}|\$\{[\w. ]{1,40}\}|<%[^%\n]{0,80}%>|\{%[^%\n]{0,80}%\}"
-    r"|(?<![\w$({\"'^_\\])\{[a-z]{2,}(?:_[a-z]+)*\}(?![\w})\"'])"
+    r"|(?<![\w$({\"'^_\\/-])\{[a-z]{2,}(?:_[a-z]+)*\}(?![\w})\"'])"
     r"|\[(?:insert|your|enter|add|placeholder|todo|tbd|fill|name|company|date|address|product"
-    r"|answer)(?:[ _-][^\[\]\n]{0,60})?\](?!\()"
-    r"|<(?:insert|your|enter|placeholder|answer|name|todo)(?:[ _-][^<>\n]{0,60})?>|(?<![\d%])%(?:\([a-z_]+\))?[sd](?!\w)"
+    r"|answer)(?:[ _-](?!of )[^\[\]\n]{0,60})?\](?!\()"
+    r"|<(?:insert|your|enter|placeholder|answer|name|todo)(?:[ _-][^<>\n]{0,60})?>(?![./\w])"
+    r"|(?<![\d%])%(?:\([a-z_]+\))?[sd](?!\w)(?! (?:format|placeholder|specifier|conversion|directive))"
     r"|\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\[object Object\]|\bundefined undefined\b"
     r"|\bnull null\b|\bNaN NaN\b"
     r"|^(?:assistant|user|system|answer|response)\s*:\s*$|\bfoo bar baz\b|_{4,}",
     re.IGNORECASE,
 )
+_SYNTAX = re.compile(r"\{\{|\$\{|\$\(\w|(?<![\d%])%\(|(?<![\d%])%s\b|\{%|<%")
 # Where capitals matter: Spanish has a "todo", and a roman thirty is XXX.
 _LEFT = re.compile(r"\b(?:X{4,}|x{4,})\b|(?:^|[.!?]\s+)(?:TODO|FIXME|TBD|TK)\b|\b(?:TODO|FIXME|TBD|TK):|\bNaN\.$|__[A-Z_]{3,40}__")
 # What every match has in it, some of it: looked for first, for a text of words has none.
@@ -301,13 +331,18 @@ _HINTS = (
     "orem", "olor sit", "XXXX", "xxxx", "TODO", "FIXME", "TBD", "TK", "undefined", "NaN", "null", "foo bar", "ssistant:", "ser:",
     "ystem:", "nswer:", "esponse:",
 )  # fmt: skip
+# Who writes about a mark sets it in quotation marks.
+_QUOTED_MARK = re.compile(r"([\"'])[<\[|]{1,2}/?[\w/]{1,24}[|>\]]{1,2}\1|[“‘„«][<\[|]{1,2}/?[\w/]{1,24}[|>\]]{1,2}[”’“»]")
 _FENCED = re.compile(r"```.*?(?:```|$)|`[^`\n]{1,400}`", re.S)
 
 
 def _template(text: str, running: str) -> Garbage | None:
     match = None
     if any(mark in text for mark in "{[<%_$#ĠĊ▁") or any(word in text for word in _HINTS):
-        match = _MARKS.search(_FENCED.sub("x", text)) or _PLACE.search(running) or _LEFT.search(running)
+        if len({syntax.group()[:2] for syntax in _SYNTAX.finditer(running)}) > 1:
+            # Who compares ways to write a place has forgotten none.
+            running = ""
+        match = _MARKS.search(_QUOTED_MARK.sub("x", _FENCED.sub("x", text))) or _PLACE.search(running) or _LEFT.search(running)
     return Garbage("garbage.template", match.start(), match.end(), 1.0) if match else None
 
 

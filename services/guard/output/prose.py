@@ -20,6 +20,9 @@ _CODE = re.compile(
     re.IGNORECASE,
 )
 _INLINE_CODE = re.compile(r"`[^`\n]{1,400}`")
+DISPLAYED = re.compile(r"\$\$.{1,2000}?\$\$|\\\[.{1,2000}?\\\]", re.S)
+# What was to be filled stands there as code does, and is none.
+_PLACE_AT_END = re.compile(r"(?<=[a-z] )(?:\{\{[^{}\n]{0,80}\}\}|\$?\{[\w. ]{1,40}\})\s*$")
 _FORMULA = re.compile(r"\$[^$\n]{1,400}\$|\\\([^\n]{1,400}?\\\)")
 
 
@@ -41,7 +44,10 @@ def _for_the_eye(line: str) -> bool:
         or _RULE.match(line)
     ):
         return True
-    return _CODE.search(line) is not None
+    words = line.split()
+    if len(words) >= 6 and sum(word[:1].isdigit() for word in words) >= 0.4 * len(words):
+        return True
+    return _CODE.search(_PLACE_AT_END.sub("x", line) if line.rstrip().endswith("}") else line) is not None
 
 
 def prose(text: str) -> Prose:
@@ -50,7 +56,8 @@ def prose(text: str) -> Prose:
         return Prose(text, 0)
     kept: list[str] = []
     fenced = False
-    for line in text.split("\n"):
+    shown = DISPLAYED.sub("x", text) if "$$" in text or "\\[" in text else text
+    for line in shown.split("\n"):
         if _FENCE.match(line):
             fenced = not fenced
         elif not fenced and not _for_the_eye(line):
