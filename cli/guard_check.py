@@ -29,6 +29,7 @@ from services.guard.checks import CheckBuilder, Checks
 from services.guard.policy import PolicyStore
 from services.guard.policy.policy import load
 from services.guard.settings import GuardSettings
+from services.guard.understanding.intent_model import Here
 from services.mesh import context
 from services.mesh.assistant import load_assistants
 from services.mesh.channel import open_channel
@@ -111,8 +112,9 @@ def judge_here(checks: Checks, text: str, kind: Kind, history: Sequence[str]) ->
         verdict, seen = documents.judged(checks, text)
         return Judged(verdict, explain.explanation(checks.judge, checks.policy, text, verdict, seen), None, by)
     found = checks.questions.check(text, history)
-    found = checks.questions.place(found, found.intent, history)
-    explanation = explain.explanation(checks.judge, checks.policy, text, found.verdict, found.seen)
+    here = Here(found.intent, True) if found.refused else checks.here.understand(found.normalised, found.intent)
+    found = checks.questions.place(found, here.intent, history)
+    explanation = explain.explanation(checks.judge, checks.policy, text, found.verdict, found.seen, (here.guess, found.guess))
     understood = pb.CheckInputResponse(normalised=found.normalised, intent=found.intent, language=found.language, pii=found.pii)
     return Judged(found.verdict, explanation, understood, by)
 
@@ -167,6 +169,7 @@ def show(judged: Judged, *, explained: bool) -> None:
     out.print(f"policy {verdict.policy_digest[:16]}, judged by {judged.by}", markup=False)
     if explained and judged.explanation is not None:
         _show_readings(judged.explanation)
+        _show_intents(judged.explanation)
     hits = judged.explanation.hits if explained and judged.explanation is not None else verdict.findings
     if hits:
         _show_hits(hits)
@@ -176,6 +179,16 @@ def _show_readings(explanation: pb.Explanation) -> None:
     table = Table("view", "bytes", "text", box=None, pad_edge=False, title_justify="left", title="Readings")
     for reading in explanation.readings:
         table.add_row(escape(reading.name), str(reading.bytes), escape(_excerpt(reading.text)))
+    out.print(table)
+
+
+def _show_intents(explanation: pb.Explanation) -> None:
+    if not explanation.intents:
+        return
+    table = Table("by", "intent", "nearest", "probability", "from", box=None, pad_edge=False, title_justify="left", title="Intents")
+    for guess in explanation.intents:
+        chances = (f"{guess.probability:.3f}", f"{guess.threshold:.3f}")
+        table.add_row(*map(escape, (guess.by, guess.intent or "not sure", guess.nearest, *chances)))
     out.print(table)
 
 

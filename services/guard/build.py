@@ -83,7 +83,7 @@ async def build(settings: GuardSettings) -> ServiceSpec:
     guard = Guard(
         policies=policies,
         documents=DocumentCheck(policies, assistants, imports=imports, turns=turns),
-        intents=IntentModel(triton, seconds=settings.guard_intent_seconds, probe_seconds=_PROBE_SECONDS),
+        intents=IntentModel(triton, checks_of.here, seconds=settings.guard_intent_seconds, probe_seconds=_PROBE_SECONDS),
         assistants=assistants,
         log=log,
         claims=ClaimChecks(verifier, checks_of.languages.find, settings.guard_claim_seconds, finder),

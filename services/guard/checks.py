@@ -14,12 +14,17 @@ from services.guard.detection.engines import MakeEngine
 from services.guard.detection.matcher import Matcher
 from services.guard.detection.rules import LoadedRule, RuleError, load_rules
 from services.guard.judge import Judge
-from services.guard.policy import Policy
+from services.guard.policy import Policy, PolicyError
 from services.guard.privacy import PiiFinder
 from services.guard.question import QuestionCheck
 from services.guard.settings import GuardSettings
+from services.guard.understanding.classifier import IntentError
+from services.guard.understanding.intent_model import InProcess
 from services.guard.understanding.intents import SmallTalk
 from services.guard.understanding.language import LanguageFinder
+from services.guard.understanding.scope import Scope
+from services.guard.understanding.sure import Sure
+from services.guard.understanding.words import WordVectors
 from services.mesh.assistant import Assistant
 
 
@@ -32,6 +37,8 @@ class Checks:
     """SHA-256 of the policy, the rules and the allow-lists: where it is the same, so are the verdicts."""
     judge: Judge
     questions: QuestionCheck
+    here: InProcess
+    """What this process knows of small talk."""
 
 
 class CheckBuilder:
@@ -45,6 +52,7 @@ class CheckBuilder:
     Raises:
         SmallTalkError: a file of small talk is wrong.
         ClassifierError: the classifier's weights cannot be used.
+        IntentError: so those of the classifier of small talk.
     """
 
     def __init__(
@@ -56,7 +64,10 @@ class CheckBuilder:
         self.languages = LanguageFinder()
         self._finder = PiiFinder()
         self._classifier = InjectionClassifier.load()
+        self._words = WordVectors.load()
+        self.here = InProcess(Sure.load(self._words))
         self._matchers: dict[str, Matcher] = {}
+        self._scopes: dict[str, Scope | IntentError] = {}
         self._built: dict[str, Checks] = {}
 
     def __call__(self, policy: Policy) -> Checks:
@@ -64,6 +75,7 @@ class CheckBuilder:
 
         Raises:
             RuleError: a rule file is wrong; the message says where.
+            PolicyError: its phrases cannot be learnt.
         """
         folders = (self._settings.guard_rules_dir, *policy.rule_folders)
         rules = _digest(_rule_files(folders))
@@ -87,9 +99,30 @@ class CheckBuilder:
         )
         names = [item.display_name for item in self._assistants.values()]
         small_talk = SmallTalk(self._settings.guard_small_talk_dir, [*names, *policy.persona_names])
-        questions = QuestionCheck(judge, small_talk, self.languages, self._finder, policy)
-        self._built[policy.assistant] = Checks(policy, digest, judge, questions)
+        questions = QuestionCheck(judge, small_talk, self.languages, self._finder, policy, self._scope(policy))
+        self._built[policy.assistant] = Checks(policy, digest, judge, questions, self.here)
         return self._built[policy.assistant]
+
+    def _scope(self, policy: Policy) -> Scope | None:
+        """What is learnt from the phrases of `policy`; None where it has none. What was learnt or failed before is not tried again.
+
+        Raises:
+            PolicyError: it cannot be learnt.
+        """
+        if not policy.phrases:
+            return None
+        key = hashlib.sha256(repr(sorted(policy.phrases.items())).encode()).hexdigest()
+        if key not in self._scopes:
+            found: Scope | IntentError
+            try:
+                found = Scope.learn(policy.phrases, self._words)
+            except IntentError as error:
+                found = error
+            self._scopes = {key: found, **dict(list(self._scopes.items())[: len(self._assistants)])}
+        scope = self._scopes[key]
+        if isinstance(scope, IntentError):
+            raise PolicyError(f"{policy.source}:1: intents: {scope}")
+        return scope
 
     def _still_used(self) -> dict[str, Matcher]:
         """Of the compiled rules the last few: one set an assistant, most of which are the same."""

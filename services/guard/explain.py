@@ -5,12 +5,13 @@ Made only where it is asked for. Knows no policy and no request.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
 from services.guard.judge import Judge, Sighting
 from services.guard.policy import Policy
+from services.guard.understanding.sure import Guess
 from services.guard.views import readings
 
 MAX_READING_BYTES = 8 * 1024
@@ -20,7 +21,14 @@ MAX_HITS = 256
 _NO_ATTACK = frozenset({pb.CATEGORY_PII, pb.CATEGORY_SECRET, pb.CATEGORY_OFF_TOPIC, pb.CATEGORY_LANGUAGE})
 
 
-def explanation(judge: Judge, policy: Policy, text: str, verdict: pb.Verdict, seen: Sequence[Sighting]) -> pb.Explanation:
+def explanation(
+    judge: Judge,
+    policy: Policy,
+    text: str,
+    verdict: pb.Verdict,
+    seen: Sequence[Sighting],
+    guesses: Iterable[Guess | None] = (),
+) -> pb.Explanation:
     """What led to `verdict` on `text`.
 
     Args:
@@ -29,6 +37,7 @@ def explanation(judge: Judge, policy: Policy, text: str, verdict: pb.Verdict, se
         text: what was judged.
         verdict: what was concluded.
         seen: what was seen, below the threshold too.
+        guesses: what it was taken to be for, by those that were asked.
     """
     hits = [judge.finding(item) for item in seen]
     known = {(hit.rule, hit.view) for hit in hits}
@@ -43,6 +52,13 @@ def explanation(judge: Judge, policy: Policy, text: str, verdict: pb.Verdict, se
         hits=hits[:MAX_HITS],
         score=max(sums.values(), default=0.0),
         threshold=policy.block,
+        intents=[
+            pb.IntentGuess(
+                by=guess.by, intent=guess.intent, nearest=guess.nearest, probability=guess.probability, threshold=guess.threshold
+            )
+            for guess in guesses
+            if guess is not None
+        ],
     )
 
 

@@ -17,8 +17,11 @@ from services.guard import ruling
 from services.guard.judge import Judge, Sighting
 from services.guard.policy import Policy
 from services.guard.privacy import PiiFinder, PiiMatch, apply, find_in_turns
+from services.guard.understanding.classifier import OUT_OF_SCOPE
 from services.guard.understanding.intents import SmallTalk
 from services.guard.understanding.language import UNKNOWN, LanguageFinder
+from services.guard.understanding.scope import Scope
+from services.guard.understanding.sure import Guess
 from services.guard.views.invisible import without_invisible
 
 MAX_PII = 256
@@ -48,6 +51,8 @@ class Checked:
     language: str
     seen: list[Sighting]
     pii: list[pii_pb2.PiiFinding] = field(default_factory=list)
+    guess: Guess | None = None
+    """What it was taken to be for by the policy's own intents and topics, where there are such."""
 
     @property
     def refused(self) -> bool:
@@ -69,14 +74,24 @@ class QuestionCheck:
         languages: tells languages apart.
         finder: finds personal data.
         policy: what is done with what is found.
+        scope: what was learnt from the phrases of `policy`, where it has some.
     """
 
-    def __init__(self, judge: Judge, small_talk: SmallTalk, languages: LanguageFinder, finder: PiiFinder, policy: Policy) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        small_talk: SmallTalk,
+        languages: LanguageFinder,
+        finder: PiiFinder,
+        policy: Policy,
+        scope: Scope | None = None,
+    ) -> None:
         self._judge = judge
         self._small_talk = small_talk
         self._languages = languages
         self._finder = finder
         self._policy = policy
+        self._scope = scope
 
     def check(self, text: str, history: Sequence[str] = ()) -> Checked:
         """The verdict on `text`, of at most 64 KiB, and what else is understood of it.
@@ -101,14 +116,25 @@ class QuestionCheck:
 
     def place(self, found: Checked, intent: Intent.ValueType, history: Sequence[str] = ()) -> Checked:
         """`found` with `intent`, refused where the policy does not serve its topic or its language."""
-        policy, verdict = self._policy, found.verdict
+        policy, verdict, guess = self._policy, found.verdict, None
         if intent in _ASKING and not found.refused:
             if policy.languages and found.language != UNKNOWN and found.language.partition("-")[0] not in policy.languages:
                 _add_reason(verdict, policy, pb.CATEGORY_LANGUAGE)
-            off = not policy.topics.covers((found.normalised, *history[-1:]))
-            if off or (intent == Intent.INTENT_OUT_OF_SCOPE and not policy.topics and pb.CATEGORY_OFF_TOPIC in policy.actions):
+            inside, guess = self._placed(found.normalised, history, intent)
+            if not inside and guess is not None:
+                intent = Intent.INTENT_OUT_OF_SCOPE
+            if not inside and (policy.closed or pb.CATEGORY_OFF_TOPIC in policy.actions):
                 _add_reason(verdict, policy, pb.CATEGORY_OFF_TOPIC)
-        return replace(found, intent=intent)
+        return replace(found, intent=intent, guess=guess)
+
+    def _placed(self, text: str, history: Sequence[str], intent: Intent.ValueType) -> tuple[bool, Guess | None]:
+        """Whether the assistant is for `text`: by a word of a topic, or by what was learnt. What follows a question is about it."""
+        guess = self._scope.understand(text) if self._scope is not None else None
+        if self._policy.topics and self._policy.topics.covers((text, *history[-1:])):
+            return True, guess
+        if self._scope is None or guess is None:
+            return not self._policy.topics and intent != Intent.INTENT_OUT_OF_SCOPE, None
+        return guess.intent != OUT_OF_SCOPE or any(map(self._scope.covers, history[-1:])), guess
 
     def _judged(self, text: str, history: Sequence[str]) -> tuple[pb.Verdict, list[Sighting]]:
         """The verdict on `text`; where it passes alone, on what it completes of the turns before."""

@@ -59,7 +59,9 @@ class Guard(GuardServiceServicer):
             models=[understood.model] if understood.model is not None else [],
         )
         if request.explain:
-            explained = explain.explanation(checks.judge, checks.policy, request.text, found.verdict, found.seen)
+            explained = explain.explanation(
+                checks.judge, checks.policy, request.text, found.verdict, found.seen, (understood.guess, found.guess)
+            )
             response.explanation.CopyFrom(explained)
         return response
 

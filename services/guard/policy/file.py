@@ -15,8 +15,13 @@ import yaml
 from google.protobuf import json_format
 from ragmesh.guard.v1.policy_pb2 import GuardPolicy
 
+from services.guard.policy.topics import folded
+
 MAX_FILE_BYTES = 64 * 1024
 MAX_DEPTH = 8
+MAX_PHRASES = 1_500
+"""Of all intents and topics together: what is learnt at each change of them must not take long."""
+_LEAST_NAMES = 2
 
 # Where json_format says that something is wrong: `Failed to parse actions field: ... at GuardPolicy.actions[0].category.`
 _PLACE = re.compile(r"\.* at GuardPolicy\.?([\w.\[\]]*?)\.*$")
@@ -66,7 +71,39 @@ def read_policy(path: Path) -> GuardPolicy:
         found = [(_path(violation), violation.proto.message or "breaks a rule") for violation in error.violations]
         reasons = "; ".join(f"{place or 'the policy'}: {reason}" for place, reason in found)
         raise PolicyError(f"{path}:{_line(lines, found[0][0])}: {reasons}") from None
+    if wrong := _unlearnable(policy):
+        raise PolicyError(f"{path}:{_line(lines, wrong[0])}: {wrong[0]}: {wrong[1]}")
     return policy
+
+
+def examples(policy: GuardPolicy) -> dict[str, tuple[str, ...]]:
+    """The phrases to learn from by what they are for: an intent, or `topic` and its name."""
+    found = {item.name: tuple(item.phrases) for item in policy.intents}
+    for topic in policy.allowed_topics:
+        if topic.phrases:
+            name = f"topic {topic.name}"
+            found[name] = (*found.get(name, ()), *topic.phrases)
+    return found
+
+
+def _unlearnable(policy: GuardPolicy) -> tuple[str, str] | None:
+    """Where the phrases are no examples to learn from, and why."""
+    places = [(f"intents[{at}].phrases", item.name, item.phrases) for at, item in enumerate(policy.intents)]
+    places += [
+        (f"allowed_topics[{at}].phrases", f"topic {item.name}", item.phrases) for at, item in enumerate(policy.allowed_topics)
+    ]
+    known: dict[str, str] = {}
+    for place, name, phrases in places:
+        for number, phrase in enumerate(phrases):
+            if known.setdefault(folded(phrase), name) != name:
+                return f"{place}[{number}]", f"is also a phrase of {known[folded(phrase)]}"
+        if len(known) > MAX_PHRASES:
+            return place, f"there may be {MAX_PHRASES} phrases in all"
+    names = set(known.values())
+    if names and len(names) < _LEAST_NAMES:
+        place = next(place for place, _, phrases in places if phrases)
+        return place, "one alone cannot be told apart: name another one, or out_of_scope in intents, with phrases"
+    return None
 
 
 def _read(path: Path, lines: dict[str, int]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 from ragmesh.guard.v1 import pii_pb2, policy_pb2
 
-from services.guard.policy.file import PolicyError, read_policy
+from services.guard.policy.file import PolicyError, examples, read_policy
 from services.guard.policy.topics import Topics
 
 DEFAULT_BLOCK = 1.0
@@ -37,6 +37,11 @@ class Policy:
     """The file that it was read from; empty for the defaults."""
     persona_names: tuple[str, ...]
     topics: Topics
+    """Words and phrases that a question about an allowed topic holds."""
+    closed: bool
+    """Whether only the allowed topics, and what the assistant is for, may be asked about."""
+    phrases: Mapping[str, tuple[str, ...]]
+    """Examples to learn from, by intent, or `topic` and its name; none: nothing is learnt."""
     block: float
     flag: float
     classifier_question: float | None
@@ -86,6 +91,8 @@ def resolve(message: policy_pb2.GuardPolicy, folder: Path, source: str = "") -> 
         source=source,
         persona_names=tuple(message.persona_names),
         topics=Topics.of(message.allowed_topics),
+        closed=bool(message.allowed_topics),
+        phrases=MappingProxyType(examples(message)),
         block=block,
         flag=flag,
         classifier_question=thresholds.classifier_question if thresholds.HasField("classifier_question") else None,

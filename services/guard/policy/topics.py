@@ -38,7 +38,7 @@ class Topics:
         return bool(self.terms)
 
     def covers(self, texts: Iterable[str]) -> bool:
-        """Whether one of `texts` is about an allowed topic; always, where nothing is said about topics."""
+        """Whether one of `texts` holds a word or a phrase of an allowed topic; always, where there are none."""
         return self._pattern is None or any(self._pattern.search(folded(text)) for text in texts)
 
 

@@ -16,11 +16,12 @@ from ragmesh.evidence.v1.text_pb2 import Intent
 
 from services.guard.understanding.intents import MAX_CHARACTERS
 from services.guard.understanding.obvious import Obvious
+from services.guard.understanding.sure import QUESTION, Guess, Sure
 from services.mesh.errors import MeshError
 
 MODEL = "intent"
 _OUTPUTS = ("probabilities", "labels", "threshold")
-_QUESTION = b"question"
+_QUESTION = QUESTION.encode()
 _PROBE = "hello"
 
 
@@ -47,6 +48,40 @@ class Understood:
     """The model that was asked, where it said who it is."""
     degraded: str = ""
     """Reason why the model was not heard; empty where it was, or was not needed."""
+    guess: Guess | None = None
+    """Of the classifier in this process, where it read the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What this process alone makes of an utterance."""
+
+    intent: Intent.ValueType
+    certain: bool
+    """Whether the model need not be asked."""
+    guess: Guess | None = None
+
+
+class InProcess:
+    """Phrases for the obvious, then the classifier in this process.
+
+    Args:
+        sure: the classifier.
+    """
+
+    def __init__(self, sure: Sure) -> None:
+        self._sure = sure
+        self._obvious = Obvious()
+
+    def understand(self, text: str, by_phrases: Intent.ValueType) -> Here:
+        """What `text` is for. Its small talk is less exact than the model's, and counts where nobody knows better."""
+        # What the model would not read, it is not asked: nearly every question.
+        if not 0 < len(text) <= MAX_CHARACTERS or self._obvious.question(text):
+            return Here(by_phrases, True)
+        guess = self._sure.understand(text)
+        if by_phrases != Intent.INTENT_QUESTION or not guess.intent:
+            return Here(by_phrases, False, guess)
+        return Here(Intent.Value(f"INTENT_{guess.intent.upper()}"), guess.intent == QUESTION, guess)
 
 
 def _tensor(text: str) -> dict[str, NDArray[Any]]:
@@ -75,15 +110,16 @@ class IntentModel:
     """Asks the model.
 
     Args:
+        here: what this process knows without the model.
         seconds: longest wait for it; a visitor waits that long at most for what the phrases know too.
         probe_seconds: longest wait of a probe.
     """
 
-    def __init__(self, client: InferenceClient, *, seconds: float, probe_seconds: float) -> None:
+    def __init__(self, client: InferenceClient, here: InProcess, *, seconds: float, probe_seconds: float) -> None:
         self._client = client
+        self._here = here
         self._seconds = seconds
         self._probe_seconds = probe_seconds
-        self._obvious = Obvious()
         self._known: ModelRef | None = None
         self._lost = ""
 
@@ -97,14 +133,16 @@ class IntentModel:
         return not self._lost
 
     async def understand(self, text: str, by_phrases: Intent.ValueType) -> Understood:
-        """What `text` is for. Small talk that the model is sure of; else what the phrases say, which know more languages."""
-        # What the model would not read, it is not asked: nearly every question.
-        if not 0 < len(text) <= MAX_CHARACTERS or self._obvious.question(text):
-            return Understood(by_phrases)
+        """What `text` is for: a question that this process is sure of; small talk that the model is sure of; else what the phrases
+        say, which know more languages, and where the model is not heard the classifier beside them.
+        """
+        here = self._here.understand(text, by_phrases)
+        if here.certain:
+            return Understood(here.intent, guess=here.guess)
         if self._lost:
-            return Understood(by_phrases, degraded=self._lost)
+            return Understood(here.intent, degraded=self._lost, guess=here.guess)
         try:
             found = _surest(await self._client.infer(MODEL, _tensor(text), _OUTPUTS, timeout=self._seconds))
         except MeshError as failure:
-            return Understood(by_phrases, degraded=failure.reason)
-        return Understood(by_phrases if found == Intent.INTENT_QUESTION else found, self._known)
+            return Understood(here.intent, degraded=failure.reason, guess=here.guess)
+        return Understood(by_phrases if found == Intent.INTENT_QUESTION else found, self._known, guess=here.guess)

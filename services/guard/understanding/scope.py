@@ -11,8 +11,6 @@ from services.guard.understanding.classifier import OUT_OF_SCOPE, IntentClassifi
 from services.guard.understanding.sure import Guess
 from services.guard.understanding.words import WordVectors
 
-MAX_PHRASES = 1_500
-"""Of all intents and topics together."""
 MAX_SECONDS = 60.0
 """Of computing, to learn them."""
 

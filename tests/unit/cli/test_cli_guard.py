@@ -15,7 +15,8 @@ from cli.commands import guard
 from cli.errors import CliError
 from services.guard.checks import Checks
 from services.guard.security_files import FOLDER, SecurityFiles
-from tests.unit.guard.guard_parts import POLICY, judge, questions
+from services.guard.understanding.intent_model import InProcess
+from tests.unit.guard.guard_parts import POLICY, judge, questions, sure
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 ENTRY = {
@@ -32,7 +33,7 @@ ENTRY = {
 
 
 def here() -> Checks:
-    return Checks(POLICY, "", judge(), questions())
+    return Checks(POLICY, "", judge(), questions(), InProcess(sure()))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.evidence.v1.text_pb2 import Intent
 
-from services.guard.understanding.intent_model import IntentModel
+from services.guard.understanding.intent_model import InProcess, IntentModel
 from services.guard.understanding.intents import MAX_CHARACTERS
 from services.mesh.errors import MeshError
+from tests.unit.guard.guard_parts import sure
 
 LABELS = [b"question", b"greeting", b"thanks", b"goodbye", b"identity", b"capabilities", b"wellbeing"]
 QUESTION, GREETING, THANKS = Intent.INTENT_QUESTION, Intent.INTENT_GREETING, Intent.INTENT_THANKS
@@ -47,7 +48,7 @@ class Recorded:
 
 
 def head(recorded: Recorded) -> IntentModel:
-    return IntentModel(recorded, seconds=0.05, probe_seconds=1.0)
+    return IntentModel(recorded, InProcess(sure()), seconds=0.05, probe_seconds=1.0)
 
 
 @pytest.mark.parametrize(
