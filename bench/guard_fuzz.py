@@ -16,13 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.guard_messages import hostile, messages
 from services.guard.detection.engines import Re2Engine
 from services.guard.detection.matcher import Match, Matcher
 from services.guard.detection.rules import Target, load_rules
 from services.guard.judge import Judge
 from services.guard.settings import GuardSettings
 from services.guard.views import readings
-from tests.unit.guard.fuzz import hostile, messages
 
 _CACHE = Path(tempfile.gettempdir()) / "ragmesh-test-rules"
 _WARM_UP = 300

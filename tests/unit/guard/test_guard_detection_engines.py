@@ -8,12 +8,12 @@ from functools import cache
 
 import pytest
 
+from bench.guard_messages import messages
 from services.guard.detection.engines import Re2Engine
 from services.guard.detection.expressions import Expression
 from services.guard.detection.matcher import Match, Matcher
 from services.guard.detection.rules import LoadedRule, Target
 from services.guard.views import fold, readings
-from tests.unit.guard.fuzz import messages
 from tests.unit.guard.guard_parts import matcher, rules
 
 SEED = 20_260_612

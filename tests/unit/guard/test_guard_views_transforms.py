@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
+from bench.guard_transforms import TRANSFORMS, applicable, pairs
 from services.guard.views import ORIGINAL, View, reading, readings
 from tests.unit.guard.guard_parts import judge
-from tests.unit.guard.transforms import TRANSFORMS, applicable, pairs
 
 KEPT = 0.97
 """Asked of all transforms together, and of all pairs together."""

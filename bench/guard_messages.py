@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
+from bench.guard_transforms import TRANSFORMS
 from services.guard.detection.rules import LoadedRule
-from tests.unit.guard.transforms import TRANSFORMS
 
 MAX_CHARACTERS = 10_000
 _SIGNS = (
