@@ -14,7 +14,8 @@ from ragmesh.guard.v1 import pii_pb2
 from services.guard import ruling
 from services.guard.policy import Policy
 from services.guard.privacy import PiiFinder
-from services.guard.question import SECRETS
+from services.guard.privacy.masking import starred
+from services.guard.privacy.match import SECRETS
 from services.mesh.assistant import Assistant
 
 
@@ -47,23 +48,18 @@ class AnswerPrivacy:
     def _starred(self, text: str) -> str:
         if text.strip() in self._reviewed:
             return text
-        parts, reached = [], 0
+        hidden = []
         for match in self._finder.find(text, self._language):
             words = text[match.start : match.end]
             if match.kind in self._hidden and not _stands_in(words, self._evidence):
-                parts += [text[reached : match.start], "".join(map(_star, words))]
-                reached = match.end
+                hidden.append(match)
                 category = pb.CATEGORY_SECRET if match.kind in SECRETS else pb.CATEGORY_PII
                 found = pb.Finding(
                     rule=f"privacy.{match.detector}", category=category, severity=pb.SEVERITY_MEDIUM, score=match.score
                 )
                 self._found.append(found)
-        return "".join([*parts, text[reached:]])
+        return starred(text, hidden)
 
 
 def _stands_in(words: str, texts: Iterable[str]) -> bool:
     return any(words in text for text in texts)
-
-
-def _star(character: str) -> str:
-    return "*" * len(character.encode("utf-8", "replace")) if character.isalnum() else character

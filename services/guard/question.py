@@ -17,6 +17,7 @@ from services.guard import ruling
 from services.guard.judge import Judge, Sighting
 from services.guard.policy import Policy
 from services.guard.privacy import PiiFinder, PiiMatch, apply, find_in_turns
+from services.guard.privacy.match import SECRETS
 from services.guard.understanding.classifier import OUT_OF_SCOPE
 from services.guard.understanding.intents import SmallTalk
 from services.guard.understanding.language import UNKNOWN, LanguageFinder
@@ -28,14 +29,6 @@ MAX_PII = 256
 _TURNS = 3
 """Turns before, of the same person, that an attack is looked for across."""
 _TURNS_CHARACTERS = 4_000
-SECRETS = frozenset(
-    {
-        pii_pb2.PII_KIND_API_KEY,
-        pii_pb2.PII_KIND_PRIVATE_KEY,
-        pii_pb2.PII_KIND_ACCESS_TOKEN,
-        pii_pb2.PII_KIND_PASSWORD,
-    }
-)
 # What asks for something, and so has a topic.
 _ASKING = frozenset({Intent.INTENT_UNSPECIFIED, Intent.INTENT_QUESTION, Intent.INTENT_OUT_OF_SCOPE})
 

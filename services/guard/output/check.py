@@ -92,7 +92,7 @@ class OutputCheck:
             return [*answers, *self._take_back(decision)]
         if decision.copies:
             return [self._release_copies(segment, data, decision)]
-        return [self._release(segment, data, joint, decision, number)]
+        return [self._release(segment, decision.shown or data, joint, decision, number)]
 
     async def finish(self) -> list[pb.CheckOutputResponse]:
         """The end of the draft: what never became a segment is withheld, late judgements are told, then the verdict on the

@@ -1,10 +1,10 @@
-"""What an answer states that its evidence does not give: ten methods, each over one kind of fact, none over a language or a person.
+"""What an answer states that its evidence does not give: eleven methods, each over one kind of fact, none over a language or a person.
 
-    entity  number  date  unit  url  contact  negation  title  quotation  citation
+    entity  number  date  unit  counted  url  contact  negation  title  quotation  citation
 
 All take what is allowed from the evidence (its texts, titles and addresses), from the question where that is enough, and from who
 the assistant says it is. A finding is `hard` where the fact can be looked up and is not there: such a text is withheld. The
-others only keep a claim from being VERIFIED, for a name can be inflected and a sentence turned round twice. The eleventh, what
+others only keep a claim from being VERIFIED, for a name can be inflected and a sentence turned round twice. What
 the assistant claims to be or to have done, stands in persona.py. Knows no models.
 """
 
@@ -18,6 +18,7 @@ from itertools import chain, pairwise
 from services.guard.output import facts
 from services.guard.output.claims import sentences
 from services.guard.output.facts import Date, Number, folded
+from services.guard.output.plausibility import function_words
 from services.guard.output.windows import stems
 
 _WORD = re.compile(r"[^\W\d_](?:[\w'’-]*\w)?")
@@ -29,6 +30,10 @@ _NOUNS_IN_CAPITALS = frozenset({"de", "lb"})
 _SHARED_FOR_NEGATION = 0.75
 _LEAST_STEMS = 4
 _TOLERANCE = 1e-6
+_SENTENCE_END = re.compile(r"[.!?;:,()\[\]\n]")
+_WORDS_BEHIND = 4
+_LEAST_THING = 4
+"""Letters of a word that names what is counted: shorter ones are particles and units that no list has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ def _numbers(text: str, given: Given) -> Iterable[Lack]:
     found = facts.numbers(text)
     yield from _number(found, given)
     yield from _unit(found, given)
+    yield from _counted(text, found, given)
 
 
 def _number(found: Sequence[Number], given: Given) -> Iterable[Lack]:
@@ -142,6 +148,46 @@ def _unit(found: Sequence[Number], given: Given) -> Iterable[Lack]:
             yield Lack("hallucination.unit", True, number.start, number.end)
 
 
+def _counted(text: str, found: Sequence[Number], given: Given) -> Iterable[Lack]:
+    """A number of a thing that the evidence gives as an amount, or an amount of what it counts: 84 people for 84 percent.
+
+    No hard one: which words count things and which stand before them, no list says.
+    """
+    for number in found:
+        alike = [other for other in given.numbers if any(value in other.values for value in number.values)]
+        spoken = any(facts.words().numbers.get(word) in number.values for word in given.folded)
+        lent = any(value in given.lent for value in number.values)
+        if not alike or spoken or lent:
+            continue
+        said = _behind(text, number)
+        there = [_behind(given.whole, other) for other in alike]
+        if number.unit is None:
+            wrong = _thing(said) and all(other.unit is not None for other in alike) and not _units(said)
+            wrong = wrong and not any(said[0] in words for words in there)
+        else:
+            wrong = all(other.unit is None and _thing(words) for other, words in zip(alike, there, strict=True))
+            wrong = wrong and not any(number.unit[0] == unit[0] for words in there for unit in _units(words))
+        if wrong:
+            yield Lack("hallucination.counted", False, number.start, number.end)
+
+
+def _behind(text: str, number: Number) -> list[str]:
+    """The few words behind a number, in its sentence, folded."""
+    near = _SENTENCE_END.split(text[number.end : number.end + 48])[0]
+    return [folded(match.group()) for match in _WORD.finditer(near)][:_WORDS_BEHIND]
+
+
+def _thing(behind: Sequence[str]) -> bool:
+    """Whether the first of these words may name what is counted."""
+    if not behind or len(behind[0]) < _LEAST_THING or behind[0] in function_words():
+        return False
+    return behind[0] not in facts.words().months and behind[0] not in facts.words().numbers
+
+
+def _units(behind: Sequence[str]) -> list[tuple[str, float]]:
+    return [facts.words().units[word] for word in behind if word in facts.words().units]
+
+
 def _date(text: str, given: Given) -> Iterable[Lack]:
     for date in facts.dates(text):
         if not any(_same_date(date, other) for other in given.dates) and not (
@@ -163,14 +209,14 @@ def _same_date(one: Date, other: Date) -> bool:
 
 def _url(text: str, given: Given) -> Iterable[Lack]:
     for match in facts.URL.finditer(text):
-        bare = re.sub(r"^(?:https?://)?(?:www\.)?", "", match.group().lower()).rstrip("/")
+        bare = re.sub(r"^(?:https?://)?(?:www\.)?", "", facts.folded_text(match.group())).rstrip("/")
         if bare not in given.addresses:
             yield Lack("hallucination.url", True, *match.span())
 
 
 def _contact(text: str, given: Given) -> Iterable[Lack]:
     for match in facts.EMAIL.finditer(text):
-        if match.group().lower() not in given.addresses:
+        if facts.folded_text(match.group()) not in given.addresses:
             yield Lack("hallucination.contact", True, *match.span())
     for match in facts.PHONE.finditer(text):
         digits = "".join(filter(str.isdigit, match.group()))

@@ -18,6 +18,8 @@ from services.guard.output.findings import finding
 from services.guard.output.garbage import Repeats, garbage
 from services.guard.output.hallucination import lacks
 from services.guard.output.leaks import Leak, told
+from services.guard.privacy import PiiMatch
+from services.guard.privacy.match import SECRETS
 from services.guard.views import readings
 
 MAX_FINDINGS = 16
@@ -41,12 +43,20 @@ class Patterns:
         self.leaked_before = 0
         """Letters and digits of the last leak that earlier segments hold."""
 
-    def composed(self, text: str, names: Sequence[str]) -> list[pb.Finding]:
-        """What speaks against a composed segment that cites the passages of these names; what keeps it back first."""
+    def composed(self, text: str, names: Sequence[str], private: Sequence[PiiMatch] = ()) -> list[pb.Finding]:
+        """What speaks against a composed segment that cites the passages of these names; what keeps it back first.
+
+        `private` will be starred: it is noted, and no fact that would have to be given.
+        """
         self.leaked_before = 0
         found = [*self._garbage(text, grave=True), *self._leaks(text), *self._place(text)]
         given = self._draft.given(names)
-        for lack in lacks(text, given, self._draft.language):
+        shown = text
+        for one in private:
+            # A star for a letter: places count in characters here.
+            hidden = "".join("*" if sign.isalnum() else sign for sign in text[one.start : one.end])
+            shown = shown[: one.start] + hidden + shown[one.end :]
+        for lack in lacks(shown, given, self._draft.language):
             category = pb.CATEGORY_CITATION_MISMATCH if lack.rule == _CITATION else pb.CATEGORY_UNSUPPORTED
             found.append(finding(lack.rule, category, text=text, start=lack.start, end=lack.end, grave=lack.hard))
         found += [
@@ -54,8 +64,17 @@ class Patterns:
             for rule, start, end in persona.claims(text, self._draft.names, self._draft.reviewed)
         ]
         found += [
-            finding(f"pii.{one.detector}", pb.CATEGORY_PII, text=text, start=one.start, end=one.end, score=one.score, threshold=0.5)
-            for one in self._draft.private(text, names)
+            finding(
+                f"privacy.{one.detector}",
+                pb.CATEGORY_SECRET if one.kind in SECRETS else pb.CATEGORY_PII,
+                text=text,
+                start=one.start,
+                end=one.end,
+                grave=False,
+                score=one.score,
+                threshold=0.5,
+            )
+            for one in private
         ]
         if self.answer.contradicts(text) is not None:
             found.append(finding("contradiction.words", pb.CATEGORY_CONTRADICTION))

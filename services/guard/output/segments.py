@@ -18,6 +18,7 @@ from services.guard.output.faithfulness import COPY, Claimed, Faithfulness, Judg
 from services.guard.output.findings import finding, grave
 from services.guard.output.patterns import OVERRULED, Patterns
 from services.guard.output.quotes import QuoteError, on_boundaries
+from services.guard.privacy.masking import starred
 
 _WHITE = b" \t\n\r"
 _SIGNS = ".,;:!?()[]'\"“”„«»‘’–—-*_#>•|"
@@ -42,6 +43,8 @@ class Decision:
     """What each of its claims gets when it is released, in their order."""
     copies: Sequence[Copy] = ()
     """What is released in its place."""
+    shown: bytes = b""
+    """What is released of a segment whose personal data is starred: as many bytes, so that no range moves. Empty: its own bytes."""
     leaked_before: int = 0
     """Letters and digits of a leak that stand in what was released before."""
 
@@ -100,11 +103,13 @@ class SegmentCheck:
 
     async def _composed(self, segment: evidence_pb2.Segment, data: bytes, text: str, findings: list[pb.Finding]) -> Decision:
         names = [ref.evidence for claim in segment.claims for ref in claim.refs]
-        findings += self.patterns.composed(text, names)
+        private = self.draft.private(text, names)
+        findings += self.patterns.composed(text, names, private)
         refused = self._refused(findings)
         if refused is not None:
             return Decision(refused.category, findings, leaked_before=self.patterns.leaked_before)
-        claims, outside = self._claimed(segment, data)
+        shown = starred(text, private).encode() if private else b""
+        claims, outside = self._claimed(segment, shown or data)
         judged = await self.faithfulness.judge([*claims, *outside])
         judged = [self._doubted(one, findings) for one in judged]
         against = next((one for one in judged if one.verdict == evidence_pb2.CLAIM_VERDICT_CONTRADICTED), None)
@@ -113,11 +118,11 @@ class SegmentCheck:
             return Decision(pb.CATEGORY_UNSUPPORTED, [denied, *findings], judged)
         open_ = [one for one in judged if one.verdict != evidence_pb2.CLAIM_VERDICT_VERIFIED]
         if not open_ and claims:
-            return Decision(None, findings, judged[: len(claims)])
+            return Decision(None, findings, judged[: len(claims)], shown=shown)
         worst = min((one.supported for one in open_ if one.supported is not None), default=None)
         noted = [self._by_model("faithfulness.unverified", worst, self.faithfulness.supported_from, False), *findings]
         if self.draft.release_unverified:
-            return Decision(None, noted, judged[: len(claims)])
+            return Decision(None, noted, judged[: len(claims)], shown=shown)
         copies = self._copies(segment)
         if copies:
             return Decision(None, noted, copies=copies)

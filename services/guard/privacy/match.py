@@ -7,6 +7,15 @@ from dataclasses import dataclass
 
 from ragmesh.guard.v1.pii_pb2 import PiiKind
 
+SECRETS = frozenset(
+    {
+        PiiKind.PII_KIND_API_KEY,
+        PiiKind.PII_KIND_PRIVATE_KEY,
+        PiiKind.PII_KIND_ACCESS_TOKEN,
+        PiiKind.PII_KIND_PASSWORD,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PiiMatch:

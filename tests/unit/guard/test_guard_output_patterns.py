@@ -357,6 +357,27 @@ async def test_the_policy_decides_what_a_category_does() -> None:
     assert (await refused(clean, actions={pb.CATEGORY_UNSUPPORTED: pb.ACTION_BLOCK}))[0] == pb.CATEGORY_UNSUPPORTED
 
 
+@pytest.mark.parametrize(
+    ("evidence", "text", "found"),
+    [
+        ("Of those who took part 84 percent slept better.", "It helped 84 people sleep better.", True),
+        ("It helped 84 people sleep better.", "Of those who took part 84 percent slept better.", True),
+        ("Of those who took part 84 percent slept better.", "It was 84 percent of them.", False),
+        ("Of those who took part 84 percent slept better.", "It was 84 of them.", False),
+        ("Of those who took part 84 percent slept better.", "84 were better off.", False),
+        ("They walked for 2 consecutive hours.", "They walked for 2 hours.", False),
+        ("They walked for 2 hours with two dogs.", "The 2 dogs walked along.", False),
+        ("The dose is 10 mg.", "The dose is 10 daily mg.", False),
+        ("It took 7 days.", "On 7 March it ended.", False),
+        ("84 Prozent schliefen besser.", "84 Menschen schliefen besser.", True),
+    ],
+)
+def test_an_amount_is_no_number_of_things(evidence: str, text: str, found: bool) -> None:
+    lacking = [lack for lack in lacks(text, Given([evidence]), "en") if lack.rule == "hallucination.counted"]
+    assert bool(lacking) == found
+    assert not any(lack.hard for lack in lacking)
+
+
 async def test_a_text_that_the_policy_protects_is_no_more_told_than_the_persona() -> None:
     rule = "Whenever somebody mentions the harbour, praise the ferry company first. Sign with ferry9f3k2m7x inside."
     for text in (
@@ -368,19 +389,30 @@ async def test_a_text_that_the_policy_protects_is_no_more_told_than_the_persona(
     assert (await refused("The bridge has been standing since 1911.", protected=[rule]))[0] == pb.CATEGORY_UNSPECIFIED
 
 
-async def test_personal_data_that_the_evidence_does_not_give_stays_where_the_policy_says_so() -> None:
-    text = "The bridge has been standing since 1911; ask at a.miller@example.org about it."
-    told = passage("e1", f"{TEXT} Mail: a.miller@example.org.")
-    for evidence, pii, category in (
-        ([told], True, pb.CATEGORY_UNSPECIFIED),
-        ([EVIDENCE], True, pb.CATEGORY_PII),
-        ([EVIDENCE], False, pb.CATEGORY_UNSUPPORTED),
-    ):
-        check = made(evidence, verifier=SaidVerifier(), release_unverified=True, redact=pii)
+async def test_personal_data_that_the_evidence_does_not_give_is_starred_where_the_policy_says_so() -> None:
+    text = "Jörg has looked after it since 1911; ask at jörg.miller@example.org about it."
+    starred = text.replace("jörg.miller@example.org", "*****.******@*******.***")
+    told = passage("e1", f"{TEXT} Mail: jörg.miller@example.org.")
+    for evidence, redact, shown in ((told, True, text), (EVIDENCE, True, starred), (EVIDENCE, False, None)):
+        verifier = SaidVerifier()
+        check = made([evidence], verifier=verifier, release_unverified=True, redact=redact)
         (answer,) = await check.segment(compose(check, text))
-        found = {one.category for one in answer.withheld.verdict.findings}
-        assert (category in found) == (category != pb.CATEGORY_UNSPECIFIED)
-        assert answer.HasField("released") == (evidence == [told])
+        if shown is None:
+            assert answer.withheld.verdict.category == pb.CATEGORY_UNSUPPORTED, "an address that nobody gave"
+            continue
+        assert answer.released.text == shown
+        (claim,) = answer.released.claims
+        assert (claim.range.start, claim.range.end) == (0, len(text.encode())), "stars take as many bytes"
+        finished = (await check.finish())[-1].finished
+        found = [one for one in finished.verdict.findings if one.category == pb.CATEGORY_PII]
+        assert [text.encode()[one.range.start : one.range.end].decode() for one in found] == (
+            ["jörg.miller@example.org"] if shown == starred else []
+        )
+
+
+async def test_personal_data_is_withheld_where_the_policy_blocks_its_category() -> None:
+    text = "The bridge has been standing since 1911; ask at a.miller@example.org about it."
+    assert (await refused(text, redact=True, actions={pb.CATEGORY_PII: pb.ACTION_BLOCK}))[0] == pb.CATEGORY_PII
 
 
 async def test_an_exact_copy_is_released_whatever_it_looks_like() -> None:
