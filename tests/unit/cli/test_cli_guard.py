@@ -95,6 +95,17 @@ def test_what_is_printed_holds_no_markup_of_the_text(capsys: pytest.CaptureFixtu
     assert "override.ignore_previous" in printed
 
 
+def test_what_it_was_taken_for_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    judged = guard_check.judge_here(here(), "thansk!!", "question", ())
+    guard_check.show(judged, explained=True)
+    printed = capsys.readouterr().out
+    assert "small_talk" in printed and "not sure" in printed and "thanks" in printed
+    told = judged.as_json()["explanation"]["intents"][0]
+    assert told["nearest"] == "thanks" and 0 < told["probability"] < told["threshold"]
+    guard_check.show(judged, explained=False)
+    assert "small_talk" not in capsys.readouterr().out
+
+
 def test_a_verdict_of_the_guard_that_runs_needs_no_explanation(capsys: pytest.CaptureFixture[str]) -> None:
     guard_check.show(guard_check.Judged(pb.Verdict(action=pb.ACTION_ALLOW), None, None, "the guard that runs"), explained=True)
     assert "allow" in capsys.readouterr().out
