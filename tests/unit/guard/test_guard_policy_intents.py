@@ -18,11 +18,11 @@ from services.guard.policy.file import MAX_PHRASES
 from services.guard.policy.policy import Policy, load
 from services.guard.question import Checked
 from services.guard.understanding.classifier import IntentError
-from services.guard.understanding.intent_model import IntentModel
+from services.guard.understanding.intent_model import InProcess, IntentModel
 from services.guard.understanding.scope import Scope
 from services.mesh.assistant import load_assistants
 from tests.unit.guard.guard_parts import SETTINGS, sure, words
-from tests.unit.guard.test_guard_intent_model import InProcess, Recorded
+from tests.unit.guard.test_guard_intent_model import Recorded
 
 ASSISTANT = "assistants/default"
 QUESTION, OUTSIDE = Intent.INTENT_QUESTION, Intent.INTENT_OUT_OF_SCOPE
