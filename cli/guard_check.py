@@ -26,6 +26,7 @@ from cli.errors import EXIT_USAGE, CliError
 from cli.settings import REPOSITORY
 from services.guard import documents, explain
 from services.guard.checks import CheckBuilder, Checks
+from services.guard.detection.rules import Target
 from services.guard.policy import PolicyStore
 from services.guard.policy.policy import load
 from services.guard.settings import GuardSettings
@@ -110,7 +111,8 @@ def judge_here(checks: Checks, text: str, kind: Kind, history: Sequence[str]) ->
     by = "this process, without the models of Triton"
     if kind == "document":
         verdict, seen = documents.judged(checks, text)
-        return Judged(verdict, explain.explanation(checks.judge, checks.policy, text, verdict, seen), None, by)
+        explained = explain.explanation(checks.judge, checks.policy, text, verdict, seen, target=Target.DOCUMENT)
+        return Judged(verdict, explained, None, by)
     found = checks.questions.check(text, history)
     here = Here(found.intent, True) if found.refused else checks.here.understand(found.normalised, found.intent)
     found = checks.questions.place(found, here.intent, history)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
+from services.guard.detection.rules import Target
 from services.guard.judge import Judge, Sighting
 from services.guard.policy import Policy
 from services.guard.understanding.sure import Guess
@@ -28,6 +29,7 @@ def explanation(
     verdict: pb.Verdict,
     seen: Sequence[Sighting],
     guesses: Iterable[Guess | None] = (),
+    target: Target = Target.INPUT,
 ) -> pb.Explanation:
     """What led to `verdict` on `text`.
 
@@ -38,7 +40,12 @@ def explanation(
         verdict: what was concluded.
         seen: what was seen, below the threshold too.
         guesses: what it was taken to be for, by those that were asked.
+        target: what `text` was judged as.
     """
+    ids = {item.id for item in seen}
+    if verdict.action == pb.ACTION_BLOCK:
+        # The verdict was settled before everything had been looked at.
+        seen = [*seen, *(item for item in judge.complete(text, target) if item.id not in ids)]
     hits = [judge.finding(item) for item in seen]
     known = {(hit.rule, hit.view) for hit in hits}
     hits += [finding for finding in verdict.findings if (finding.rule, finding.view) not in known]

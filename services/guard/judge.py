@@ -8,7 +8,7 @@ for everything, the blocking score. Knows rules, readings and the classifier; no
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ragmesh.evidence.v1 import text_pb2
@@ -18,11 +18,13 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from services.guard.classifier.classifier import InjectionClassifier, Suspicion
 from services.guard.classifier.features import Kind
 from services.guard.detection import mention
-from services.guard.detection.matcher import Match, Matcher
+from services.guard.detection.matcher import MAX_MATCHES, Match, Matcher
 from services.guard.detection.rules import LoadedRule, Target
-from services.guard.views import FOLDED, ORIGINAL, View, readings
+from services.guard.views import FOLDED, ORIGINAL, View, each_reading
 
 MAX_FINDINGS = 32
+MAX_WHOLE = 2_048
+"""Characters up to which all readings are looked at, also where the first of them blocks."""
 _ROUNDING = 1e-9
 SPAN = 4.0
 """Log odds below the classifier's threshold at which it begins to count."""
@@ -128,24 +130,46 @@ class Judge:
 
     def draft(self, text: str) -> tuple[pb.Verdict, list[Sighting]]:
         """The verdict on a segment of a draft: markup that acts, and the assistant's own instructions."""
-        seen = self._look(readings(text), Target.OUTPUT)
+        _, seen = self._look(text, Target.OUTPUT)
         return self._by_sum(seen), seen
 
+    def complete(self, text: str, target: Target) -> list[Sighting]:
+        """Everything that the rules for `target` see, also what no longer changes the verdict."""
+        return self._look(text, target, complete=True)[1]
+
     def _seen(self, text: str, target: Target) -> list[Sighting]:
-        views = readings(text)
-        seen = self._look(views, target)
+        views, seen = self._look(text, target)
         learned = self._learned(views, target, seen)
         return [learned, *seen] if learned is not None else seen
 
-    def _look(self, views: Sequence[View], target: Target) -> list[Sighting]:
+    def _look(self, text: str, target: Target, *, complete: bool = False) -> tuple[list[View], list[Sighting]]:
+        """The readings that were looked at, the original first, and each rule at its strongest place in them."""
         best: dict[str, Sighting] = {}
-        for view in views:
-            for match in self._matcher.scan(view.text, target):
-                sighting = _weigh(match, view, target)
+        views = each_reading(text)
+        looked = [next(views)]
+        told = 0
+        for view in _folded_first(looked[0], views):
+            if view is not looked[0]:
+                looked.append(view)
+            speech = mention.Speech(view.text)
+            for match in self._matcher.matches(view.text, target):
+                told += 1
+                sighting = _weigh(match, view, speech, target)
                 name = match.rule.rule.id
-                if name not in best or _weight(sighting) > _weight(best[name]):
+                if name not in best or _stronger(sighting, best[name]):
                     best[name] = sighting
-        return sorted(best.values(), key=_weight, reverse=True)
+                full = told >= MAX_MATCHES or len(best) >= MAX_FINDINGS
+                if full and not complete and self._settled(best, target):
+                    break
+            if len(text) > MAX_WHOLE and not complete and self._settled(best, target):
+                break
+        return looked, sorted(best.values(), key=_weight, reverse=True)
+
+    def _settled(self, best: Mapping[str, Sighting], target: Target) -> bool:
+        """Whether it is blocked, whatever else is seen."""
+        if target is Target.DOCUMENT:
+            return any(self._holds_back(item) for item in best.values())
+        return max(_sums(best.values()).values(), default=0.0) >= self._block - _ROUNDING
 
     def _learned(self, views: Sequence[View], target: Target, seen: Sequence[Sighting]) -> Sighting | None:
         """What the classifier finds most suspicious, where it counts."""
@@ -170,10 +194,9 @@ class Judge:
         return Sighting(rule, view, min(start, end), end, min(share, 1.0) * self._block, meant=True, order=True)
 
     def _by_sum(self, seen: Sequence[Sighting]) -> pb.Verdict:
-        sums: dict[pb.Category.ValueType, float] = {}
-        for item in seen:
-            sums[item.rule.category] = sums.get(item.rule.category, 0.0) + item.score
-        verdict = pb.Verdict(action=pb.ACTION_ALLOW, findings=[self.finding(item) for item in seen[:MAX_FINDINGS]])
+        sums = _sums(seen)
+        gravest = sorted(seen, key=_weight, reverse=True)
+        verdict = pb.Verdict(action=pb.ACTION_ALLOW, findings=[self.finding(item) for item in gravest[:MAX_FINDINGS]])
         if sums:
             category = max(sums, key=lambda key: sums[key])
             if sums[category] >= self._flag - _ROUNDING:
@@ -218,15 +241,43 @@ def _log_odds(probability: float) -> float:
     return math.log(inside / (1 - inside))
 
 
-def _weigh(match: Match, view: View, target: Target) -> Sighting:
+def _folded_first(original: View, rest: Iterator[View]) -> Iterator[View]:
+    """The original and the others: what is folded shows most, and may settle it."""
+    second = None if original.text.isascii() else next(rest, None)
+    if second is None:
+        yield original
+    else:
+        yield from (second, original) if second.name == FOLDED else (original, second)
+    yield from rest
+
+
+def _sums(seen: Iterable[Sighting]) -> dict[pb.Category.ValueType, float]:
+    """Score of each category. Words that are only spoken about count once, however many rules know them."""
+    meant: dict[pb.Category.ValueType, float] = {}
+    mentioned: dict[pb.Category.ValueType, float] = {}
+    for item in seen:
+        category = item.rule.category
+        if item.meant:
+            meant[category] = meant.get(category, 0.0) + item.score
+        else:
+            mentioned[category] = max(mentioned.get(category, 0.0), item.score)
+    return {category: meant.get(category, 0.0) + mentioned.get(category, 0.0) for category in meant | mentioned}
+
+
+def _stronger(item: Sighting, other: Sighting) -> bool:
+    """Whether `item` tells more than `other` of the same rule; as strong, in the text as it was given."""
+    return (*_weight(item), item.view.name == ORIGINAL) > (*_weight(other), other.view.name == ORIGINAL)
+
+
+def _weigh(match: Match, view: View, speech: mention.Speech, target: Target) -> Sighting:
     rule = match.rule
     meant = True
     if rule.quotable:
         # A document that quotes an order reports it; in a question the quotation alone proves nothing.
-        about = mention.quoted if target is Target.DOCUMENT else mention.mentioned
-        meant = not about(view.text, match.start, match.end)
+        about = speech.quoted if target is Target.DOCUMENT else speech.mentioned
+        meant = not about(match.start, match.end)
     score = match.score if meant else match.score * mention.MENTIONED
-    order = not rule.quotable or mention.is_order(view.text, match.start)
+    order = not rule.quotable or speech.is_order(match.start)
     return Sighting(rule, view, match.start, match.end, score, meant, order)
 
 

@@ -97,6 +97,7 @@ class Matcher:
                 lists = (rule.parts.words, rule.parts.context, rule.parts.unless)
                 parts = _Parts(rule, *(tuple(number(item, rule) for item in words) for words in lists))
                 self._parts.setdefault(parts.words[0], []).append(parts)
+        self._rank = [self._first(number) for number in range(len(self._expressions))]
         try:
             self._engine = make_engine(self._expressions, cache)
         except EngineError as error:
@@ -106,21 +107,28 @@ class Matcher:
         ).hexdigest()
         """SHA-256 of the rules and of what is allowed."""
 
+    def _first(self, number: int) -> tuple[float, int]:
+        """Where among all the expression comes: what adds most first."""
+        rules = [*self._patterns.get(number, ()), *(parts.rule for parts in self._parts.get(number, ()))]
+        return -max((item.rule.score for item in rules), default=0.0), number
+
     def scan(self, text: str, target: Target) -> list[Match]:
         """Where which rule for `target` matches `text`, at most `MAX_PLACES` places a pattern and `MAX_MATCHES` in all."""
+        return list(self.matches(text, target))
+
+    def matches(self, text: str, target: Target) -> Iterator[Match]:
+        """The same, those of the rules that add most first, each looked for when it is asked for."""
         data = text.encode("utf-8", "replace")
         proposed = self._engine.proposed(data)
         if not proposed:
-            return []
+            return
         matches = self._matches(_Scan(data, self._expressions, proposed), proposed, target)
         counted = (match for match in matches if not any(item.lets_pass(match, data) for item in self._allowed))
-        found = list(itertools.islice(counted, MAX_MATCHES))
-        if len(data) != len(text):
-            found = [_in_characters(match, data) for match in found]
-        return found
+        for match in itertools.islice(counted, MAX_MATCHES):
+            yield match if len(data) == len(text) else _in_characters(match, data)
 
     def _matches(self, scan: _Scan, proposed: set[int], target: Target) -> Iterator[Match]:
-        for number in sorted(proposed):
+        for number in sorted(proposed, key=self._rank.__getitem__):
             for rule in self._patterns.get(number, ()):
                 if target in rule.targets:
                     for start, end in scan.places(number)[:MAX_PLACES]:

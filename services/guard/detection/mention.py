@@ -6,6 +6,8 @@ Knows quotes, questions about words, and how an order begins; not the rules.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from functools import cached_property
 
 MENTIONED = 0.3
 """What is left of a rule's score where its words are only spoken about."""
@@ -55,11 +57,6 @@ _BEFORE = 160
 """Characters before a match in which the beginning of its sentence is looked for."""
 
 
-def quoted(text: str, start: int, end: int) -> bool:
-    """Whether [start, end) of `text` lies inside quotation marks."""
-    return any(mark.start() <= start and end <= mark.end() for mark in _QUOTED.finditer(text))
-
-
 def without_quotations(text: str) -> str:
     """`text` with a space in place of each quotation."""
     return _QUOTED.sub(" ", text)
@@ -70,17 +67,41 @@ def about_words(text: str) -> bool:
     return _ABOUT_WORDS.search(_QUOTED.sub(" ", text.lower())) is not None
 
 
-def mentioned(text: str, start: int, end: int) -> bool:
-    """Whether the words at [start, end) of a question are spoken about rather than meant."""
-    if quoted(text, start, end):
-        return about_words(text)
-    if _ASKED_OR_DENIED.search(text[max(0, start - _BEFORE_ASKED) : start].lower()):
-        return True
-    asked = _ABOUT_WORDS.search(text.lower())
-    # Without quotation marks only a question that frames the words counts: "what does ... mean".
-    return asked is not None and asked.start() <= start and end <= asked.end()
+class Speech:
+    """A text in which words are meant or mentioned; what holds for the whole of it is looked for once."""
 
+    def __init__(self, text: str) -> None:
+        self._text = text
 
-def is_order(text: str, start: int) -> bool:
-    """Whether a sentence of `text` begins at `start`, but for what introduces an order."""
-    return _ORDER.search(text[max(0, start - _BEFORE) : start].lower()) is not None
+    @cached_property
+    def _quotations(self) -> list[tuple[int, int]]:
+        return [mark.span() for mark in _QUOTED.finditer(self._text)]
+
+    @cached_property
+    def _about_words(self) -> bool:
+        return about_words(self._text)
+
+    @cached_property
+    def _framed(self) -> tuple[int, int] | None:
+        """Where it is asked what words mean."""
+        asked = _ABOUT_WORDS.search(self._text.lower())
+        return asked.span() if asked is not None else None
+
+    def quoted(self, start: int, end: int) -> bool:
+        """Whether [start, end) lies inside quotation marks."""
+        # They do not overlap: only the last one that begins before may hold it.
+        last = bisect_right(self._quotations, (start, len(self._text))) - 1
+        return last >= 0 and end <= self._quotations[last][1]
+
+    def mentioned(self, start: int, end: int) -> bool:
+        """Whether the words at [start, end) of a question are spoken about rather than meant."""
+        if self.quoted(start, end):
+            return self._about_words
+        if _ASKED_OR_DENIED.search(self._text[max(0, start - _BEFORE_ASKED) : start].lower()):
+            return True
+        # Without quotation marks only a question that frames the words counts: "what does ... mean".
+        return self._framed is not None and self._framed[0] <= start and end <= self._framed[1]
+
+    def is_order(self, start: int) -> bool:
+        """Whether a sentence begins at `start`, but for what introduces an order."""
+        return _ORDER.search(self._text[max(0, start - _BEFORE) : start].lower()) is not None

@@ -105,21 +105,27 @@ def readings(text: str) -> list[View]:
 
     ASCII text needs no folding: the rules match without regard to case.
     """
+    return list(each_reading(text))
+
+
+def each_reading(text: str) -> Iterator[View]:
+    """The same, each built when it is asked for."""
     first = _reading(FOLDED, View(ORIGINAL, text), 0)
     found = [first.raw] if first.raw is first.folded else [first.raw, first.folded]
+    yield from found
     seen = {view.text for view in found}
-    total = 0
+    count, total = len(found), 0
     # First what is encoded once, then what is encoded twice ...
     ahead = deque([first])
     while ahead:
         for made in _decoded(ahead.popleft()):
             if made.folded.text in seen:
                 continue
+            count += 1
             total += len(made.folded.text)
-            if len(found) == MAX_VIEWS or total > MAX_TOTAL_CHARACTERS:
-                return found
+            if count > MAX_VIEWS or total > MAX_TOTAL_CHARACTERS:
+                return
             seen.add(made.folded.text)
-            found.append(made.folded)
+            yield made.folded
             if made.depth < MAX_DEPTH:
                 ahead.append(made)
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.guard.detection.mention import mentioned
+from services.guard.detection.mention import Speech
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from services.guard.detection.mention import mentioned
 )
 def test_asked_or_denied_words_are_not_meant(text: str, words: str) -> None:
     start = text.index(words)
-    assert mentioned(text, start, start + len(words))
+    assert Speech(text).mentioned(start, start + len(words))
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_asked_or_denied_words_are_not_meant(text: str, words: str) -> None:
 def test_an_order_is_meant(text: str) -> None:
     words = "ignore the previous instructions"
     start = text.lower().index(words)
-    assert not mentioned(text, start, start + len(words))
+    assert not Speech(text).mentioned(start, start + len(words))
