@@ -66,7 +66,7 @@ def by_head() -> Understand:
     reader = IntentReader(MODEL_REPOSITORY / "intent" / "1")
 
     def understand(texts: Sequence[str]) -> NDArray[np.str_]:
-        found = np.concatenate([reader(texts[at : at + 256]) for at in range(0, len(texts), 256)])
+        found = np.concatenate([reader(list(texts[at : at + 256])) for at in range(0, len(texts), 256)])
         best = np.array(LABELS)[1 + found[:, 1:].argmax(axis=1)]
         return np.where(1 - found[:, 0] >= reader.threshold, best, QUESTION)
 
