@@ -24,7 +24,7 @@ from services.guard.views import FOLDED, ORIGINAL, View, each_reading
 
 MAX_FINDINGS = 32
 MAX_WHOLE = 2_048
-"""Characters up to which all readings are looked at, also where the first of them blocks."""
+"""Characters up to which everything is looked for, also where it is blocked already."""
 _ROUNDING = 1e-9
 SPAN = 4.0
 """Log odds below the classifier's threshold at which it begins to count."""
@@ -108,6 +108,10 @@ class Judge:
             "document": _log_odds(own if document is None else document),
         }
 
+    def without_classifier(self) -> Judge:
+        """The same rules, alone."""
+        return Judge(self._matcher, block=self._block, flag=self._flag)
+
     def question(self, text: str) -> tuple[pb.Verdict, list[Sighting]]:
         """The verdict on a question, and what it rests on."""
         seen = self._seen(text, Target.INPUT)
@@ -147,6 +151,7 @@ class Judge:
         best: dict[str, Sighting] = {}
         views = each_reading(text)
         looked = [next(views)]
+        long = len(text) > MAX_WHOLE
         told = 0
         for view in _folded_first(looked[0], views):
             if view is not looked[0]:
@@ -158,12 +163,10 @@ class Judge:
                 name = match.rule.rule.id
                 if name not in best or _stronger(sighting, best[name]):
                     best[name] = sighting
-                full = told >= MAX_MATCHES or len(best) >= MAX_FINDINGS
+                full = long or told >= MAX_MATCHES or len(best) >= MAX_FINDINGS
                 if full and not complete and self._settled(best, target):
-                    break
-            if len(text) > MAX_WHOLE and not complete and self._settled(best, target):
-                break
-        return looked, sorted(best.values(), key=_weight, reverse=True)
+                    return looked, _gravest(best.values())
+        return looked, _gravest(best.values())
 
     def _settled(self, best: Mapping[str, Sighting], target: Target) -> bool:
         """Whether it is blocked, whatever else is seen."""
@@ -195,8 +198,7 @@ class Judge:
 
     def _by_sum(self, seen: Sequence[Sighting]) -> pb.Verdict:
         sums = _sums(seen)
-        gravest = sorted(seen, key=_weight, reverse=True)
-        verdict = pb.Verdict(action=pb.ACTION_ALLOW, findings=[self.finding(item) for item in gravest[:MAX_FINDINGS]])
+        verdict = pb.Verdict(action=pb.ACTION_ALLOW, findings=[self.finding(item) for item in _gravest(seen)[:MAX_FINDINGS]])
         if sums:
             category = max(sums, key=lambda key: sums[key])
             if sums[category] >= self._flag - _ROUNDING:
@@ -283,3 +285,8 @@ def _weigh(match: Match, view: View, speech: mention.Speech, target: Target) -> 
 
 def _weight(item: Sighting) -> tuple[int, bool, bool, float]:
     return item.severity, item.meant, item.order, item.score
+
+
+def _gravest(seen: Iterable[Sighting]) -> list[Sighting]:
+    """The gravest first."""
+    return sorted(seen, key=_weight, reverse=True)
