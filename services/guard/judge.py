@@ -151,18 +151,23 @@ class Judge:
         best: dict[str, Sighting] = {}
         views = each_reading(text)
         looked = [next(views)]
+        certain: set[str] = set()
         long = len(text) > MAX_WHOLE
         told = 0
         for view in _folded_first(looked[0], views):
             if view is not looked[0]:
                 looked.append(view)
             speech = mention.Speech(view.text)
-            for match in self._matcher.matches(view.text, target):
+            # As much as a rule can say, it says but once; words that stand in the original are shown there.
+            known = certain.copy() if view is not looked[0] else ()
+            for match in self._matcher.matches(view.text, target, known):
                 told += 1
                 sighting = _weigh(match, view, speech, target)
                 name = match.rule.rule.id
                 if name not in best or _stronger(sighting, best[name]):
                     best[name] = sighting
+                    if sighting.meant and sighting.order and sighting.score >= match.rule.rule.score:
+                        certain.add(name)
                 full = long or told >= MAX_MATCHES or len(best) >= MAX_FINDINGS
                 if full and not complete and self._settled(best, target):
                     return looked, _gravest(best.values())

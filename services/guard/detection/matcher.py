@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,25 +116,32 @@ class Matcher:
         """Where which rule for `target` matches `text`, at most `MAX_PLACES` places a pattern and `MAX_MATCHES` in all."""
         return list(self.matches(text, target))
 
-    def matches(self, text: str, target: Target) -> Iterator[Match]:
-        """The same, those of the rules that add most first, each looked for when it is asked for."""
+    def matches(self, text: str, target: Target, known: Container[str] = ()) -> Iterator[Match]:
+        """The same, those of the rules that add most first, each looked for when it is asked for.
+
+        Args:
+            text: what is looked at.
+            target: whose rules count.
+            known: ids of rules that need not be looked for.
+        """
         data = text.encode("utf-8", "replace")
         proposed = self._engine.proposed(data)
         if not proposed:
             return
-        matches = self._matches(_Scan(data, self._expressions, proposed), proposed, target)
+        matches = self._matches(_Scan(data, self._expressions, proposed), proposed, target, known)
         counted = (match for match in matches if not any(item.lets_pass(match, data) for item in self._allowed))
         for match in itertools.islice(counted, MAX_MATCHES):
             yield match if len(data) == len(text) else _in_characters(match, data)
 
-    def _matches(self, scan: _Scan, proposed: set[int], target: Target) -> Iterator[Match]:
+    def _matches(self, scan: _Scan, proposed: set[int], target: Target, known: Container[str]) -> Iterator[Match]:
         for number in sorted(proposed, key=self._rank.__getitem__):
             for rule in self._patterns.get(number, ()):
-                if target in rule.targets:
+                if target in rule.targets and rule.rule.id not in known:
                     for start, end in scan.places(number)[:MAX_PLACES]:
                         yield Match(rule, start, end, rule.rule.score)
             for parts in self._parts.get(number, ()):
-                if target in parts.rule.targets and proposed.issuperset(parts.words):
+                rule = parts.rule
+                if target in rule.targets and rule.rule.id not in known and proposed.issuperset(parts.words):
                     yield from scan.near(parts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import pytest
 from ragmesh.guard.v1 import guard_service_pb2 as pb
@@ -28,9 +28,9 @@ class CountingMatcher(Matcher):
         self.__dict__.update(matcher().__dict__)
         self.texts: list[str] = []
 
-    def matches(self, text: str, target: Target) -> Iterator[Match]:
+    def matches(self, text: str, target: Target, known: Container[str] = ()) -> Iterator[Match]:
         self.texts.append(text)
-        return super().matches(text, target)
+        return super().matches(text, target, known)
 
 
 def counted() -> tuple[CountingMatcher, Judge]:
@@ -72,8 +72,8 @@ def test_what_is_full_of_attacks_is_looked_for_until_it_is_full(target: Target, 
     told: list[Match] = []
     real = matching.Matcher.matches
 
-    def matches(self: Matcher, read: str, aim: Target) -> Iterator[Match]:
-        for match in real(self, read, aim):
+    def matches(self: Matcher, read: str, aim: Target, known: Container[str] = ()) -> Iterator[Match]:
+        for match in real(self, read, aim, known):
             told.append(match)
             yield match
 
