@@ -13,7 +13,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,6 +34,7 @@ from services.guard.output.begin import ClaimChecks, begin
 from services.guard.output.check import MAX_UNREVIEWED_BYTES
 from services.guard.output.garbage import garbage
 from services.guard.output.quality import product
+from services.guard.output.thresholds import Thresholds, shipped
 from services.guard.output.verifier import MODEL, VerifierModel
 from services.guard.policy.policy import load
 from services.guard.settings import GuardSettings
@@ -58,6 +59,8 @@ class OutputRow(Row):
     evidence: Annotated[str, Field(max_length=1024 * 1024)] = ""
     question: Annotated[str, Field(max_length=8 * 1024)] = ""
     lang: Annotated[str, Field(max_length=35)] = "und"
+    half: Annotated[str, Field(max_length=16)] = ""
+    """What the row is for: `tune` or `test`."""
 
 
 @dataclass(frozen=True)
@@ -88,24 +91,30 @@ class Group:
     high: float
 
 
-class _InProcess:
+class InProcess:
     """The shipped verifier as Triton's client would bring it."""
 
     def __init__(self) -> None:
         self._verifier = Verifier(REPOSITORY / "deploy" / "triton" / "model_repository" / "verifier" / "1")
+        self._known: dict[tuple[bytes, bytes], tuple[NDArray[Any], bool]] = {}
         self.claims = 0
+        """Asked for the first time, and how long that took."""
         self.seconds = 0.0
 
     async def infer(
         self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], *, timeout: float
     ) -> dict[str, NDArray[Any]]:
         """One inference."""
-        began = time.perf_counter()
-        texts = ([raw.decode() for raw in inputs[name]] for name in ("claims", "evidence"))
-        found = self._verifier(*texts)
-        self.seconds += time.perf_counter() - began
-        self.claims += len(set(inputs["claims"]))
-        return {"probabilities": found.probabilities, "missing": found.missing}
+        pairs = list(zip(inputs["claims"].tolist(), inputs["evidence"].tolist(), strict=True))
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
+        if new:
+            began = time.perf_counter()
+            found = self._verifier([claim.decode() for claim, _ in new], [text.decode() for _, text in new])
+            self.seconds += time.perf_counter() - began
+            self.claims += len({claim for claim, _ in new})
+            self._known |= dict(zip(new, zip(found.probabilities, found.missing, strict=True), strict=True))
+        known = [self._known[pair] for pair in pairs]
+        return {"probabilities": np.array([row for row, _ in known]), "missing": np.array([lacks for _, lacks in known])}
 
     async def model_ref(self, model: str, inputs: Mapping[str, NDArray[Any]], *, timeout: float) -> ModelRef:
         """Who it is."""
@@ -151,16 +160,17 @@ def judge_by_patterns(row: OutputRow) -> Judged:
     return Judged(bool(found), False, tuple(one.rule for one in found))
 
 
-def checker(var: Path, client: _InProcess) -> Callable[[OutputRow], Judged]:
-    """What judges an answer beside its evidence."""
+def checker(var: Path, client: InProcess, thresholds: Thresholds | None = None) -> Callable[[OutputRow], Judged]:
+    """What judges an answer beside its evidence, by these thresholds or the shipped ones."""
     settings = GuardSettings(assistant_dir=REPOSITORY / "corpus" / "assistants", data_dir=var / "data")
     assistants = load_assistants(settings.assistant_dir)
     name, assistant = next(iter(assistants.items()))
     builder = CheckBuilder(settings, assistants)
     policy = load(settings.policy_dir / "default.yaml")
     judge = builder(policy).judge
-    marked = type(policy)(**{**{f: getattr(policy, f) for f in policy.__slots__}, "release_unverified": True})
-    claims = ClaimChecks(VerifierModel(client, probe_seconds=_SECONDS), builder.languages.find, _SECONDS)
+    marked = replace(policy, release_unverified=True)
+    model = VerifierModel(client, probe_seconds=_SECONDS)
+    claims = ClaimChecks(model, builder.languages.find, _SECONDS, thresholds=thresholds or shipped())
 
     async def one(row: OutputRow) -> Judged:
         start = _start(row, name)
@@ -181,7 +191,7 @@ def checker(var: Path, client: _InProcess) -> Callable[[OutputRow], Judged]:
 
 def run_output(rows: Sequence[OutputRow], var: Path) -> OutputRun:
     """Judges every row, one after the other."""
-    client = _InProcess()
+    client = InProcess()
     beside = checker(var, client) if any(row.label in _LABELS[False] for row in rows) else None
     alone = [row for row in rows if row.label in _LABELS[True]]
     began = time.process_time()

@@ -4,7 +4,7 @@ them."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ragmesh.evidence.v1 import text_pb2
 from ragmesh.guard.v1 import guard_service_pb2 as pb
@@ -15,15 +15,12 @@ from services.guard.output.draft import Draft
 from services.guard.output.faithfulness import Faithfulness
 from services.guard.output.quotes import Passages, QuoteError
 from services.guard.output.segments import SegmentCheck
+from services.guard.output.thresholds import Thresholds, shipped
 from services.guard.output.verifier import VerifierModel
 from services.guard.policy import Policy
 from services.guard.privacy import PiiFinder
 from services.mesh.assistant import Assistant
 from services.mesh.errors import MeshError
-
-SUPPORTED_FROM = 0.5
-CONTRADICTED_FROM = 0.8
-"""Probabilities from which on a claim is so, chosen on the `tune` half of tests/data/guard/output/pairs.jsonl."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,8 @@ class ClaimChecks:
     seconds: float
     """Longest wait for the claims of a segment, where the request does not say."""
     finder: PiiFinder | None = None
+    thresholds: Thresholds = field(default_factory=shipped)
+    """Where the policy names none."""
 
 
 def begin(start: pb.CheckOutputStart, *, judge: Judge, policy: Policy, assistant: Assistant, claims: ClaimChecks) -> OutputCheck:
@@ -66,8 +65,8 @@ def begin(start: pb.CheckOutputStart, *, judge: Judge, policy: Policy, assistant
         language=start.language,
         language_of=claims.language_of,
         seconds=budgets.per_claim.ToTimedelta().total_seconds() if budgets.HasField("per_claim") else claims.seconds,
-        supported_from=policy.supported if policy.supported is not None else SUPPORTED_FROM,
-        contradicted_from=CONTRADICTED_FROM,
+        supported_from=policy.supported if policy.supported is not None else claims.thresholds.supported,
+        contradicted_from=claims.thresholds.contradicted,
         keep_late=policy.release_unverified,
     )
     most = budgets.max_released_bytes if budgets.HasField("max_released_bytes") else MAX_RELEASED_BYTES

@@ -1,4 +1,5 @@
-"""What an answer states that its evidence does not give: eleven methods, each over one kind of fact, none over a language or a person.
+"""What an answer states that its evidence does not give: eleven methods, each over one kind of fact, none over a language
+or a person.
 
     entity  number  date  unit  counted  url  contact  negation  title  quotation  citation
 

@@ -14,7 +14,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from ragmesh.evidence.v1 import evidence_pb2
 from ragmesh.guard.v1 import guard_service_pb2 as pb
@@ -22,9 +21,9 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from services.guard.output.draft import Draft
 from services.guard.output.faithfulness import Judgement
 from services.guard.output.plausibility import function_words
+from services.guard.output.thresholds import CALIBRATION
 from services.guard.output.windows import stems
 
-CALIBRATION = Path(__file__).with_name("calibration.json")
 _LEAST = 1e-3
 _UNVERIFIED = 0.5
 """What a claim counts that nothing could be said about."""
