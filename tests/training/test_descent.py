@@ -7,12 +7,11 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 
+from training import descent
 from training.measures import auroc
 from training.progress import Run
-
-torch = pytest.importorskip("torch")
-descent = pytest.importorskip("training.descent")
 
 
 def test_a_descent_finds_the_bottom_and_draws_its_curve(tmp_path: Path) -> None:

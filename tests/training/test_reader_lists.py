@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
-pytest.importorskip("torch")
-
 import numpy as np
+import pytest
 import torch
 
 from training.reader_batches import MOST_NEGATIVES, batches_of, list_epoch
