@@ -12,6 +12,7 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from services.guard.output.check import OutputCheck
 from services.guard.output.claims import MAX_PARTS, parts
 from services.guard.output.faithfulness import MAX_FAILURES, WINDOWS, concluded
+from services.guard.output.thresholds import shipped
 from services.guard.output.verifier import MAX_PAIRS, Probabilities, VerifierModel, admitted
 from services.guard.output.windows import MAX_CHARACTERS, Windows, windows
 from services.mesh.errors import MeshError
@@ -71,7 +72,7 @@ async def test_a_contradicted_claim_is_withheld_by_the_model_that_said_so() -> N
     found = verdict.findings[0]
     assert (found.rule, found.model, found.digest) == ("faithfulness.contradicted", REF, REF.weights_sha256)
     assert found.score == pytest.approx(CONTRADICTED[1])
-    assert found.threshold == pytest.approx(0.8)
+    assert found.threshold == pytest.approx(shipped().contradicted)
     assert CLAIM not in str(answers)
 
 
