@@ -218,9 +218,9 @@ def grade(lists: list[Listed], config: dict[str, Any]) -> dict[str, Any]:
     result["answerability"] = {"auc": round(auroc(yes, no), 4), "feature_scorer_auc": told, "lists": len(lists)}
     result["short_answers"] = {}
     for name, wanted in (("lists", _in_lists), ("alone", _is_alone), ("served", _is_served)):
-        inside = [n for n, one in enumerate(lists) if wanted(one)]
-        if inside:
-            result["short_answers"][name] = _short_answers([lists[n] for n in inside], decided[inside], config)
+        members = [n for n, one in enumerate(lists) if wanted(one)]
+        if members:
+            result["short_answers"][name] = _short_answers([lists[n] for n in members], decided[members], config)
     return result
 
 
