@@ -11,13 +11,14 @@ reported; a row falls on a side by its text. The same data gives the same bytes.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
-from training import ROOT
 from training import injection_forms as forms
 from training import injection_sources as sources
 from training.injection_data import Material
@@ -25,7 +26,6 @@ from training.injection_sources import Text, bucket
 from training.sources import DataFolder
 
 SEED = 20261121
-OWN_ATTACKS = ROOT / "tests" / "data" / "guard" / "attacks" / "attacks.jsonl"
 DOCUMENTS = 300
 """Honest ones of each form."""
 MOST_CHARACTERS = 30_000
@@ -42,18 +42,17 @@ def questions(data: DataFolder, material: Material) -> list[Text]:
     rng = random.Random(SEED)
     suffixed = [f"{rng.choice(material.questions)} {forms.suffix(rng, material.words)}" for _ in range(SUFFIXES)]
     optimised = [Text(text, "attack", "suffix", "en") for text in suffixed]
-    own = [row for name in ("attacks", "benign") for row in _lines(OWN_ATTACKS.with_name(f"{name}.jsonl"))]
-    written = [Text(row["text"], row["label"], row["source"], row["lang"]) for row in own]
+    own = _lines(sources.OWN_ATTACKS.with_name("benign.jsonl"))
+    written = [Text(row["text"], "benign", row["source"], row["lang"]) for row in own] + sources.own_attacks(held_out=True)
     return [*held, *sources.validation_only(data), *sources.sentences(data, held_out=True), *optimised, *written]
 
 
 def documents(data: DataFolder, material: Material) -> list[Text]:
     """Held-out texts, mails and tables up to 30 kB, with and without an instruction; the held-out ones of BIPIA and our own."""
     rng = random.Random(SEED)
-    own = _lines(OWN_ATTACKS)
     payloads = {
         "bipia": [text for texts in sources.tasks(data, held_out=True).values() for text in texts],
-        "own-indirect": [row["text"] for row in own if row["family"] == "indirect"],
+        "own-indirect": [row.text for row in sources.own_attacks(held_out=True) if row.family == "indirect"],
     }
     found: list[Text] = []
     for form in ("text", "mail", "table"):
@@ -78,6 +77,23 @@ def _document(form: str, rng: random.Random, material: Material) -> tuple[list[s
     return (forms.mail(rng, sentences[:12]).split("\n"), "\n") if form == "mail" else (sentences, " ")
 
 
+def half(text: str) -> Literal["tune", "test"]:
+    """The half that a row falls on, by its text."""
+    return "tune" if bucket(text, "ragmesh-half") < 50 else "test"
+
+
+def sample(rows: Iterable[Text], most: int) -> list[Text]:
+    """At most `most` rows of each source, language and label, by a hash of their text."""
+    held: dict[tuple[str, str, str], int] = {}
+    found = []
+    for row in sorted(rows, key=lambda row: hashlib.sha256(row.text.encode("utf-8", "replace")).digest()):
+        key = row.source, row.lang, row.label
+        held[key] = held.get(key, 0) + 1
+        if held[key] <= most:
+            found.append(row)
+    return found
+
+
 def write(rows: Iterable[Text], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
@@ -91,14 +107,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
+    arguments.add_argument("--most", type=int, default=1_000_000, help="rows of each source, language and label")
     parsed = arguments.parse_args()
     data = DataFolder(parsed.data)
     material = Material.of(data, held_out=True)
     rows, hidden = questions(data, material), documents(data, material)
-    write([row for row in rows if bucket(row.text, "ragmesh-half") < 50], parsed.out / "questions.tune.jsonl")
-    write([row for row in rows if bucket(row.text, "ragmesh-half") >= 50], parsed.out / "questions.test.jsonl")
-    write([row for row in hidden if bucket(row.text, "ragmesh-half") < 50], parsed.out / "documents.tune.jsonl")
-    write([row for row in hidden if bucket(row.text, "ragmesh-half") >= 50], parsed.out / "documents.test.jsonl")
+    for name, found in (("questions", rows), ("documents", hidden)):
+        for side in ("tune", "test"):
+            write(sample([row for row in found if half(row.text) == side], parsed.most), parsed.out / f"{name}.{side}.jsonl")
 
 
 if __name__ == "__main__":

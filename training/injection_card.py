@@ -10,10 +10,12 @@ from training.sources import Source
 _WHAT = """# injection
 
 Says how likely a question attacks the assistant, and how likely a sentence of a document speaks to the assistant that reads it.
-Runs in the guard's process, NumPy alone. A token is ten hashed rows of one table (word, beginnings, ends, pair with the word
-before, shape, place; 65,792 rows of 32, int8); two convolutions see seven tokens; the strongest and the mean of a stretch, the
-mean of the whole and ten numbers (signs, capitals, surprise of the letters) go to one small head a kind. A long question is
-also judged in windows, a document sentence by sentence, so that neither length nor place hides an attack.
+Runs in the guard's process, NumPy alone. Logistic regression over hashed features: a token is 15 rows of a table of 262,400 (word,
+beginnings, ends, pairs and triples with the words before it, the same of their first four letters, place, shape), one int8 weight
+a row and kind; thirteen numbers of a stretch (signs, capitals, surprise of the letters, rare pairs, runs of signs ...) in twelve
+steps each. What tokens weigh is added up over a stretch and divided by the root of its length. A question is judged as a whole
+and in windows of 24 and 64 tokens, a document sentence by sentence; the most suspicious stretch is the score, in training as in
+use, so that neither length nor place hides an attack.
 
 Trained from scratch by this project; no pre-trained weights.
 
@@ -25,15 +27,16 @@ Trained from scratch by this project; no pre-trained weights.
   one is left.
 - Passages are held out by document, questions by their text (a fifth), PUD by sentence number (a half, the same in all
   languages).
-- Drawn attacks come from `training/injection_text`; our own sets (`tests/data/guard/attacks`) were written apart from it and
-  are never trained on.
-- The judge's threshold was chosen on the tuning half of the validation rows (`python -m training.guard_rows`).
+- Drawn attacks come from `training/injection_text`. Of our own attack set (`tests/data/guard/attacks`) the last line of each
+  language and family is held out, with whatever fills it; the others are trained on. Figures of "own" are of held-out lines. The
+  families are the same on both sides, the wordings are not; who wrote both is the same.
+- Where the log odds reach the one threshold was chosen on the honest texts of the tuning half of the validation rows
+  (`python -m training.guard_rows`); figures are of the other half.
 
 ## Limits
 
-- Markdown headings are rare in training and look like orders to the document head: its log odds are halved, so that passages are
-  held back by it only where it is very sure. What it misses there for that reason is most of BIPIA.
-
+- An injection that is an ordinary task behind an application's text (PromptShield's StruQ forms) is mostly not seen: without the
+  application's own instruction nothing tells it from what a user wants.
 - Languages: en, de, fr, es, it, pt, nl, pl, ru, tr, cs. In others only what is written like these is seen.
 - A request to play a harmless part that drops the assistant's task looks like an attack and may be one: what is honest chat
   elsewhere can be flagged here.

@@ -19,14 +19,15 @@ from training.open_text import documents
 from training.sources import DataFolder
 
 DRAWN: dict[str, Any] = {
-    "attacks": {"en": 3_400, "other": 700},
-    "benign": {"en": 1_600, "other": 400},
-    "application": 2_400,
-    "suffix": 700,
-    "jailbreaks": 4,
-    "asked": 6_000,
-    "passages": 2_200,
-    "documents": 2_800,
+    "attacks": {"en": 9_000, "other": 2_200},
+    "benign": {"en": 4_200, "other": 900},
+    "application": 8_000,
+    "suffix": 3_600,
+    "jailbreaks": 8,
+    "asked": 10_000,
+    "passages": 3_600,
+    "documents": 9_000,
+    "own": 4,
 }
 _FAMILIES = {"override": 5, "extraction": 5, "persona": 4, "hijack": 5, "authority": 2, "delimiter": 2, "smuggle": 2,
              "subtle": 3, "pressure": 5}  # fmt: skip
@@ -133,7 +134,7 @@ class Drawing:
         found = []
         for _ in range(count):
             text = grammar.benign()
-            if self._rng.random() < 0.15:
+            if self._rng.random() < 0.3:
                 text = forms.around(self._rng, text, self._honest(lang))
             found.append(Example(text, False, "question", f"drawn:{lang}"))
         return found
@@ -146,11 +147,11 @@ class Drawing:
             if index % 2:
                 draw = rng.random()
                 order = self._task()
-                if draw < 0.36:
+                if draw < 0.1:
                     injected = order
-                elif draw < 0.56:
+                elif draw < 0.4:
                     injected = f"{self._attack('en', 'override')} {order}"
-                elif draw < 0.74:
+                elif draw < 0.66:
                     injected = forms.completed(rng, order)
                 else:
                     injected = self._attack(
@@ -168,6 +169,20 @@ class Drawing:
         if draw < 0.45:
             return self._requests.draw()
         return self._grammars["en"].order() if draw < 0.8 else self._rng.choice(self._material.questions)
+
+    def own(self, times: int) -> list[Example]:
+        """Lines of our own attack set that do not validate, each alone and beside honest words."""
+        found = []
+        for row in sources.own_attacks(held_out=False):
+            for number in range(times):
+                text = row.text if number < 2 else forms.around(self._rng, row.text, self._honest(row.lang))
+                kind: Kind = "question" if row.family != "indirect" or number % 2 else "document"
+                if kind == "question":
+                    found.append(Example(text, True, kind, "own"))
+                    continue
+                lines, glue = self._document()
+                found.append(self._hidden(lines, glue, row.text))
+        return found
 
     def suffixes(self, count: int) -> list[Example]:
         """Requests with an optimised suffix."""
@@ -195,7 +210,10 @@ class Drawing:
         for _ in range(passages):
             text = rng.choice(material.passages)
             draw = rng.random()
-            if draw < 0.3:
+            if draw < 0.15:
+                sentences = [f"{one}." for one in text.replace("\n", " ").split(". ")]
+                text = forms.page(rng, sentences, material.titles, material.words, material.questions)
+            elif draw < 0.3:
                 text = f"{self._grammars['en'].benign()}\n{text}"
             elif draw < 0.5:
                 text = f"{rng.choice(material.questions)}\n\n{text}\n{rng.choice(material.passages)}"
@@ -205,6 +223,7 @@ class Drawing:
                 text = "\n".join(rng.sample(material.questions, rng.randint(2, 6)))
             found.append(Example(text, False, "question", "passages"))
         found += [Example(self._requests.draw(), False, "question", "requests") for _ in range(round(questions * 0.9))]
+        found += [Example(self._requests.brief(), False, "question", "requests") for _ in range(questions // 2)]
         found += [Example(rng.choice(material.exercises), False, "question", "exercises") for _ in range(questions // 4)]
         found += [
             Example(f"{rng.choice(material.questions)} {self._requests.blob()}", False, "question", "blobs")
@@ -216,20 +235,23 @@ class Drawing:
 
     def documents(self, count: int) -> list[Example]:
         """Documents, two of three with an instruction hidden in them."""
-        rng, found = self._rng, []
+        found = []
         for index in range(count):
             parts = self._document()
             if index % 3 == 0:
                 found.append(Example(parts[1].join(parts[0]), False, "document", "documents"))
                 continue
             payload = self._payload()
-            lines, glue = parts
-            at = rng.choice((0, len(lines), rng.randint(0, len(lines))))
-            before = glue.join(lines[:at])
-            start = len(before) + len(glue) if at else 0
-            text = glue.join([*lines[:at], payload, *lines[at:]])
-            found.append(Example(text, True, "document", "documents", (start, start + len(payload))))
+            found.append(self._hidden(*parts, payload))
         return found
+
+    def _hidden(self, lines: list[str], glue: str, payload: str) -> Example:
+        """A document with an instruction at its beginning, its end, or anywhere."""
+        at = self._rng.choice((0, len(lines), self._rng.randint(0, len(lines))))
+        before = glue.join(lines[:at])
+        start = len(before) + len(glue) if at else 0
+        text = glue.join([*lines[:at], payload, *lines[at:]])
+        return Example(text, True, "document", "documents", (start, start + len(payload)))
 
     def _payload(self) -> str:
         rng = self._rng
@@ -257,7 +279,15 @@ class Drawing:
         if rng.random() < 0.5:
             sentences += rng.choice(material.passages).replace("\n", " ").split(". ")
         sentences = [one if one.endswith((".", "!", "?")) else f"{one}." for one in sentences if one.strip()][:24]
-        if draw < 0.42:
+        if rng.random() < 0.35:
+            told = [
+                rng.choice(forms.REPORTS) if rng.random() < 0.7 else self._grammars["en"].benign() for _ in range(rng.randint(1, 3))
+            ]
+            for one in told:
+                sentences.insert(rng.randint(0, len(sentences)), one)
+        if draw < 0.40:
+            return forms.page(rng, sentences, material.titles, material.words, material.questions).split("\n"), "\n"
+        if draw < 0.55:
             return forms.mail(rng, sentences[:8]).split("\n"), "\n"
         return sentences, rng.choice((" ", " ", "\n", "\n\n"))
 
@@ -280,6 +310,7 @@ def draw(data: DataFolder, material: Material, seed: int, share: float = 1.0) ->
         found += drawing.benign(lang, count(DRAWN["benign"][size]))
     found += drawing.applications(count(DRAWN["application"])) + drawing.suffixes(count(DRAWN["suffix"]))
     trained, _ = sources.split(sources.attacks(data))
+    found += drawing.own(DRAWN["own"])
     found += drawing.jailbreaks(trained, DRAWN["jailbreaks"])
     found += drawing.honest(count(DRAWN["asked"]), count(DRAWN["passages"])) + drawing.documents(count(DRAWN["documents"]))
     random.Random(seed).shuffle(found)

@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 
 _PHRASES: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-_TASKS, _BOTS, _SIGNS, _CODE = (_PHRASES[name] for name in ("tasks", "bots", "signs", "code"))
+_TASKS, _BOTS, _SIGNS, _CODE, REPORTS = (_PHRASES[name] for name in ("tasks", "bots", "signs", "code", "reports"))
+_ASCII = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _MARKS = ("\n", "\n\n", " ", "\nInput: ", "\n\nText: ", "\n### Input:\n", "\nUser: ", ": ", "\n---\n", '\n"', "\nQuestion: ")
 
 
@@ -26,8 +27,53 @@ _ANSWERS = (
     "Yes.",
     "I have finished the task.",
 )
+_STEPS = (
+    *(
+        "Install",
+        "Open",
+        "Check",
+        "Configure",
+        "Remove",
+        "Clean",
+        "Use",
+        "Write",
+        "Set up",
+        "Run",
+        "Add",
+        "Replace",
+        "Contact",
+        "Store",
+    ),
+    *(
+        "Ignore",
+        "Press",
+        "Turn off",
+        "Reset",
+        "Choose",
+        "Send",
+        "Report",
+        "Keep",
+        "Do not open",
+        "Never touch",
+        "Always wear",
+        "Read",
+    ),
+)
 _TURNS = (
     ("### Response:", "### Instruction:"),
+    ("### Output:", "### Instruction:"),
+    ("### Assistant:", "### Human:"),
+    ("### Answer", "### New question"),
+    ("Output:", "Input:"),
+    ("Bot:", "Human:"),
+    ("AI:", "Next task:"),
+    ("[/INST]", "[INST]"),
+    ("<|assistant|>", "<|user|>"),
+    ("<|im_start|>assistant", "<|im_start|>user"),
+    ("**Answer:**", "**Instruction:**"),
+    ("--- answer ---", "--- task ---"),
+    ("[RESPONSE]", "[INSTRUCTION]"),
+    ("==== RESPONSE ====", "==== NEW INSTRUCTION ===="),
     ("### response:", "### instruction:"),
     ("## Answer", "## Task"),
     ("Response:", "Instruction:"),
@@ -40,14 +86,25 @@ _TURNS = (
 
 def suffix(rng: random.Random, words: Sequence[str]) -> str:
     """What a search over tokens ends with: pieces of words, signs and code without a sense. GCG's, or a random search's."""
-    n = rng.randint(12, 36)
-    if rng.random() < 0.2:
+    n = rng.randint(10, 40)
+    draw = rng.random()
+    if draw < 0.12:
         # A search that began with exclamation marks and changed some.
-        return " ".join("!" if rng.random() < 0.6 else _piece(rng, words) for _ in range(n))
-    glue = rng.choice((0.25, 0.4, 0.6))
+        sign = rng.choice("!!!!?.x*")
+        share = rng.random() * 0.8 + 0.1
+        return rng.choice((" ", "")).join(sign if rng.random() < share else _piece(rng, words) for _ in range(n))
+    if draw < 0.22:
+        # Letters and signs one by one.
+        signs = rng.choice((_ASCII, _ASCII[:26] + "!@#$%^&*()[]{};:,./", "!@#$%^&*()_+-=[]{}|;':,./<>?~`"))
+        return "".join(rng.choice(signs) for _ in range(rng.randint(24, 120)))
+    if draw < 0.32:
+        # Words alone, in no order.
+        return " ".join(_piece(rng, words) for _ in range(n))
+    glue = rng.choice((0.1, 0.25, 0.4, 0.6, 0.8))
+    signed = rng.choice((0.15, 0.25, 0.35, 0.5))
     out = ""
     for _ in range(n):
-        token = rng.choice(_SIGNS) if rng.random() < 0.35 else _piece(rng, words)
+        token = rng.choice(_SIGNS) if rng.random() < signed else _piece(rng, words)
         out += ("" if rng.random() < glue else " ") + token
     return out.strip()
 
@@ -92,7 +149,10 @@ def completed(rng: random.Random, order: str) -> str:
     """An answer that was never given, and the next instruction."""
     answer = rng.choice(_ANSWERS)
     head, ask = rng.choice(_TURNS)
-    return f"{head}\n{answer}\n\n{ask}\n{order}"
+    if rng.random() < 0.3:
+        head, ask = head.lower(), ask.lower()
+    line, gap = rng.choice(("\n", "\n", " ")), rng.choice(("\n\n", "\n\n", "\n", " "))
+    return f"{head}{line}{answer}{gap}{ask}{line}{order}"
 
 
 def around(rng: random.Random, attack: str, honest: str) -> str:
@@ -119,6 +179,50 @@ def mail(rng: random.Random, sentences: Sequence[str]) -> str:
     sender = f"{rng.choice(('info', 'sales', 'no-reply', 'j.smith'))}@{rng.choice(('mail', 'shop', 'office'))}.example"
     head = f"Subject: {rng.choice(subjects)}\nFrom: {sender}\n\n{rng.choice(('Dear', 'Hi', 'Hello'))} {rng.choice(names)},\n"
     return f"{head}{' '.join(sentences)}\n{rng.choice(('Best regards', 'Kind regards', 'Thanks', 'Best'))},\n{rng.choice(names)}"
+
+
+def page(
+    rng: random.Random, sentences: Sequence[str], titles: Sequence[str], words: Sequence[str], questions: Sequence[str]
+) -> str:
+    """Sentences as a Markdown page: front matter, headings, lists, a table, steps for the reader, questions that are answered."""
+    lines: list[str] = []
+    if rng.random() < 0.4:
+        lines += ["---", f"title: {rng.choice(titles)}", f"lang: {rng.choice(('en', 'de', 'fr'))}", "tags: [a, b]", "---", ""]
+    lines.append(f"# {rng.choice(titles)}")
+    rest = list(sentences)
+    while rest and len(lines) < 40:
+        draw = rng.random()
+        if draw < 0.35:
+            lines += ["", f"{rng.choice(('##', '##', '###', '####'))} {_heading(rng, titles, words)}", ""]
+        if draw < 0.5:
+            lines += [f"{rng.choice(('-', '*', '1.'))} {rest.pop(0)}" for _ in range(min(3, len(rest)))]
+        elif draw < 0.58:
+            lines += ["", *table(rng, words), ""]
+        elif draw < 0.66:
+            step = f"{rng.choice(_STEPS)} the {rng.choice(words).lower()}"
+            lines += [
+                f"{rng.choice(('1.', '2.', '-', ''))} {step} {rng.choice(('before use.', 'and wait.', 'first.', 'in the menu.'))}"
+            ]
+        elif draw < 0.72:
+            lines += ["", f"**{rng.choice(questions)}**", ""]
+        elif draw < 0.76:
+            lines += ["```", f"{rng.choice(words).lower()} --{rng.choice(words).lower()} {rng.randint(1, 99)}", "```"]
+        else:
+            lines.append(" ".join(rest.pop(0) for _ in range(min(rng.randint(1, 4), len(rest)))))
+    return "\n".join(lines)
+
+
+def _heading(rng: random.Random, titles: Sequence[str], words: Sequence[str]) -> str:
+    return rng.choice(
+        (
+            rng.choice(titles),
+            f"{rng.choice(_STEPS)} {rng.choice(words).lower()}",
+            f"How to {rng.choice(_STEPS).lower()} the {rng.choice(words).lower()}",
+            f"{rng.randint(1, 9)}.{rng.randint(1, 9)} {rng.choice(words).title()}",
+            f"{rng.choice(words).title()} and {rng.choice(words).lower()}",
+            f"What is {rng.choice(words).lower()}?",
+        )
+    )
 
 
 def table(rng: random.Random, words: Sequence[str]) -> list[str]:

@@ -1,90 +1,113 @@
-"""The injection classifier's network in torch, the same sums as services/guard/classifier/network.py. Knows no text."""
+"""Fits the injection classifier's weights: logistic regression over bags of stretches, by Adam. Knows neither texts nor files.
+
+The same sums as services/guard/classifier/linear.py. A bag's log odds are those of its most suspicious stretch, and only that one
+learns: of an honest text the worst stretch, which is hard negative mining in every step.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
 
-from services.guard.classifier.features import NUMBERS, ROWS
-from services.guard.classifier.network import DILATION, HEADS
+from services.guard.classifier.features import LOOKUPS, NUMBERS, ROWS, STEPS
+from services.guard.classifier.linear import stretch_sums
+from training.injection_bags import Bags
 
-COLUMNS = 32
-CHANNELS = 64
-HIDDEN = 48
-LOOKUP_DROPOUT = 0.12
-TOKEN_DROPOUT = 0.06
+RATE = 0.02
+DECAY = 3e-6
+DROPPED = 0.3
+"""Share of the tokens' rows that a step does not see."""
+BATCH = 1_024
+Floats = NDArray[np.float64]
 
 
-class InjectionNetwork(nn.Module):
-    """Rows of tokens and the stretch that is judged to log odds of an attack, for both kinds."""
+@dataclass
+class LinearModel:
+    """Weights of one kind."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.EmbeddingBag(ROWS, COLUMNS, mode="sum")
-        nn.init.normal_(self.table.weight, std=0.08)
-        self.near = nn.Linear(3 * COLUMNS, CHANNELS)
-        self.far = nn.Linear(3 * CHANNELS, CHANNELS)
-        joined = 3 * CHANNELS + NUMBERS
-        self.hidden = nn.ModuleList(nn.Linear(joined, HIDDEN) for _ in HEADS)
-        self.out = nn.ModuleList(nn.Linear(HIDDEN, 1) for _ in HEADS)
-        self.dropout = nn.Dropout(0.1)
+    table: NDArray[np.float32]
+    steps: NDArray[np.float32]
+    bias: float = 0.0
 
-    def forward(self, rows: Tensor, tokens: Tensor, stretch: Tensor, numbers: Tensor) -> Tensor:
-        """
-        Args:
-            rows: (b, t, LOOKUPS) int64.
-            tokens: (b, t) which are there.
-            stretch: (b, t) which are judged.
-            numbers: (b, NUMBERS).
+    @classmethod
+    def empty(cls) -> LinearModel:
+        return cls(np.zeros(ROWS, dtype=np.float32), np.zeros(STEPS, dtype=np.float32))
 
-        Returns:
-            (b, 2) log odds, one for each of HEADS.
-        """
-        here = tokens[..., None].float()
-        weights = None
-        if self.training:
-            weights = (torch.rand((int(tokens.sum()), rows.shape[2])) > LOOKUP_DROPOUT).float()
-            weights *= (torch.rand((len(weights), 1)) > TOKEN_DROPOUT).float()
-        # Only what is there is looked up: most of a batch's cost is here.
-        summed = self.near.weight.new_zeros((*tokens.shape, COLUMNS))
-        summed[tokens] = self.table(rows[tokens], per_sample_weights=weights)
-        near = functional.relu(self.near(_taps(summed, 1))) * here
-        channels = (near + functional.relu(self.far(_taps(near, DILATION)))) * here
-        judged = stretch[..., None]
-        most = channels.masked_fill(~judged, -1.0).amax(1).clamp(min=0)
-        mean = (channels * judged).sum(1) / judged.sum(1).clamp(min=1)
-        around = channels.sum(1) / here.sum(1).clamp(min=1)
-        joined = self.dropout(torch.cat([most, mean, around, numbers], 1))
-        logits = [out(functional.relu(hidden(joined))) for hidden, out in zip(self.hidden, self.out, strict=True)]
-        return torch.cat(logits, 1)
+    def bag_logits(self, bags: Bags, first: int = 0, last: int | None = None) -> tuple[Floats, NDArray[np.int64]]:
+        """(b,) of the bags [first, last): log odds, and the stretch that they are of."""
+        last = len(bags) if last is None else last
+        low, high = bags.first[first], bags.first[last]
+        begin = bags.tokens[first]
+        end = int(bags.ends[low:high].max())
+        starts, ends = bags.starts[low:high] - begin, bags.ends[low:high] - begin
+        raw = stretch_sums(self.table.take(bags.rows[begin:end]).sum(1), starts, ends)
+        raw = raw + self.steps.take(bags.steps[low:high]).sum(1) + self.bias
+        edges = bags.first[first:last] - low
+        most = np.maximum.reduceat(raw, edges)
+        sizes = np.diff(np.append(edges, high - low))
+        hit = np.flatnonzero(raw >= np.repeat(most, sizes))
+        owner = np.searchsorted(edges, hit, side="right") - 1
+        _, kept = np.unique(owner, return_index=True)
+        return most, hit[kept] + low
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The weights as services/guard/classifier/network.py reads them: the table as int8, one scale a row."""
-        table = self.table.weight.detach().numpy()
-        scale = np.maximum(np.abs(table).max(1) / 127, 1e-6).astype(np.float16)
-        found: dict[str, NDArray[Any]] = {
-            "table": np.clip(np.round(table / scale.astype(np.float32)[:, None]), -127, 127).astype(np.int8),
-            "table_scale": scale,
+    def arrays(self, kind: str, scale: float, bias: float) -> dict[str, NDArray[Any]]:
+        """As services/guard/classifier/linear.py reads them; the bias of the model goes into `bias`."""
+        step = max(float(np.abs(self.table).max()) / 127, 1e-9)
+        return {
+            f"{kind}_table": np.round(self.table / step).astype(np.int8),
+            f"{kind}_step": np.array(step, dtype=np.float32),
+            f"{kind}_steps": self.steps.astype(np.float32),
+            f"{kind}_scale": np.array(scale, dtype=np.float32),
+            f"{kind}_bias": np.array(bias + scale * self.bias, dtype=np.float32),
         }
-        for name, layer in (("near", self.near), ("far", self.far)):
-            found |= {name: _half(layer.weight.T), f"{name}_bias": _half(layer.bias)}
-        for kind, hidden, out in zip(HEADS, self.hidden, self.out, strict=True):
-            found |= {f"{kind}_hidden": _half(hidden.weight.T), f"{kind}_hidden_bias": _half(hidden.bias)}
-            found |= {f"{kind}_out": _half(out.weight[0]), f"{kind}_out_bias": _half(out.bias)}
-        return found
 
 
-def _half(value: Tensor) -> NDArray[np.float16]:
-    return value.detach().numpy().astype(np.float16)
+def fit(bags: Bags, weights: Floats, epochs: int, seed: int, say: Callable[[int, float], None]) -> LinearModel:
+    """
+    Args:
+        weights: (b,) how much each bag counts.
+        say: told the epoch and its mean loss.
+    """
+    rng = np.random.default_rng(seed)
+    model = LinearModel.empty()
+    size = ROWS + STEPS + 1
+    values, mean, square = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.float32)
+    model.table, model.steps = values[:ROWS], values[ROWS : ROWS + STEPS]
+    edges = np.arange(0, len(bags), BATCH)
+    total, step = epochs * len(edges), 0
+    for epoch in range(epochs):
+        losses = []
+        for first in rng.permutation(edges).tolist():
+            last = min(first + BATCH, len(bags))
+            logits, chosen = model.bag_logits(bags, first, last)
+            label = bags.attack[first:last]
+            worth = weights[first:last]
+            probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+            losses.append(float((worth * np.logaddexp(0, np.where(label, -logits, logits))).sum() / worth.sum()))
+            gradient = _gradient(bags, chosen, (worth * (probability - label)) / len(label), rng)
+            gradient += DECAY * values
+            step += 1
+            mean += 0.1 * (gradient - mean)
+            square += 0.01 * (gradient * gradient - square)
+            rate = RATE * 0.5 * (1 + np.cos(np.pi * step / total)) * np.sqrt(1 - 0.99**step) / (1 - 0.9**step)
+            values -= (rate * mean / (np.sqrt(square) + 1e-7)).astype(np.float32)
+            model.bias = float(values[-1])
+        say(epoch, float(np.mean(losses)))
+    return model
 
 
-def _taps(values: Tensor, dilation: int) -> Tensor:
-    """(b, t, 3 c): each token beside those `dilation` before and after it, zeros beyond the ends."""
-    t = values.shape[1]
-    padded = functional.pad(values, (0, 0, dilation, dilation))
-    return torch.cat([padded[:, :t], values, padded[:, 2 * dilation : 2 * dilation + t]], 2)
+def _gradient(bags: Bags, chosen: NDArray[np.int64], slope: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(ROWS + STEPS + 1,) of the stretches chosen."""
+    starts, sizes = bags.starts[chosen], bags.ends[chosen] - bags.starts[chosen]
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    tokens = np.arange(int(sizes.sum())) - np.repeat(offsets - starts, sizes)
+    each = np.repeat(slope / np.sqrt(sizes), sizes)
+    seen = rng.random((len(tokens), LOOKUPS), dtype=np.float32) >= DROPPED
+    told = (each[:, None] * seen).reshape(-1)
+    table = np.bincount(bags.rows[tokens].reshape(-1), weights=told, minlength=ROWS)
+    steps = np.bincount(bags.steps[chosen].reshape(-1), weights=np.repeat(slope, NUMBERS), minlength=STEPS)
+    return np.concatenate([table, steps, [slope.sum()]]).astype(np.float32)

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 _PHRASES: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-_HEADS, _CONDITIONS = _PHRASES["heads"], _PHRASES["conditions"]
+_HEADS, _CONDITIONS, _ROLES = _PHRASES["heads"], _PHRASES["conditions"], _PHRASES["roles"]
 _LANGUAGES = (
     "Spanish",
     "Hindi",
@@ -61,7 +61,7 @@ class Requests:
         """One request."""
         rng = self._rng
         parts = [self._filled(rng.choice(_HEADS))]
-        parts += [self._filled(one) for one in rng.sample(_CONDITIONS, rng.choice((0, 0, 1, 1, 2, 3)))]
+        parts += [self._filled(one) for one in rng.sample(_CONDITIONS, rng.choice((0, 0, 1, 1, 2, 3, 4, 6)))]
         if rng.random() < 0.25:
             rng.shuffle(parts)
         text = rng.choice((" ", " ", "\n")).join(parts)
@@ -76,6 +76,26 @@ class Requests:
         elif draw < 0.42:
             text = f"{text}\n{self.blob()}"
         return text.lower() if rng.random() < 0.12 else text
+
+    def brief(self) -> str:
+        """A long request: a part to play, rules one by one, examples, something to work on."""
+        rng = self._rng
+        parts = [self._filled(rng.choice(_ROLES))] if rng.random() < 0.6 else []
+        parts += [self._filled(rng.choice(_HEADS)) for _ in range(rng.choice((1, 1, 2, 3)))]
+        rules = [self._filled(one) for one in rng.sample(_CONDITIONS, rng.randint(2, 9))]
+        mark = rng.choice(("{}. ", "- ", "* ", "{}) ", ""))
+        parts.append(rng.choice(("Rules:", "Instructions:", "**Task**", "# Requirements", "Note that:", "Please follow this:", "")))
+        parts += [mark.format(number + 1) + rule for number, rule in enumerate(rules)]
+        if rng.random() < 0.3:
+            parts += [f"Example {number + 1}: {rng.choice(self._questions)} -> {rng.choice(self._titles)}" for number in range(2)]
+        draw = rng.random()
+        if draw < 0.4:
+            parts += [rng.choice(_LABELS), rng.choice(self._passages)[:2_000]]
+        elif draw < 0.6:
+            parts += [rng.choice(_LABELS), self.blob()]
+        elif draw < 0.8:
+            parts += [f"{rng.choice(_LABELS)} {rng.choice(self._questions)}" for _ in range(rng.randint(1, 4))]
+        return rng.choice(("\n", "\n", "\n\n", " ")).join(part for part in parts if part)
 
     def blob(self) -> str:
         """What has no words: digests, encoded bytes, addresses, identifiers, code, figures."""

@@ -15,10 +15,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from training import ROOT
 from training.open_text import documents
 from training.sources import DataFolder
 from training.splits import grams
 
+OWN_ATTACKS = ROOT / "tests" / "data" / "guard" / "attacks" / "attacks.jsonl"
 HELD_OUT_CLUSTERS = 33
 """Per cent of the near-duplicate clusters of attacks that validate."""
 PUD = ("cs", "de", "en", "es", "fr", "it", "pl", "pt", "ru", "tr")
@@ -163,6 +165,16 @@ def passages(data: DataFolder) -> Iterator[tuple[str, str, str]]:
     for part in LFRQA:
         for row in data.rows(f"qa/retrieval/lfrqa_{part}.jsonl"):
             yield f"lfrqa_{part}", str(row["qid"]), str(row["answer"])[:MAX_CHARACTERS]
+
+
+def own_attacks(*, held_out: bool) -> list[Text]:
+    """Our own attack set: the last line of each language and family validates, however filled; the others are learnt."""
+    rows = [json.loads(line) for line in OWN_ATTACKS.read_text(encoding="utf-8").splitlines()]
+    return [
+        Text(row["text"], "attack", "own", row["lang"], family=row["family"])
+        for row in rows
+        if (row["split"] == "held_out") is held_out
+    ]
 
 
 def validation_only(data: DataFolder) -> list[Text]:

@@ -3,7 +3,7 @@
 Judges in this process by what the guard serves with (`services.guard.build`). A row is flagged where the guard would not let it
 through as it is: a question that is blocked, a passage that is blocked (quarantined) or sanitised (quoted). A verdict that only
 records (ACTION_FLAG) is not. What is sanitised in a question for its personal data or secrets is no finding of an attack, so that
-it does not count. Knows no rule and no model.
+it does not count; nor does a length that the policy refuses: such a text is judged by what it says. Knows no rule and no model.
 """
 
 from __future__ import annotations
@@ -130,28 +130,37 @@ def touches(verdict: pb.Verdict) -> bool:
     return not (verdict.action == pb.ACTION_SANITISE and verdict.category in _PRIVATE)
 
 
-def checker(kind: Kind, var: Path) -> tuple[Callable[[str], bool], float]:
+def checker(kind: Kind, var: Path, *, rules_alone: bool = False) -> tuple[Callable[[str], bool], float]:
     """What judges one text, and its threshold.
 
     Args:
         kind: as a question, or as a passage of a document.
         var: where compiled rules are kept.
+        rules_alone: neither the trained classifier nor what is said of personal data.
     """
     settings = GuardSettings(assistant_dir=REPOSITORY / "corpus" / "assistants", data_dir=var / "data")
     judge, questions = build_checks(settings, load_assistants(settings.assistant_dir))
 
+    alone = judge.without_classifier() if rules_alone else judge
+
     def question(text: str) -> bool:
-        return len(text.encode("utf-8", "replace")) > QUESTION_BYTES or touches(questions.check(text).verdict)
+        if rules_alone:
+            return touches(alone.question(text)[0])
+        if len(text.encode("utf-8", "replace")) > QUESTION_BYTES:
+            return True
+        verdict = questions.check(text).verdict
+        # How long a question may be is the owner's choice and says nothing of what it tries.
+        return touches(judge.question(text)[0] if verdict.category == pb.CATEGORY_TOO_LONG else verdict)
 
     def document(text: str) -> bool:
-        return any(touches(judge.passage(piece)[0]) for piece in pieces(text))
+        return any(touches(alone.passage(piece)[0]) for piece in pieces(text))
 
     return (question if kind == "question" else document), load(settings.policy_dir / "default.yaml").block
 
 
-def run_guard(rows: Sequence[GuardRow], kind: Kind, var: Path) -> GuardRun:
+def run_guard(rows: Sequence[GuardRow], kind: Kind, var: Path, *, rules_alone: bool = False) -> GuardRun:
     """Judges every row, one after the other, and times each."""
-    judged, threshold = checker(kind, var)
+    judged, threshold = checker(kind, var, rules_alone=rules_alone)
     for row in rows[:_WARM_UP]:
         judged(row.text)
     began = time.perf_counter()

@@ -26,7 +26,7 @@ MAX_FINDINGS = 32
 MAX_WHOLE = 2_048
 """Characters up to which everything is looked for, also where it is blocked already."""
 _ROUNDING = 1e-9
-SPAN = 4.0
+SPAN = 2.0
 """Log odds below the classifier's threshold at which it begins to count."""
 MAX_DECODED_VIEWS = 4
 """Decoded readings that the classifier is asked about."""

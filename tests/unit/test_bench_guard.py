@@ -20,10 +20,12 @@ DOCUMENTS = _run("document", Group("bipia:mail", "en", "attack", 40, 30, 0.75, 0
 
 
 def test_groups_are_pooled_and_listed() -> None:
-    text = section(QUESTIONS, DOCUMENTS)
+    ruled = _run("document", Group("bipia:mail", "en", "attack", 40, 4, 0.1, 0.04, 0.23))
+    text = section(QUESTIONS, DOCUMENTS, {"question": QUESTIONS, "document": ruled})
     assert "| honest chat and questions, pooled | 200 | 0.5% |" in text
     assert "| BIPIA's instructions in them (held-out), any offset | 40 | 75.0% |" in text
-    assert "| question | own | de | attack | 50 | 96.0% | 86.5% to 98.9% |" in text
+    assert "| question | own | de | attack | 50 | 96.0% | 86.5% to 98.9% | 96.0% |" in text
+    assert "| document | bipia:mail | en | attack | 40 | 75.0% | 60.0% to 85.8% | 10.0% |" in text
 
 
 def test_the_section_is_replaced_and_carried_over() -> None:

@@ -17,7 +17,7 @@ from ragmesh.evidence.v1.model_pb2 import ModelRef
 
 from services.guard.classifier import features
 from services.guard.classifier.features import Kind
-from services.guard.classifier.network import Network
+from services.guard.classifier.linear import Linear
 
 WEIGHTS = Path(__file__).with_name("injection.npz")
 NAME = "injection"
@@ -65,7 +65,7 @@ class InjectionClassifier:
 
     def __init__(self, weights: dict[str, NDArray[Any]], digest: str) -> None:
         self._surprise: NDArray[np.float32] = weights["surprise"].astype(np.float32).reshape(-1)
-        self._network = Network({name: value for name, value in weights.items() if name not in ("surprise", "about")})
+        self._linear = Linear(weights)
         about = json.loads(weights["about"].tobytes())
         self.threshold = float(about["threshold"])
         """Calibrated probability from which it blocks alone, of both kinds; chosen on the tuning half of the validation rows."""
@@ -117,5 +117,5 @@ class InjectionClassifier:
             none = np.zeros(0, dtype=np.int64)
             return read, none, none, np.zeros(0, dtype=np.float32)
         starts, ends = read.stretches(kind)
-        channels = self._network.channels(read.rows)
-        return read, starts, ends, self._network.logits(channels, starts, ends, read.numbers(starts, ends), kind)
+        steps = features.steps(read.numbers(starts, ends))
+        return read, starts, ends, self._linear.logits(read.rows, starts, ends, steps, kind)

@@ -1,8 +1,9 @@
 """What the classifier reads of a text: tokens as rows of one table, and a few numbers of any stretch of tokens.
 
-A token is a run of letters and digits, one other sign, or the end of a line. Each is ten rows of the table: the word, its
-beginnings of 3, 4 and 5 letters, its ends of 3 and 4, the word with the one before it, its shape, how far it stands from the
-beginning and from the end. Everything is hashed by one cumulative sum: with c the code points and P odd, s[i] = sum of c[j] P^j
+A token is a run of letters and digits, one other sign, or the end of a line. Each is LOOKUPS rows of the table: the word, its
+beginnings of 3, 4 and 5 letters, its ends of 3 and 4; the word with the one, the two and only the second before it; the beginnings
+of 4 letters of it and the token before, and of it and the second before; the word with its place; its shape, how far it stands from
+the beginning and from the end. Everything is hashed by one cumulative sum: with c the code points and P odd, s[i] = sum of c[j] P^j
 for j < i (mod 2^64), so that the hash of [a, b) is (s[b] - s[a]) P^-a, whatever stands around it.
 
 The recipe (training/injection_recipe.py) trains on exactly this.
@@ -19,22 +20,28 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-TABLE_BITS = 16
-LOOKUPS = 10
+TABLE_BITS = 18
+HASHED = 12
+LOOKUPS = HASHED + 3
 MAX_CHARACTERS = 32_768
 """What is longer is read to there; who judges longer texts cuts them."""
 _RESERVED = 256
 """Rows that are not hashed to: shapes and places."""
 ROWS = _RESERVED + (1 << TABLE_BITS)
 _NO_PLACE = 255
-NUMBERS = 10
+NUMBERS = 13
+BINS = 12
+"""Steps that each number is told in."""
+STEPS = NUMBERS * BINS
 
 Kind = Literal["question", "document"]
 _P = 0x9E3779B97F4A7C15
 _P_INVERSE = pow(_P, -1, 1 << 64)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _SALTS = np.array([0x1F83D9ABFB41BD6B, 0x5BE0CD19137E2179, 0x6A09E667F3BCC909, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B,
-                   0xA54FF53A5F1D36F1, 0x510E527FADE682D1], dtype=np.uint64)  # fmt: skip
+                   0xA54FF53A5F1D36F1, 0x510E527FADE682D1, 0x8F1BBCDCCA62C1D7, 0x2B3C5E97D1A6F483,
+                   0x7137449123EF65CD, 0xB5C0FBCFEC4D3B2F, 0x3956C25BF348B539], dtype=np.uint64)  # fmt: skip
+_BEFORE, _SECOND = np.uint64(0x2545F4914F6CDD1D), np.uint64(0x9FB21C651E98DF25)
 _BEGINNINGS = np.array([[1 << 40], [3], [4], [5]])
 _ENDS = np.array([[3], [4]])
 LONG_WORD = 12
@@ -44,8 +51,10 @@ _MASK = (1 << _BITS) - 1
 _PACKED = np.array([0, 0, 1 << 2 * _BITS, 1 << _BITS], dtype=np.int64)
 _NEWLINE = 10
 _STOPS = np.array([ord(sign) for sign in ".!?;:…。！？"], dtype=np.uint32)
-QUESTION_WINDOW = 64
-"""Tokens of a stretch of a question; a shorter question is one stretch."""
+QUESTION_WINDOWS = (24, 64)
+"""Tokens of the stretches of a question; a shorter question is one stretch."""
+RARE_BITS = 10.0
+"""Surprise from which a pair of signs is rare."""
 MAX_SENTENCE = 48
 MIN_SENTENCE = 4
 """Tokens."""
@@ -139,7 +148,9 @@ class Read:
     surprise: NDArray[np.float32]
     """(characters + 1,) cumulative, in bits."""
     words: NDArray[np.int64]
-    """(n + 1,) cumulative: words and long words, 21 bits each."""
+    """(n + 1,) cumulative: words, long words and signs that follow a sign, 21 bits each."""
+    rare: NDArray[np.int32]
+    """(characters + 1,) cumulative: pairs of signs that honest text hardly has."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -154,7 +165,7 @@ class Read:
         edges = np.unique(np.concatenate([[0], np.flatnonzero(stop) + 1, np.arange(0, n, MAX_SENTENCE), [n]]))
         # What is shorter than a few tokens belongs to the sentence before it.
         edges = edges[np.concatenate([[True], np.diff(edges) >= MIN_SENTENCE])] if len(edges) > 2 else edges
-        edges[-1] = n
+        edges = np.append(edges[:-1] if len(edges) > 1 else edges, n)
         starts, ends = edges[:-1], edges[1:]
         return np.concatenate([starts, starts[:-1]]), np.concatenate([ends, ends[1:]])
 
@@ -162,11 +173,9 @@ class Read:
         """What is scored: the sentences of a document; a question as a whole, and windows of a long one."""
         if kind == "document":
             return self.sentences()
-        if len(self) > QUESTION_WINDOW:
-            starts, ends = self.windows(QUESTION_WINDOW)
-        else:
-            starts = ends = np.zeros(0, dtype=np.int64)
-        return np.concatenate([[0], starts]), np.concatenate([[len(self)], ends])
+        windows = [self.windows(size) for size in QUESTION_WINDOWS if len(self) > size]
+        starts = np.concatenate([np.zeros(1, dtype=np.int64), *(one for one, _ in windows)])
+        return starts, np.concatenate([np.array([len(self)], dtype=np.int64), *(one for _, one in windows)])
 
     def windows(self, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Stretches of `size` tokens, each half a stretch after the one before it; the last ends with the text."""
@@ -180,7 +189,7 @@ class Read:
         held = self.letters[last] - self.letters[first]
         capitals, digits, letters = held & _MASK, held >> _BITS & _MASK, np.maximum(held >> 2 * _BITS, 1)
         held = self.words[ends] - self.words[starts]
-        words, long = held & _MASK, held >> _BITS
+        words, long, runs = held & _MASK, held >> _BITS & _MASK, held >> 2 * _BITS
         size, characters = ends - starts, last - first
         n, some = len(self), np.maximum(words, 1)
         found = np.empty((len(starts), NUMBERS), dtype=np.float32)
@@ -194,7 +203,16 @@ class Read:
         found[:, 7] = math.log2(n + 1) / 10
         found[:, 8] = size / n
         found[:, 9] = words / size
+        found[:, 10] = np.sqrt((self.rare[last] - self.rare[first]) / characters)
+        found[:, 11] = runs / size
+        found[:, 12] = (self.surprise[-1] - self.surprise[last]) / np.maximum(len(self.surprise) - 1 - last, 1) / 8
         return found
+
+
+def steps(numbers: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(m, NUMBERS) of `numbers`, each as one of STEPS: what is above 1 counts as 1."""
+    found: NDArray[np.int64] = np.clip(numbers * BINS, 0, BINS - 1).astype(np.int64) + np.arange(NUMBERS) * BINS
+    return found
 
 
 def read(text: str, surprise: NDArray[np.float32], *, placed: bool) -> Read:
@@ -223,29 +241,34 @@ def read(text: str, surprise: NDArray[np.float32], *, placed: bool) -> Read:
     letters = np.zeros(len(codes) + 1, dtype=np.int64)
     np.cumsum(held, out=letters[1:])
     bits = np.zeros(len(codes) + 1, dtype=np.float32)
+    rare = np.zeros(len(codes) + 1, dtype=np.int32)
     if len(codes) > 1:
-        np.cumsum(surprise[pairs(codes)], out=bits[2:])
+        told = surprise[pairs(codes)]
+        np.cumsum(told, out=bits[2:])
+        np.cumsum(told > RARE_BITS, out=rare[2:])
     length = ends - starts
     is_word = word[starts]
     words = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(is_word + ((length > LONG_WORD) * (1 << _BITS)), out=words[1:])
+    run = np.zeros(n, dtype=np.int64)
+    run[1:] = ~(is_word[1:] | is_word[:-1])
+    np.cumsum(is_word + ((length > LONG_WORD) * (1 << _BITS)) + (run << 2 * _BITS), out=words[1:])
     rows = np.empty((LOOKUPS, n), dtype=np.int32)
-    rows[:7] = _hashes(codes, starts, ends)
-    rows[7] = _shapes(is_word, letters[ends] - letters[starts], length)
-    rows[8:] = _NO_PLACE
+    rows[:HASHED] = _hashes(codes, starts, ends, placed)
+    rows[HASHED] = _shapes(is_word, letters[ends] - letters[starts], length)
+    rows[HASHED + 1 :] = _NO_PLACE
     if placed:
         places = _places()[:n]
-        rows[8] = 200 + places
-        rows[9] = 220 + places[::-1]
-    return Read(np.ascontiguousarray(rows.T), starts, ends, codes[starts], letters, bits, words)
+        rows[HASHED + 1] = 200 + places
+        rows[HASHED + 2] = 220 + places[::-1]
+    return Read(np.ascontiguousarray(rows.T), starts, ends, codes[starts], letters, bits, words, rare)
 
 
 def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
-def _hashes(codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int32]:
-    """(7, n) rows of the words, their beginnings and ends, and their pairs."""
+def _hashes(codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64], placed: bool) -> NDArray[np.int32]:
+    """(HASHED, n) rows of the words, their beginnings and ends, what stands before them, their places."""
     up, down = _powers()
     sums = np.zeros(len(codes) + 1, dtype=np.uint64)
     np.cumsum(codes * up[: len(codes)], out=sums[1:])
@@ -254,10 +277,22 @@ def _hashes(codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[
     first[:4], last[4:] = starts, ends
     np.minimum(starts + _BEGINNINGS, ends, out=last[:4])
     np.maximum(ends - _ENDS, starts, out=first[4:])
-    found = np.empty((7, n), dtype=np.uint64)
+    found = np.empty((HASHED, n), dtype=np.uint64)
     np.multiply(sums[last] - sums[first], down[first], out=found[:6])
-    found[6] = found[0] * np.uint64(3)
-    found[6, 1:] += found[0, :-1] * np.uint64(0x2545F4914F6CDD1D)
+    word, stem = found[0], found[2]
+    found[6] = word * np.uint64(3)
+    found[6, 1:] += word[:-1] * _BEFORE
+    found[7] = found[6]
+    found[7, 2:] += word[:-2] * _SECOND
+    found[8] = word * np.uint64(5)
+    found[8, 2:] += word[:-2] * _BEFORE
+    found[9] = stem * np.uint64(7)
+    found[9, 1:] += stem[:-1] * _BEFORE
+    found[10] = stem * np.uint64(11)
+    found[10, 2:] += stem[:-2] * _SECOND
+    found[11] = stem
+    if placed:
+        found[11] = stem + (_places()[:n].astype(np.uint64) >> np.uint64(1)) * _SECOND
     found ^= _SALTS[:, None]
     found *= _MIX
     found ^= found >> np.uint64(32)
@@ -268,7 +303,8 @@ def _hashes(codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[
 def pairs(codes: NDArray[np.uint32]) -> NDArray[np.int64]:
     """(n - 1,) numbers of neighbouring signs, digits taken for one."""
     signs = _signs()[np.minimum(codes, 127)]
-    return signs[:-1] * _SIGNS + signs[1:]
+    found: NDArray[np.int64] = signs[:-1] * _SIGNS + signs[1:]
+    return found
 
 
 def _shapes(is_word: NDArray[np.bool_], held: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:

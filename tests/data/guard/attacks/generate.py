@@ -19,17 +19,21 @@ TOPICS = 6
 
 
 def attacks(file: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Each line without a slot once, each with one with three of the language's `harm`, in turn."""
+    """Each line without a slot once, each with one with three of the language's `harm`, in turn.
+
+    The last line of a family is held out of training (`split`), in every language.
+    """
     for lang, held in file.items():
         turn = 0
         for family, lines in held.items():
             if family == "harm":
                 continue
-            for line in lines:
+            for place, line in enumerate(lines):
+                split = "held_out" if place == len(lines) - 1 else "train"
                 for _ in range(DRAWS if "{h}" in line else 1):
                     text = line.replace("{h}", held["harm"][turn % len(held["harm"])])
                     turn += 1
-                    yield {"text": text, "label": "attack", "source": "own", "lang": lang, "family": family}
+                    yield {"text": text, "label": "attack", "source": "own", "lang": lang, "family": family, "split": split}
 
 
 def benign(file: dict[str, Any]) -> Iterator[dict[str, str]]:
