@@ -8,6 +8,7 @@ for everything, the blocking score. Knows rules, readings and the classifier; no
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ MAX_FINDINGS = 32
 MAX_WHOLE = 2_048
 """Characters up to which everything is looked for, also where it is blocked already."""
 _ROUNDING = 1e-9
+_LONG_ADDRESS = re.compile(r"(\b\w{1,12}://\S{40})\S+")
 SPAN = 2.0
 """Log odds below the classifier's threshold at which it begins to count."""
 MAX_DECODED_VIEWS = 4
@@ -187,13 +189,16 @@ class Judge:
         text = views[0].text
         # Who asks what quoted words mean is judged by his own.
         own = mention.without_quotations(text) if kind == "question" and mention.about_words(text) else text
+        if "://" in own:
+            # The random letters of an address look like those of an attack; what it hides is read decoded.
+            own = _LONG_ADDRESS.sub(r"\1", own)
         found = [(self._classifier.most(own, kind), views[0])]
         for view in [one for one in views if one.name not in (ORIGINAL, FOLDED)][:MAX_DECODED_VIEWS]:
             suspicion = self._classifier.most(view.text[:MAX_DECODED_CHARACTERS], kind)
             if suspicion.bits < FLUENT_BITS:
                 found.append((suspicion, view))
         suspicion, view = max(found, key=lambda one: one[0].log_odds)
-        start, end = (0, len(text)) if view is views[0] and own is not text else (suspicion.start, suspicion.end)
+        start, end = (0, len(text)) if view is views[0] and own != text else (suspicion.start, suspicion.end)
         share = 1 + (suspicion.log_odds - self._from[kind]) / SPAN
         if share <= 0:
             return None
