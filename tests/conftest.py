@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import grpc
 import pytest
+import structlog
 from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceStub
 
@@ -24,6 +25,13 @@ from cli.parts.supervisor import Mesh
 T = TypeVar("T")
 _START_SECONDS = 120
 _STOP_SECONDS = 30
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that is run inside a test sets up logging for its process."""
+    yield
+    structlog.reset_defaults()
 
 
 class MeshThread:
