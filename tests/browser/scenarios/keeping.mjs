@@ -3,7 +3,7 @@ import { answered, answerText, ask, finished, until } from "../visit.mjs";
 
 /** Asks twice, writes a draft, scrolls, and reloads. */
 export async function reload(visit, { questions }) {
-  const page = await visit.open({ height: 600 });
+  const page = await visit.open({ height: 420 });
   for (const question of questions) await answered(page, question);
   await page.fill(".composer textarea", "a draft that is not sent");
   const look = () =>
