@@ -66,7 +66,8 @@ async def test_tokens_are_bound_to_listing_and_principal(client: RetrieverClient
     more = Principal(tenant="default", subject="users/editor", roles=["editor"], labels=["hr"])
     for principal in (other, more, STRANGER):
         assert (await error(listing(client, principal, page_token=token))).reason in ("PAGE_TOKEN_INVALID", "COLLECTION_NOT_FOUND")
-    for broken in ("x", token[:-4], "A" + token[1:], "é", "=" * 20):
+    altered = ("B" if token.startswith("A") else "A") + token[1:]
+    for broken in ("x", token[:-4], altered, "é", "=" * 20):
         assert (await error(listing(client, page_token=broken))).reason == "PAGE_TOKEN_INVALID"
 
 
