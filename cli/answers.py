@@ -26,6 +26,9 @@ _REFUSALS = {
     pb.BLOCK_REASON_UNREADABLE: "it holds no text that I can read",
     pb.BLOCK_REASON_TOO_LONG: "it is too long",
     pb.BLOCK_REASON_UNSUPPORTED: "what I would have said was not carried by the documents",
+    pb.BLOCK_REASON_OFF_TOPIC: "it is not about what this assistant is for",
+    pb.BLOCK_REASON_LANGUAGE: "it is not in a language that this assistant answers in",
+    pb.BLOCK_REASON_PERSONAL_DATA: "it holds personal data or a password",
 }
 
 

@@ -29,7 +29,10 @@ test("every stage and every reason has words, an unknown one too", () => {
       for (const done of [true, false]) assert.ok(words.stage(stage, 3, done) && words.stage(stage, undefined, done));
       assert.ok(words.stageName(stage));
     }
-    for (const reason of [0, 1, 2, 3, 4, 5, 6, 99] as BlockReason[]) assert.ok(words.blockReason(reason) && words.retractedWhy(reason));
+    const reasons = Object.values(BlockReason).filter((value) => typeof value === "number") as BlockReason[];
+    for (const reason of [...reasons, 99 as BlockReason]) assert.ok(words.blockReason(reason) && words.retractedWhy(reason));
+    assert.equal(new Set(reasons.map(words.blockReason)).size, reasons.length, "each reason has words of its own");
+    assert.equal(words.blockReason(99 as BlockReason), words.blockReason(BlockReason.UNSPECIFIED));
     assert.ok(words.failure("NEVER_HEARD_OF"));
     assert.ok(words.intro(undefined) && words.intro(1) && words.intro(63));
   }

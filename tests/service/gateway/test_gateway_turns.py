@@ -141,6 +141,10 @@ async def test_nothing_found_is_told_to_the_generator(gateway: GatewayUnderTest,
         (guard.CATEGORY_OVERRIDE, t.BLOCK_REASON_INSTRUCTION_OVERRIDE),
         (guard.CATEGORY_MALFORMED, t.BLOCK_REASON_UNREADABLE),
         (guard.CATEGORY_TOO_LONG, t.BLOCK_REASON_TOO_LONG),
+        (guard.CATEGORY_OFF_TOPIC, t.BLOCK_REASON_OFF_TOPIC),
+        (guard.CATEGORY_LANGUAGE, t.BLOCK_REASON_LANGUAGE),
+        (guard.CATEGORY_PII, t.BLOCK_REASON_PERSONAL_DATA),
+        (guard.CATEGORY_SECRET, t.BLOCK_REASON_PERSONAL_DATA),
     ],
 )
 async def test_blocked(

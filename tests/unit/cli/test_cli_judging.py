@@ -74,6 +74,12 @@ def test_a_refusal_and_an_abstention_are_said_in_words(capsys: pytest.CaptureFix
     assert "Nearest: Dosing" in shown
 
 
+@pytest.mark.parametrize("reason", [reason for reason in pb.BlockReason.values() if reason])
+def test_every_reason_of_a_refusal_has_words(reason: pb.BlockReason.ValueType, capsys: pytest.CaptureFixture[str]) -> None:
+    AnswerPrinter().event(event(finished=pb.TurnFinished(outcome=pb.OUTCOME_BLOCKED, block_reason=reason)))
+    assert "it was refused" not in capsys.readouterr().out
+
+
 def test_stages_without_a_count_and_unknown_ones_are_words_too() -> None:
     assert stage_words(pb.StageEntered(stage=pb.STAGE_READING)) == "Reading passages"
     assert stage_words(pb.StageEntered(stage=99)) == "Working"  # type: ignore[arg-type]  # of a newer gateway

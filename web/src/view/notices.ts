@@ -1,5 +1,5 @@
 // What stands below an answer that did not end as an answer: what happened, what is kept, and one thing to do.
-import { BlockReason, Outcome } from "@gen/ragmesh/gateway/v1/turn_pb.js";
+import { BlockReason, Outcome, Stage } from "@gen/ragmesh/gateway/v1/turn_pb.js";
 import type { Entry, TurnActions } from "../model.js";
 import type { CallFailure } from "../wire/errors.js";
 import { words } from "../words.js";
@@ -78,8 +78,9 @@ export class NoticeView {
   }
 
   #blocked(entry: Entry, reason: BlockReason): HTMLElement {
-    const { question } = entry.shown;
-    const ofAnswer = reason === BlockReason.UNSUPPORTED;
+    const { question, stages } = entry.shown;
+    // A question that was searched for was taken: what is refused then is the answer.
+    const ofAnswer = reason === BlockReason.UNSUPPORTED || (stages.at(-1)?.stage ?? 0) > Stage.CHECKING;
     const body = notice("shield", "caution", ofAnswer ? words.blockedAnswer : words.blocked, [
       h("button", { type: "button", class: "pill", on: { click: () => this.#actions.edit(question) } }, icon("edit"), h("span", { text: words.editQuestion })),
     ]);

@@ -121,6 +121,12 @@ class _BlockReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlockReas
     """Is longer than may be asked."""
     BLOCK_REASON_UNSUPPORTED: _BlockReason.ValueType  # 6
     """The draft was not carried by its evidence."""
+    BLOCK_REASON_OFF_TOPIC: _BlockReason.ValueType  # 7
+    """Is about nothing that the assistant is for."""
+    BLOCK_REASON_LANGUAGE: _BlockReason.ValueType  # 8
+    """Is in a language that the assistant does not serve; of a draft, in another one than the question's."""
+    BLOCK_REASON_PERSONAL_DATA: _BlockReason.ValueType  # 9
+    """Holds personal data, a key, a token or a password."""
 
 class BlockReason(_BlockReason, metaclass=_BlockReasonEnumTypeWrapper):
     """BlockReason is why the guard refused, in words that may be shown."""
@@ -139,6 +145,12 @@ BLOCK_REASON_TOO_LONG: BlockReason.ValueType  # 5
 """Is longer than may be asked."""
 BLOCK_REASON_UNSUPPORTED: BlockReason.ValueType  # 6
 """The draft was not carried by its evidence."""
+BLOCK_REASON_OFF_TOPIC: BlockReason.ValueType  # 7
+"""Is about nothing that the assistant is for."""
+BLOCK_REASON_LANGUAGE: BlockReason.ValueType  # 8
+"""Is in a language that the assistant does not serve; of a draft, in another one than the question's."""
+BLOCK_REASON_PERSONAL_DATA: BlockReason.ValueType  # 9
+"""Holds personal data, a key, a token or a password."""
 Global___BlockReason: _TypeAlias = BlockReason  # noqa: Y015
 
 class _OverallVerdict:
