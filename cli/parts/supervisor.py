@@ -48,7 +48,7 @@ _POLL_SECONDS = 0.03
 _HOUSEKEEPING_SECONDS = 30.0
 
 # First the one that ends turns in good order, then who carries it, then whom it asks, then whom they ask.
-_STOP_ORDER = (("gateway",), ("envoy",), ("guard", "retriever", "generator"), ("triton",))
+_STOP_ORDER = (("gateway",), ("envoy",), ("guard", "retriever", "generator"), ("triton", "weaviate"))
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,22 @@ async def test_a_mesh_is_up_says_where_and_leaves_nothing(folder: Path) -> None:
     assert mesh.pids == {}
 
 
+async def test_the_server_of_the_index_ends_with_the_mesh(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def idle(name: str) -> roster.Part:
+        async def ready() -> bool:
+            return True
+
+        spec = LaunchSpec((sys.executable, "-c", "import time; time.sleep(600)"), {}, folder)
+        return roster.Part(name, lambda: spec, ready, grace=2.0)
+
+    monkeypatch.setattr(supervisor, "weaviate_part", lambda *_: idle("weaviate"))
+    monkeypatch.setattr(supervisor, "service_part", lambda name, *_: idle(name))
+    async with Mesh.start(folder, parts=("retriever",), store="weaviate", public_port=0, local_port=0) as mesh:
+        pids = dict(mesh.pids)
+    assert set(pids) == {"retriever", "weaviate"}
+    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_part_that_dies_is_started_again_where_it_was(folder: Path, number: signal.Signals) -> None:
     events: list[PartEvent] = []
