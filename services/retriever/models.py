@@ -6,16 +6,17 @@ Knows no document, no index.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 
 from services.mesh.errors import MeshError
+from services.mesh.inference import InferenceClient
 from services.retriever.chunking import Offsets
 from services.retriever.index import DIMENSIONS
 
@@ -27,20 +28,6 @@ _RERANKER = "reranker"
 _TOKENIZE_ROWS = 256
 _TOKENIZE_BYTES = 256 * 1024
 _PROBE_SECONDS = 3.0
-
-
-class InferenceClient(Protocol):
-    """What is needed of `services.mesh.triton.TritonClient`."""
-
-    async def infer(
-        self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], *, timeout: float
-    ) -> dict[str, NDArray[Any]]:
-        """One inference."""
-        ...
-
-    async def model_ref(self, model: str, inputs: Mapping[str, NDArray[Any]], *, timeout: float) -> ModelRef:
-        """What a model says it is."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,16 @@ Knows the model's tensors and limits (deploy/triton/model_repository/verifier); 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 
 from services.mesh.errors import MeshError
+from services.mesh.inference import InferenceClient
 
 MODEL = "verifier"
 LANGUAGE = "en"
@@ -24,20 +25,6 @@ MAX_EVIDENCE_BYTES = 64 * 1024
 MAX_BYTES = 1024 * 1024
 _OUTPUTS = ("probabilities", "missing")
 _PROBE = "Water is wet."
-
-
-class InferenceClient(Protocol):
-    """What is needed of `services.mesh.triton.TritonClient`."""
-
-    async def infer(
-        self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], *, timeout: float
-    ) -> dict[str, NDArray[Any]]:
-        """One inference."""
-        ...
-
-    async def model_ref(self, model: str, inputs: Mapping[str, NDArray[Any]], *, timeout: float) -> ModelRef:
-        """What a model says it is."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ Knows the model's tensors (deploy/triton/model_repository/intent); nothing of ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,25 +18,12 @@ from services.guard.understanding.intents import MAX_CHARACTERS
 from services.guard.understanding.obvious import Obvious
 from services.guard.understanding.sure import QUESTION, Guess, Sure
 from services.mesh.errors import MeshError
+from services.mesh.inference import InferenceClient
 
 MODEL = "intent"
 _OUTPUTS = ("probabilities", "labels", "threshold")
 _QUESTION = QUESTION.encode()
 _PROBE = "hello"
-
-
-class InferenceClient(Protocol):
-    """What is needed of `services.mesh.triton.TritonClient`."""
-
-    async def infer(
-        self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], *, timeout: float
-    ) -> dict[str, NDArray[Any]]:
-        """One inference."""
-        ...
-
-    async def model_ref(self, model: str, inputs: Mapping[str, NDArray[Any]], *, timeout: float) -> ModelRef:
-        """What a model says it is."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
