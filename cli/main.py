@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli.commands import ask, certs, crawl, doctor, eval, guard, ingest, search, traces, train, up, watch
+from cli.commands import ask, certs, crawl, doctor, eval, guard, ingest, search, store, traces, train, up, watch
 from cli.console import err, print_error
 from cli.errors import CliError
 
@@ -29,6 +29,7 @@ app.command("certs")(certs.certs)
 app.command("train")(train.train)
 app.add_typer(eval.app, name="eval")
 app.add_typer(guard.app, name="guard")
+app.add_typer(store.app, name="store")
 
 
 def main() -> None:

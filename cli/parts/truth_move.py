@@ -1,0 +1,45 @@
+"""Copies the documents of a mesh that does not run to PostgreSQL: starts the retriever's own `move-truth`.
+
+Knows nothing of tables.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cli.errors import EXIT_FAILED, CliError
+from cli.parts import run_state
+from cli.settings import REPOSITORY, file_environment
+
+DSN = "RAGMESH_RETRIEVER_POSTGRES__DSN"
+PASSWORD_FILE = "RAGMESH_RETRIEVER_POSTGRES__PASSWORD_FILE"  # noqa: S105  # the name of a setting
+
+
+def to_postgresql(var: Path, dsn: str | None, password_file: Path | None) -> None:
+    """Copies all tables and compares them; the settings of the mesh name the server where the arguments do not.
+
+    Raises:
+        CliError: there is nothing to copy, a mesh runs, the server cannot be used, or the copy is not the same.
+    """
+    folders = run_state.layout(var)
+    if not (folders.data_dir / "retriever" / "truth.db").is_file():
+        raise CliError(f"Nothing is stored in {folders.data_dir}.", "Point --var at the folder of the mesh.", exit_code=EXIT_FAILED)
+    folders.make()
+    environment = {
+        **os.environ,
+        **file_environment(folders.root),
+        "RAGMESH_RUN_DIR": str(folders.run_dir),
+        "RAGMESH_DATA_DIR": str(folders.data_dir),
+        "PYTHONPATH": os.pathsep.join(str(REPOSITORY / part) for part in ("", "gen/python", "deploy/triton/lib")),
+    }
+    if dsn is not None:
+        environment[DSN] = dsn
+    if password_file is not None:
+        environment[PASSWORD_FILE] = str(password_file.resolve())
+    # Its words are for the person who called: progress and the reason of a failure come from it.
+    argv = (sys.executable, "-m", "services.retriever", "move-truth")
+    if subprocess.run(argv, cwd=folders.run_dir, env=environment).returncode:
+        raise CliError("The documents were not moved; the SQLite file is as it was.", "See the lines above.", exit_code=EXIT_FAILED)
