@@ -1,0 +1,226 @@
+"""An import end to end, as `ragmesh ingest` does it: rate, processor time by process, memory over its course, searches beside it.
+
+    python -m bench.ingest [--chunks 20000] [--folder FOLDER] [--store weaviate] [--json FILE]
+
+Starts a mesh of its own and imports made documents (`bench.corpus`), or those of a folder. Where other programs use the machine, the
+rate on the clock says little; the time of the processor that a chunk takes, over all processes and the command's own, does not
+depend on them: two cores have 2,000 ms a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragmesh.retriever.v1 import retriever_service_pb2 as pb
+from ragmesh.retriever.v1.retriever_service_pb2_grpc import RetrieverServiceStub
+
+from bench.corpus import sentences, write_documents
+from bench.usage import cpu_seconds, folder_mib, memory_mib
+from cli.documents.sample import load_sample
+from cli.evaluation.corpus import COLLECTION, retriever_channel
+from cli.goldens import percentile
+from cli.parts.supervisor import Mesh
+
+if TYPE_CHECKING:
+    from ragmesh.retriever.v1.retriever_service_pb2_grpc import RetrieverServiceAsyncStub
+
+CORES = 2
+_WATCH_SECONDS = 2.0
+_SEARCH_EVERY_SECONDS = 0.25
+_SEARCHES = 80
+_SEARCH_SECONDS = 20.0
+_WARM_CHUNKS = 400
+
+
+@dataclass
+class Sample:
+    """A look at the mesh while it imports."""
+
+    seconds: float
+    chunks: int
+    memory: dict[str, float]
+
+
+@dataclass
+class Course:
+    """What was seen from begin to end of an import."""
+
+    samples: list[Sample] = field(default_factory=list)
+    search_ms: list[float] = field(default_factory=list)
+    searches_failed: int = 0
+
+
+def questions() -> list[str]:
+    """What is searched: sentences of the sample corpus, shortened to the length of a question, in an order of their own."""
+    found = [" ".join(sentence.split()[:9]) for sentence in sentences()]
+    random.Random(1).shuffle(found)
+    return found
+
+
+async def search(stub: RetrieverServiceAsyncStub, question: str) -> float:
+    """Milliseconds of one whole search: query embedding, both legs, fusion, reranking, sufficiency."""
+    request = pb.SearchRequest(collection=COLLECTION, query=question, limit=8)
+    began = time.perf_counter()
+    await stub.Search(request, timeout=_SEARCH_SECONDS)
+    return (time.perf_counter() - began) * 1_000
+
+
+async def searches(stub: RetrieverServiceAsyncStub, count: int = _SEARCHES) -> list[float]:
+    """One after the other, with the pauses that they have beside an import."""
+    asked = questions()
+    took = []
+    for number in range(count):
+        took.append(await search(stub, asked[number % len(asked)]))
+        await asyncio.sleep(_SEARCH_EVERY_SECONDS / 5)
+    return took
+
+
+async def _chunks(stub: RetrieverServiceAsyncStub) -> int:
+    found = await stub.GetCollection(pb.GetCollectionRequest(name=COLLECTION), timeout=_SEARCH_SECONDS)
+    return int(found.collection.chunk_count)
+
+
+@asynccontextmanager
+async def watching(mesh: Mesh, stub: RetrieverServiceAsyncStub, *, searching: bool) -> AsyncIterator[Course]:
+    """Looks at memory and counts, and searches, until the block ends."""
+    course = Course()
+    began = time.perf_counter()
+
+    async def look() -> None:
+        while True:
+            memory = await asyncio.to_thread(memory_mib, mesh)
+            course.samples.append(Sample(time.perf_counter() - began, await _chunks(stub), memory))
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def ask() -> None:
+        for question in questions() * 1_000:
+            try:
+                course.search_ms.append(await search(stub, question))
+            except Exception:  # whatever it was, it is counted
+                course.searches_failed += 1
+            await asyncio.sleep(_SEARCH_EVERY_SECONDS)
+
+    tasks = [asyncio.create_task(look())] + ([asyncio.create_task(ask())] if searching else [])
+    try:
+        yield course
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def ingest(target: str, folder: Path, prefix: str) -> dict[str, Any]:
+    """`ragmesh ingest FOLDER --json`, as a process of its own: what it reports, and the time of the processor that it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    command = (str(Path(sys.executable).with_name("ragmesh")), "ingest", str(folder), "--prefix", prefix, "--json", "--target", target)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    wall = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report: dict[str, Any] = json.loads(output)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"wall_s": wall, "cpu_s": cpu, **{name: report[name] for name in ("stored", "failed", "passages", "seconds")}}
+
+
+async def measure(mesh: Mesh, folder: Path, prefix: str, *, searching: bool) -> dict[str, Any]:
+    """One import, and all figures of it."""
+    async with retriever_channel(mesh) as channel:
+        stub: RetrieverServiceAsyncStub = RetrieverServiceStub(channel)
+        used = cpu_seconds(mesh)
+        async with watching(mesh, stub, searching=searching) as course:
+            done = await ingest(mesh.grpc_target, folder, prefix)
+        spent = cpu_seconds(mesh) - used
+        quiet = await searches(stub) if searching else []
+        end = await asyncio.to_thread(memory_mib, mesh)
+    chunks = done["passages"]
+    by_process = {name: seconds / chunks * 1_000 for name, seconds in spent.items()} | {"command": done["cpu_s"] / chunks * 1_000}
+    total = sum(by_process.values())
+    figures: dict[str, Any] = {
+        "documents": done["stored"],
+        "failed": done["failed"],
+        "chunks": chunks,
+        "seconds": done["seconds"],
+        "chunks_per_second": chunks / done["seconds"],
+        "cpu_ms_per_chunk": total,
+        "cpu_ms_per_chunk_by_process": dict(sorted(by_process.items(), key=lambda pair: -pair[1])),
+        "chunks_per_second_of_two_cores": CORES * 1_000 / total,
+        "memory": _memory(course, end),
+        "load_average": os.getloadavg()[0],
+    }
+    if searching and course.search_ms:
+        figures["search"] = {
+            "n_beside": len(course.search_ms),
+            "failed_beside": course.searches_failed,
+            "p50_ms_beside": percentile(course.search_ms, 0.5),
+            "p95_ms_beside": percentile(course.search_ms, 0.95),
+            "p50_ms_quiet": percentile(quiet, 0.5),
+            "p95_ms_quiet": percentile(quiet, 0.95),
+            "p95_ratio": percentile(course.search_ms, 0.95) / percentile(quiet, 0.95),
+        }
+    return figures
+
+
+def _memory(course: Course, end: dict[str, float]) -> dict[str, Any]:
+    """MiB at a quarter of the import and at its end, of everything and of each process; the course as (chunks, MiB of all)."""
+    middle = next(
+        (one for one in course.samples if one.chunks >= course.samples[-1].chunks / 4), course.samples[-1]
+    )
+    grown = {name: end[name] - middle.memory[name] for name in end if name in middle.memory}
+    return {
+        "quarter_chunks": middle.chunks,
+        "quarter_mib": middle.memory["total"],
+        "end_chunks": course.samples[-1].chunks,
+        "end_mib": end["total"],
+        "grown_mib": dict(sorted(grown.items(), key=lambda pair: -abs(pair[1]))),
+        "course": [(one.chunks, round(one.memory["total"], 1)) for one in course.samples[:: max(1, len(course.samples) // 40)]],
+    }
+
+
+async def run(chunks: int, folder: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """On a mesh of its own: warm, then an import alone, then one with searches beside it."""
+    with contextlib.ExitStack() as stack:
+        var = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ragmesh-ingest-")))
+        documents = var / "documents"
+        for name, count, seed in (("warm", _WARM_CHUNKS, 2), ("alone", chunks, 0), ("searched", max(chunks // 4, 400), 1)):
+            await asyncio.to_thread(write_documents, documents / name, count, seed)
+        async with Mesh.start(var / "var", public_port=0, local_port=0, **settings) as mesh:
+            await load_sample(mesh.grpc_target)
+            await ingest(mesh.grpc_target, documents / "warm", "warm")
+            figures = {"alone": await measure(mesh, folder or documents / "alone", "alone", searching=False)}
+            figures["searched"] = await measure(mesh, documents / "searched", "searched", searching=True)
+            figures["disk_mib"] = folder_mib(mesh.data_dir)  # type: ignore[assignment]
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--chunks", type=int, default=20_000, help="about how many the import alone makes")
+    parser.add_argument("--folder", type=Path, help="documents to import in place of made ones")
+    parser.add_argument("--store", choices=("embedded", "weaviate"), default="embedded")
+    parser.add_argument("--json", type=Path, help="where to write all figures")
+    options = parser.parse_args()
+    figures = asyncio.run(run(options.chunks, options.folder, {"store": options.store, "sample_corpus": False}))
+    text = json.dumps(figures, indent=2)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

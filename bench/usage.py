@@ -1,0 +1,58 @@
+"""What the processes of a mesh use: time of the processor, memory. Read from /proc, so that neither depends on what else runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+from cli.parts.supervisor import Mesh
+
+MIB = 2**20
+
+
+def _named(mesh: Mesh) -> dict[str, psutil.Process]:
+    """Every process: the parts by their names, processes of models by those of the models, the parser."""
+    found: dict[str, psutil.Process] = {}
+    for part, pid in mesh.pids.items():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            found[part] = process
+            for child in process.children(recursive=True):
+                found[f"{part}/{_kind(child)}"] = child
+    return found
+
+
+def _kind(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        line = process.cmdline()
+        models = [Path(word).parents[1].name for word in line if word.endswith("model.py")]
+        modules = [after.rpartition(".")[2] for word, after in zip(line, line[1:], strict=False) if word == "-m"]
+        return (models or modules or [process.name()])[0]
+    return str(process.pid)
+
+
+def cpu_seconds(mesh: Mesh) -> Counter[str]:
+    """User and system time so far, by process; with that of children that have ended."""
+    found: Counter[str] = Counter()
+    for name, process in _named(mesh).items():
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            found[name] = times.user + times.system + times.children_user + times.children_system
+    return found
+
+
+def memory_mib(mesh: Mesh) -> dict[str, float]:
+    """Proportional set size by process, and of all."""
+    found: dict[str, float] = {}
+    for name, process in _named(mesh).items():
+        with contextlib.suppress(psutil.Error):
+            found[name] = process.memory_full_info().pss / MIB
+    return {**found, "total": sum(found.values())}
+
+
+def folder_mib(folder: Path) -> float:
+    """Room on disk of everything below a folder."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file()) / MIB
