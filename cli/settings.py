@@ -39,6 +39,8 @@ class UpSettings(BaseSettings):
     """Names that browsers may use for this machine, separated by commas."""
     allowed_origins: Words = ()
     """Origins of other pages that may call, for example `https://example.org`, separated by commas."""
+    public_refresh: bool = False
+    """Whether builds of sites may call `DocumentService.Refresh` at the public address, signed with their source's secret."""
     otlp_endpoint: str | None = None
     """`host:port` of an OTLP gRPC receiver that gets the traces. None: none, until `ragmesh traces`."""
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -54,6 +54,8 @@ class EnvoySettings:
     """Names that browsers may use for this machine. Empty: loopback's names, or any where the address is not loopback."""
     allowed_origins: tuple[str, ...] = ()
     """Origins of other pages that may call, for example `https://example.org`. Empty: none."""
+    public_refresh: bool = False
+    """Whether `DocumentService.Refresh` is routed on the public listener, for builds that sign their calls."""
     tls_dir: Path | None = None
     """Set: services are reached with mTLS as `spiffe://ragmesh/envoy`."""
     otlp_endpoint: str = "127.0.0.1:4317"
@@ -133,6 +135,7 @@ def _public_listener(settings: EnvoySettings) -> Any:
         "first_refused_length": MAX_REQUEST_BYTES + 1,
         "preflight_routes": envoy_routes.preflight_routes(routes["preflight"], settings.allowed_origins),
         "gateway_routes": envoy_routes.gateway_routes(routes["gateway"], settings.limits),
+        "refresh_routes": envoy_routes.refresh_routes(routes["refresh"], settings.limits) if settings.public_refresh else [],
         "file_routes": files,
     }
     listener = fill(load(TEMPLATES / "listener_public.yaml"), values)

@@ -24,6 +24,9 @@ DOCUMENT_SERVICE: ServiceDescriptor = document_service_pb2.DESCRIPTOR.services_b
 ANONYMOUS_METHODS = frozenset({"CreateSession", "GetAssistant"})
 """Methods of GatewayService that a visitor may call before having a session."""
 
+REFRESH = "Refresh"
+"""The one method of DocumentService that the public listener may have: whoever calls it there signs with the source's secret."""
+
 MAX_FILE_BYTES = 1024 * 1024
 MAX_FILES = 256
 
@@ -59,6 +62,12 @@ class Limits:
     """Silence on a stream; the gateway's heartbeats are far closer together."""
     import_idle: float = 600.0
     """Silence while a document is stored; an import has no wall."""
+    refresh: float = 7200.0
+    """The wall for a refresh that comes in public; the source's own limits end it long before."""
+    refresh_burst: int = 5
+    """Refreshes that may come in public at once, of all callers together."""
+    refresh_interval: float = 10.0
+    """Seconds from when on one more may come."""
 
 
 def method_names(service: ServiceDescriptor) -> list[str]:
@@ -99,6 +108,13 @@ def gateway_routes(template: Any, limits: Limits) -> list[Any]:
 def preflight_routes(template: Any, origins: Iterable[str]) -> list[Any]:
     """Routes for the preflights of origins that may call."""
     return [fill(template, {"service": GATEWAY_SERVICE.full_name, "origin": origin}) for origin in origins]
+
+
+def refresh_routes(template: Any, limits: Limits) -> list[Any]:
+    """The route of signed refreshes on the public listener."""
+    values = _values("retriever", DOCUMENT_SERVICE.full_name, REFRESH, _seconds(limits.import_idle), _seconds(limits.refresh))
+    rate = {"burst": limits.refresh_burst, "interval": _seconds(limits.refresh_interval)}
+    return [fill(template, {**values, **rate})]
 
 
 def service_routes(template: Any, limits: Limits) -> list[Any]:

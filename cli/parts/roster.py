@@ -164,6 +164,7 @@ def envoy_part(folders: VarLayout, settings: Callable[[], UpSettings], ports: Po
             client_dir=CLIENT_DIR if CLIENT_DIR.is_dir() else None,
             public_hosts=now.public_hosts,
             allowed_origins=now.allowed_origins,
+            public_refresh=now.public_refresh,
             tls_dir=now.tls_dir,
             otlp_endpoint=now.viewer_endpoint,
             sampling=now.trace_ratio if now.otlp_endpoint else 0.0,

@@ -36,6 +36,7 @@ from services.retriever.search import Search
 from services.retriever.service import Defaults, RetrieverServicer
 from services.retriever.settings import RetrieverSettings, rewrite_kinds
 from services.retriever.truth import Truth
+from services.retriever.truth_kinds import truth_of
 from services.retriever.truth_writes import embedder_changed
 
 log = get_logger(__name__)
@@ -72,7 +73,7 @@ class Retriever:
 
     def __init__(self, settings: RetrieverSettings) -> None:
         self.settings = settings
-        self.truth = Truth(settings.folder)
+        self.truth = truth_of(settings)
         self.index = IndexKeeper(
             self.truth,
             settings.folder / "index",
@@ -128,6 +129,7 @@ class Retriever:
             spool = settings.folder / "spool"
             shutil.rmtree(spool, ignore_errors=True)
             spool.mkdir(mode=0o700)
+            await made.truth.open()
             await refuse_other_embedder(made.truth, made.models)
             await made.index.open()
         except BaseException:
@@ -207,5 +209,7 @@ def service_spec(retriever: Retriever) -> ServiceSpec:
             _DOCUMENTS: frozenset({"gateway", "envoy"}),
             _QUARANTINE: frozenset({"gateway"}),
         },
+        # Where the owner routes it in public, who signs with a source's secret needs no session.
+        anonymous=frozenset({f"/{_DOCUMENTS}/Refresh"}),
         unbounded=frozenset({f"/{_DOCUMENTS}/ImportDocuments", f"/{_DOCUMENTS}/Refresh"}),
     )

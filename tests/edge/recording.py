@@ -102,6 +102,10 @@ class RecordingDocuments(d_grpc.DocumentServiceServicer):
                 await self._calls.release.wait()
                 yield d.ImportDocumentsResponse(acked=d.ImportAcked(document=name))
 
+    async def Refresh(self, request: d.RefreshRequest, context: Any) -> AsyncIterator[d.RefreshResponse]:
+        self._calls.record(context)
+        yield d.RefreshResponse(finished=d.RefreshFinished(document_count=3, complete=True))
+
 
 async def start_gateway(address: str, calls: Calls, credentials: grpc.ServerCredentials | None = None) -> grpc.aio.Server:
     """A gateway with health and reflection at `address`."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from ragmesh.identity.v1.principal_pb2 import Principal
 from ragmesh.retriever.v1 import document_service_pb2 as pb
 
 from services.mesh import context as call
 from services.mesh.errors import MeshError
+from services.mesh.identity import DEFAULT_TENANT
 from services.retriever import truth_reads, truth_sources
 from services.retriever.ingest import Ingest
 from services.retriever.records import Reader
@@ -23,7 +24,7 @@ from services.retriever.sources.fetching import Fetcher
 from services.retriever.sources.news import Limits, News
 from services.retriever.sources.refreshing import MAX_FAILURES, Counts, Refreshing, Verified
 from services.retriever.sources.repository import read_repository
-from services.retriever.truth import Truth
+from services.retriever.truth import Connection, Truth
 from services.retriever.truth_sources import SourceKey, SourceRecord
 
 _EDITOR = "editor"
@@ -56,7 +57,7 @@ class SourceCalls:
         tenant = call.require_role(_EDITOR).tenant
         collection = request.parent.removeprefix("collections/")
 
-        def read(connection: sqlite3.Connection) -> list[SourceRecord]:
+        def read(connection: Connection) -> list[SourceRecord]:
             if truth_reads.find_collection(connection, tenant, collection) is None:
                 raise MeshError("COLLECTION_NOT_FOUND", "there is no such collection", metadata={"collection": request.parent})
             return truth_sources.list_sources(connection, tenant, collection)
@@ -136,7 +137,7 @@ class SourceCalls:
         Raises:
             MeshError: SOURCE_NOT_FOUND, SIGNATURE_INVALID, PERMISSION_DENIED.
         """
-        principal = call.principal()
+        principal = call.principal_or_none() or Principal(tenant=DEFAULT_TENANT)
         key = SourceKey.parse(principal.tenant, request.name)
         if _EDITOR in principal.roles and not request.HasField("signature"):
             return await self._truth.read(lambda connection: truth_sources.find_source(connection, key))
@@ -157,6 +158,9 @@ class SourceCalls:
         unused = await self._truth.write(lambda connection: truth_sources.use_nonce(connection, record.id, signature.nonce, until))
         if not unused:
             raise signing.invalid(request.name)
+        if not principal.subject:
+            # What is asked of the guard on the way is asked on behalf of the source.
+            call.set_principal(Principal(tenant=principal.tenant, subject=request.name))
         return record
 
 

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import grpc
@@ -49,14 +50,14 @@ async def register(client: RetrieverClient, site: Site, **fields: Any) -> pb.Reg
     return made
 
 
-async def refresh(client: RetrieverClient, principal: Principal = EDITOR, **fields: Any) -> list[pb.RefreshResponse]:
-    with context.as_principal(principal):
+async def refresh(client: RetrieverClient, principal: Principal | None = EDITOR, **fields: Any) -> list[pb.RefreshResponse]:
+    with context.as_principal(principal) if principal is not None else nullcontext():
         call = client.documents.Refresh(pb.RefreshRequest(**{"name": NAME, **fields}), timeout=60)
         async with asyncio.timeout(60):
             return [response async for response in call]
 
 
-async def refusal(client: RetrieverClient, principal: Principal = EDITOR, **fields: Any) -> MeshError:
+async def refusal(client: RetrieverClient, principal: Principal | None = EDITOR, **fields: Any) -> MeshError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await refresh(client, principal, **fields)
     return from_rpc_error(caught.value, service="retriever")
@@ -175,6 +176,18 @@ async def test_a_signed_call_refreshes_once_and_may_do_nothing_else(client: Retr
     other = (await register(client, site, make_secret=True)).secret
     assert (await refusal(client, VISITOR, signature=signature(secret))).reason == "SIGNATURE_INVALID"
     assert counts(await refresh(client, VISITOR, signature=signature(other)))["unchanged"] == 3
+
+
+async def test_a_build_without_a_session_signs_and_may_do_nothing_else(client: RetrieverClient, site: Site) -> None:
+    secret = (await register(client, site, make_secret=True)).secret
+    assert (await refusal(client, None)).reason == "PERMISSION_DENIED"
+    assert (await refusal(client, None, signature=signature("0" * 64))).reason == "SIGNATURE_INVALID"
+    signed = signature(secret)
+    assert counts(await refresh(client, None, signature=signed))["stored"] == 3
+    assert (await refusal(client, None, signature=signed)).reason == "SIGNATURE_INVALID"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.documents.ListSources(pb.ListSourcesRequest(parent="collections/default"), timeout=10)
+    assert from_rpc_error(caught.value, service="retriever").reason == "UNAUTHENTICATED"
 
 
 async def test_a_source_is_refreshed_once_at_a_time(client: RetrieverClient, site: Site) -> None:
