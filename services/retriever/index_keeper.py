@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from services.retriever import truth_reads, truth_writes
 from services.retriever.exact_store import ExactStore
 from services.retriever.index import Hit, IndexAway, IndexMeta, IndexUnusable, StoreKind, VectorStore, WeightedTerms
 from services.retriever.records import Committed, IndexedChunk
-from services.retriever.truth import Truth
+from services.retriever.truth import Connection, Truth
 
 log = get_logger(__name__)
 
@@ -37,6 +37,10 @@ _BATCH = 256
 _SETTLE_EVERY = 64
 """Outbox rows after which the index is flushed, so that a restart has little to replay."""
 _REPAIR_PAUSE_SECONDS = 5.0
+_FOLLOW_ROWS = 512
+"""Rows of the outbox that are taken over at a time."""
+_TELL_SECONDS = 3600.0
+"""How often a store of truth that others share is told how far this index is, where nothing happens."""
 
 
 def _in_batches(chunks: Iterable[IndexedChunk]) -> Iterable[list[IndexedChunk]]:
@@ -76,7 +80,13 @@ class IndexKeeper:
         self._store: VectorStore | None = None
         self._fallback: ExactStore | None = None
         self._rebuilding: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._unsettled = 0
+        self._position = 0
+        """Row of the outbox up to which the index has everything; beyond it, what `_own` names."""
+        self._followed_epoch = 0
+        """Where the store of truth stood at that row."""
+        self._own: set[int] = set()
         self.epoch = 0
         """The last change of the store of truth that searches see."""
 
@@ -96,6 +106,51 @@ class IndexKeeper:
         except IndexAway as reason:
             log.error("index.away", reason=str(reason))
             self._rebuilding = asyncio.create_task(self._return(None), name="index-return")
+        if self._truth.shared:
+            # From now on the outbox is kept for this index too.
+            self._unsettled += 1
+            await self.settle()
+            self._following = asyncio.create_task(self._follow(), name="index-follow")
+
+    async def _follow(self) -> None:
+        """Takes over what other processes change in the store of truth."""
+        told = time.monotonic()
+        while True:
+            await self._truth.changed()
+            try:
+                async with self._turn:
+                    await self._catch_up()
+                if time.monotonic() - told > _TELL_SECONDS:
+                    told = time.monotonic()
+                    self._unsettled = max(self._unsettled, _SETTLE_EVERY)
+                await self._settle_if_due()
+            except MeshError as error:
+                log.warning("index.follow_failed", reason=error.reason)
+
+    async def _catch_up(self) -> None:
+        """Takes over what the outbox names and this process did not do itself. Only with the turn."""
+        while self._store is not None:
+            rows, epoch = await self._truth.read(partial(_changes, after=self._position))
+            # The last row of a version counts: what was done here later has seen what others did before.
+            last = {version: (seq, current) for seq, version, current in rows}
+            others = {version: current for version, (seq, current) in last.items() if seq not in self._own}
+            if others and not await self._attempt(partial(self._take_over, versions=others)):
+                return
+            self._position = rows[-1][0] if rows else self._position
+            self._followed_epoch, self.epoch = epoch, max(self.epoch, epoch)
+            self._own = {seq for seq in self._own if seq > self._position}
+            self._unsettled += len(others)
+            if len(rows) < _FOLLOW_ROWS:
+                return
+
+    def _take_over(self, store: VectorStore, versions: Mapping[int, bool]) -> None:
+        with self._truth.beside() as connection:
+            embedder = truth_reads.meta(connection, "embedder")
+            for version, current in versions.items():
+                store.delete_version(version)
+                if current:
+                    for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder, version)):
+                        store.upsert(batch)
 
     def _open(self) -> None:
         for leftover in self._folder.parent.glob(f"{self._folder.name}.*"):
@@ -111,14 +166,17 @@ class IndexKeeper:
         try:
             with self._truth.beside() as connection:
                 epoch = int(truth_reads.meta(connection, "epoch"))
-                flushed = int(truth_reads.meta(connection, "flushed_epoch"))
+                followed = truth_reads.followed(connection, self._truth.follower)
                 wanted = self._meta(truth_reads.meta(connection, "embedder"), store.epoch)
                 meta = IndexMeta.read(self._folder)
                 if not meta.same_source(wanted):
                     raise IndexUnusable("it was built by other rules, from another store or with another embedder")
-                if not flushed <= store.epoch <= epoch:
-                    raise IndexUnusable(f"it stands at epoch {store.epoch}, the store of truth at {flushed} to {epoch}")
-                for _, version, current in truth_reads.outbox(connection):
+                if followed is None:
+                    raise IndexUnusable("the outbox does not have all the changes any more that it missed")
+                if not followed.epoch <= store.epoch <= epoch:
+                    raise IndexUnusable(f"it stands at epoch {store.epoch}, the store of truth at {followed.epoch} to {epoch}")
+                position = truth_reads.outbox_end(connection)
+                for _, version, current in truth_reads.outbox(connection, followed.position):
                     store.delete_version(version)
                     if current:
                         for batch in _in_batches(truth_reads.indexed_chunks(connection, wanted.embedder, version)):
@@ -138,6 +196,7 @@ class IndexKeeper:
             self._rebuild()
             return
         self._store, self._fallback, self.epoch = store, None, epoch
+        self._position, self._followed_epoch = position, epoch
 
     def _meta(self, embedder: str, epoch: int) -> IndexMeta:
         return IndexMeta(self._name, self._truth.instance, embedder, epoch)
@@ -148,6 +207,7 @@ class IndexKeeper:
         with self._truth.beside() as connection:
             epoch = int(truth_reads.meta(connection, "epoch"))
             embedder = truth_reads.meta(connection, "embedder")
+            position = truth_reads.outbox_end(connection)
             store: VectorStore = self._kind.create(fresh, self._meta(embedder, epoch))
             for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder)):
                 store.upsert(batch)
@@ -156,6 +216,7 @@ class IndexKeeper:
         shutil.rmtree(self._folder, ignore_errors=True)
         fresh.rename(self._folder)
         self._store, self._fallback, self.epoch = self._kind.open(self._folder, trusted=True), None, epoch
+        self._position, self._followed_epoch = position, epoch
         log.info("index.built", chunks=self._store.count(), epoch=epoch)
 
     async def publish(self, version: int, chunks: Sequence[IndexedChunk], commit: Callable[[], Awaitable[Committed]]) -> Committed:
@@ -164,12 +225,19 @@ class IndexKeeper:
         A broken index changes nothing about that: it is rebuilt from what was committed. Changes come one at a time, so that no
         rebuild falls between the two halves of one.
         """
+        return await self.publish_all([version], chunks, commit)
+
+    async def publish_all(
+        self, versions: Sequence[int], chunks: Sequence[IndexedChunk], commit: Callable[[], Awaitable[Committed]]
+    ) -> Committed:
+        """As `publish`, for versions that become current together."""
         async with self._turn:
             await self._attempt(lambda store: store.upsert(chunks))
             try:
                 committed = await commit()
             except BaseException:
-                await self._attempt(lambda store: store.delete_version(version))
+                for version in versions:
+                    await self._attempt(partial(_delete_version, version))
                 raise
             await self._advance(committed)
         await self._settle_if_due()
@@ -201,6 +269,8 @@ class IndexKeeper:
             await self._attempt(partial(_delete_version, version))
         self.epoch = max(self.epoch, committed.epoch)
         self._unsettled += 1
+        if self._truth.shared:
+            self._own.update(committed.announced)
 
     async def _settle_if_due(self) -> None:
         if self._unsettled >= _SETTLE_EVERY:
@@ -211,11 +281,15 @@ class IndexKeeper:
         async with self._turn:
             if self._store is None or self._unsettled == 0:
                 return
-            upto, epoch, embedder = await self._truth.read(_outbox_end)
+            if self._truth.shared:
+                await self._catch_up()
+                upto, epoch, embedder = self._position, self._followed_epoch, await self._truth.read(_embedder)
+            else:
+                upto, epoch, embedder = await self._truth.read(_outbox_end)
             self._unsettled = 0
             if not await self._attempt(lambda store: store.flush(epoch, embedder)):
                 return
-            await self._truth.write(lambda connection: truth_writes.settle(connection, upto, epoch))
+            await self._truth.write(lambda connection: truth_writes.settle(connection, upto, epoch, self._truth.follower))
 
     async def _attempt(self, change: Callable[[VectorStore], None]) -> bool:
         store = self._store
@@ -307,9 +381,10 @@ class IndexKeeper:
 
     async def close(self) -> None:
         """Flushes and closes."""
-        if self._rebuilding is not None:
-            self._rebuilding.cancel()
-            await asyncio.gather(self._rebuilding, return_exceptions=True)
+        for task in (self._rebuilding, self._following):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self.settle()
         async with self._turn:
             if self._store is not None:
@@ -323,9 +398,16 @@ def _delete_version(version: int, store: VectorStore) -> None:
     store.delete_version(version)
 
 
-def _outbox_end(connection: sqlite3.Connection) -> tuple[int, int, str]:
-    rows = truth_reads.outbox(connection)
-    return (rows[-1][0] if rows else 0), int(truth_reads.meta(connection, "epoch")), truth_reads.meta(connection, "embedder")
+def _embedder(connection: Connection) -> str:
+    return truth_reads.meta(connection, "embedder")
+
+
+def _changes(connection: Connection, after: int) -> tuple[list[tuple[int, int, bool]], int]:
+    return truth_reads.outbox(connection, after, _FOLLOW_ROWS), int(truth_reads.meta(connection, "epoch"))
+
+
+def _outbox_end(connection: Connection) -> tuple[int, int, str]:
+    return truth_reads.outbox_end(connection), int(truth_reads.meta(connection, "epoch")), truth_reads.meta(connection, "embedder")
 
 
 def _unavailable() -> MeshError:

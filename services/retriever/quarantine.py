@@ -5,7 +5,6 @@ Held back means: stored, in no index, in no answer. Knows no gRPC server.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,7 @@ from services.retriever.quarantine_book import Held, QuarantineBook, digest_of
 from services.retriever.records import Committed, DocumentKey, IndexedChunk, Reader
 from services.retriever.results import Result
 from services.retriever.screening import Passage, Screening
-from services.retriever.truth import Truth
+from services.retriever.truth import Connection, Truth
 
 log = get_logger(__name__)
 
@@ -117,7 +116,7 @@ class Quarantine:
             MeshError: DOCUMENT_NOT_FOUND where no such passage is held back; MODEL_UNAVAILABLE, STORE_UNAVAILABLE.
         """
 
-        def held(connection: sqlite3.Connection) -> list[HeldChunk]:
+        def held(connection: Connection) -> list[HeldChunk]:
             if truth_reads.document_exists(connection, key) and truth_reads.find_document(connection, reader, key) is None:
                 raise truth_writes.document_not_found(key)
             return [chunk for chunk in _held_chunks(connection, key) if chunk.digest == digest]
@@ -137,7 +136,7 @@ class Quarantine:
         vectors = await self._models.embed_passages([embedded_text(chunk.title_path, chunk.text) for chunk in chunks])
         ids = [chunk.id for chunk in chunks]
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             known = truth_reads.meta(connection, "embedder")
             if known and known != embedder:
                 raise truth_writes.embedder_changed(known, embedder)
@@ -146,12 +145,12 @@ class Quarantine:
 
         await self._exchange(chunks[0].version, write)
 
-    async def _exchange(self, version: int, write: Callable[[sqlite3.Connection], None]) -> None:
-        def commit(connection: sqlite3.Connection) -> Committed:
+    async def _exchange(self, version: int, write: Callable[[Connection], None]) -> None:
+        def commit(connection: Connection) -> Committed:
             write(connection)
             return truth_writes.announce_change(connection, version)
 
-        def indexed(connection: sqlite3.Connection) -> list[IndexedChunk]:
+        def indexed(connection: Connection) -> list[IndexedChunk]:
             return list(truth_reads.indexed_chunks(connection, truth_reads.meta(connection, "embedder"), version))
 
         await self._index.exchange(version, lambda: self._truth.write(commit), lambda: self._truth.read(indexed))
@@ -163,7 +162,7 @@ def _passage(result: Result) -> Passage:
     return Passage(name, chunk.key.name, chunk.title_path, chunk.text)
 
 
-def _versions(connection: sqlite3.Connection, chunks: Sequence[int]) -> list[int]:
+def _versions(connection: Connection, chunks: Sequence[int]) -> list[int]:
     rows = connection.execute(
         "SELECT DISTINCT version_id FROM chunk JOIN json_each(?) AS wanted ON chunk.id = wanted.value",
         (orjson.dumps(chunks).decode(),),
@@ -171,7 +170,7 @@ def _versions(connection: sqlite3.Connection, chunks: Sequence[int]) -> list[int
     return [int(row[0]) for row in rows]
 
 
-def _set_held(connection: sqlite3.Connection, chunks: Sequence[int], held: bool) -> None:
+def _set_held(connection: Connection, chunks: Sequence[int], held: bool) -> None:
     wanted = orjson.dumps(list(chunks)).decode()
     connection.execute("UPDATE chunk SET quarantined = ? WHERE id IN (SELECT value FROM json_each(?))", (held, wanted))
     if held:
@@ -183,7 +182,7 @@ def _set_held(connection: sqlite3.Connection, chunks: Sequence[int], held: bool)
     )
 
 
-def _held_chunks(connection: sqlite3.Connection, key: DocumentKey) -> Iterable[HeldChunk]:
+def _held_chunks(connection: Connection, key: DocumentKey) -> Iterable[HeldChunk]:
     rows = connection.execute(
         """
         SELECT chunk.id, chunk.version_id, chunk.title_path, chunk.text FROM collection
@@ -197,7 +196,7 @@ def _held_chunks(connection: sqlite3.Connection, key: DocumentKey) -> Iterable[H
     return [HeldChunk(row["id"], row["version_id"], tuple(orjson.loads(row["title_path"])), row["text"]) for row in rows]
 
 
-def _shown(connection: sqlite3.Connection, reader: Reader, notes: Sequence[Held]) -> tuple[list[QuarantinedPassage], list[Held]]:
+def _shown(connection: Connection, reader: Reader, notes: Sequence[Held]) -> tuple[list[QuarantinedPassage], list[Held]]:
     """What of `notes` the reader sees, and what is no longer true."""
     shown: list[QuarantinedPassage] = []
     stale: list[Held] = []

@@ -16,6 +16,7 @@ from services.retriever.indexing_text import embedded_text
 from services.retriever.models import Models, fingerprint
 from services.retriever.settings import RetrieverSettings
 from services.retriever.truth import Truth
+from services.retriever.truth_kinds import truth_of
 
 log = get_logger(__name__)
 
@@ -29,9 +30,11 @@ async def rebuild(settings: RetrieverSettings) -> int:
         TruthUnusable: while the retriever runs.
         MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED, STORE_UNAVAILABLE; what was embedded so far is kept.
     """
-    truth = Truth(settings.folder)
+    truth = truth_of(settings)
     triton = TritonClient(settings.triton)
     try:
+        await truth.open()
+        truth.refuse_others()
         models = Models(triton, batch=settings.retriever_embed_batch, seconds=settings.retriever_model_seconds)
         embedder = fingerprint(await models.identify())
         embedded = await _embed(truth, models, embedder)

@@ -120,6 +120,17 @@ class Committed:
     stale: tuple[int, ...]
     """Versions that the index need not hold any more."""
     chunk_count: int
+    announced: tuple[int, ...] = ()
+    """Rows of the outbox that name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How far an index has followed the store of truth, on disk."""
+
+    position: int
+    """Last row of the outbox."""
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ A step that fails or is late is left out and named. Knows no gRPC message but th
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from dataclasses import dataclass, replace
 
 from services.mesh.deadline import Budget
@@ -23,7 +22,7 @@ from services.retriever.results import Found, Leg, Result, Trace
 from services.retriever.rewriting.keeper import LexiconKeeper
 from services.retriever.rewriting.plan import Asked
 from services.retriever.rewriting.rewriter import Rewriter
-from services.retriever.truth import Truth
+from services.retriever.truth import Connection, Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class Search:
         found.results = once[: wanted.limit]
         return found
 
-    def _scope(self, connection: sqlite3.Connection, reader: Reader, collection: str) -> tuple[int | None, int, str]:
+    def _scope(self, connection: Connection, reader: Reader, collection: str) -> tuple[int | None, int, str]:
         scope = truth_reads.find_collection(connection, reader.tenant, collection)
         embedder = truth_reads.meta(connection, "embedder")
         if scope is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,7 @@ from services.retriever.responses import METHODS, chunk_name, explain_response, 
 from services.retriever.results import Found
 from services.retriever.rewriting.plan import Asked
 from services.retriever.search import Search, Wanted
-from services.retriever.truth import Truth
+from services.retriever.truth import Connection, Truth
 
 _DEFAULT_LIMIT = 8
 _DEFAULT_NEIGHBOURS = 1
@@ -141,7 +140,7 @@ class RetrieverServicer(RetrieverServiceServicer):
         """Counts what the caller may read of a collection."""
         reader = reader_of(call.principal())
 
-        def count(connection: sqlite3.Connection) -> tuple[int, int]:
+        def count(connection: Connection) -> tuple[int, int]:
             scope = truth_reads.find_collection(connection, reader.tenant, request.name.removeprefix("collections/"))
             if scope is None:
                 raise collection_not_found(request.name)

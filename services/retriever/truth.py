@@ -1,91 +1,105 @@
-"""The store of truth: one SQLite file, a connection that writes and one that reads. What is acked is on disk (synchronous=FULL).
+"""The store of truth as everything else sees it: what it is asked with, whichever database it stands in.
 
-Which questions and changes there are stands in `truth_reads` and `truth_writes`.
+Questions and changes are functions on a `Connection` (`truth_reads`, `truth_writes`, `truth_sources`, `truth_links`), in the SQL
+that SQLite speaks; `postgres.statements` says what of it PostgreSQL calls otherwise.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TypeVar
-
-from services.mesh.sqlite import Database
-from services.retriever import truth_reads
-from services.retriever.truth_schema import TruthUnusable, migrate
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 
-class Truth:
-    """Opens the store in `folder`, and keeps other processes out of it: the index beside it has room for one.
+class Rows(Protocol):
+    """What a statement brought. Columns of a row are read by name or by place."""
 
-    Raises:
-        TruthUnusable: where another process has it open, or the file is none of this release.
-    """
+    @property
+    def rowcount(self) -> int:
+        """Rows that the statement changed."""
+        ...
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path = folder / "truth.db"
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._writer = Database(self.path, "documents", synchronous="FULL")
-            self._writer.setup(migrate)
-            # Searches do not wait behind an import: WAL lets them read beside it.
-            self._reader = Database(self.path, "documents", synchronous="NORMAL")
-            self.instance = self._reader.setup(lambda connection: truth_reads.meta(connection, "instance"))
-        except BlockingIOError:
-            os.close(self._lock)
-            raise TruthUnusable(f"another process uses {folder}: stop it first") from None
-        except sqlite3.DatabaseError as error:
-            os.close(self._lock)
-            raise TruthUnusable(f"the store cannot be read ({error}): restore it from a backup, or move it away") from error
-        except TruthUnusable:
-            os.close(self._lock)
-            raise
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+        ...
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` on one state of the store.
+    def fetchall(self) -> list[Any]:
+        """All that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """Runs statements with `?` or `:name` where values go. `sqlite3.Connection` is one."""
+
+    def execute(self, sql: str, values: Any = ..., /) -> Rows:
+        """Runs one statement."""
+        ...
+
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> Rows:
+        """Runs one statement for each of `rows`."""
+        ...
+
+
+class Truth(Protocol):
+    """A store of truth."""
+
+    instance: str
+    """Id of the store, as the index beside it is marked with it."""
+    follower: str
+    """Name under which the index beside this process follows the changes; see `truth_writes.settle`."""
+    shared: bool
+    """Whether other processes change it too, so that their changes have to be looked for."""
+
+    async def open(self) -> None:
+        """Before the first question.
+
+        Raises:
+            TruthUnusable: it does not answer.
+        """
+        ...
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` on one state of the store. Where it is shared, twice if the connection is lost.
 
         Raises:
             MeshError: STORE_UNAVAILABLE, and what `work` raises.
         """
+        ...
 
-        def consistent(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN")
-            try:
-                return work(connection)
-            finally:
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` as one transaction that is durable when this returns, one at a time over all processes.
 
-        return await self._reader.read(consistent)
-
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` as one transaction that is on disk when this returns.
+        Where the store is shared and the connection is lost before the end of the transaction, `work` runs a second time.
 
         Raises:
             MeshError: STORE_UNAVAILABLE, and what `work` raises.
         """
-        return await self._writer.write(work)
+        ...
 
-    @contextmanager
-    def beside(self) -> Iterator[sqlite3.Connection]:
-        """A connection of one's own, for reading much without holding up anybody. For a thread, never for the loop."""
-        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        try:
-            connection.execute("BEGIN")
-            yield connection
-        finally:
-            connection.close()
+    def beside(self) -> AbstractContextManager[Connection]:
+        """A connection of one's own on one state, for reading much without holding up anybody. For a thread, never for the loop.
+
+        Raises:
+            MeshError: STORE_UNAVAILABLE, from a store on a server.
+        """
+        ...
+
+    async def changed(self) -> None:
+        """Returns when it is time to look for the changes of other processes; never where there are none."""
+        ...
+
+    def refuse_others(self) -> None:
+        """Looks whether another process uses the store. Before everything is changed at once. May block.
+
+        Raises:
+            TruthUnusable: one does.
+        """
+        ...
 
     async def close(self) -> None:
-        """Closes the file and lets other processes in."""
-        await self._reader.close()
-        await self._writer.close()
-        os.close(self._lock)
+        """Lets go of it."""
+        ...

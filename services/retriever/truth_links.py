@@ -5,15 +5,14 @@ What counts as nearly the same is said in `near_duplicates`.
 
 from __future__ import annotations
 
-import sqlite3
-
 from services.retriever.near_duplicates import SIMILAR, bands, similarity
+from services.retriever.truth import Connection
 
 MAX_CANDIDATES = 200
 """Most documents that one is compared with."""
 
 
-def link(connection: sqlite3.Connection, collection: int, document: int, signature: str) -> None:
+def link(connection: Connection, collection: int, document: int, signature: str) -> None:
     """Puts a document into the cluster of the one that it resembles most, or into none; forgets what it resembled before."""
     connection.execute("DELETE FROM band WHERE document_id = ?", (document,))
     connection.execute("DELETE FROM minhash WHERE document_id = ?", (document,))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
 
 from services.retriever.indexing_text import index_terms
-from services.retriever.records import DocumentKey, DocumentRecord, FoundChunk, IndexedChunk, PassageRecord, Reader
+from services.retriever.records import DocumentKey, DocumentRecord, Followed, FoundChunk, IndexedChunk, PassageRecord, Reader
+from services.retriever.truth import Connection
+
+MAX_OUTBOX = 100_000
+"""Changes that are kept for an index that does not ask for them; one that misses more is built anew."""
 
 
 def _readable(document: str) -> str:
@@ -46,12 +50,12 @@ def _rights(reader: Reader) -> dict[str, object]:
     return {"tenant": reader.tenant, "labels": orjson.dumps(reader.labels).decode()}
 
 
-def meta(connection: sqlite3.Connection, key: str) -> str:
+def meta(connection: Connection, key: str) -> str:
     """A value of the `meta` table."""
     return str(connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
 
 
-def _record(row: sqlite3.Row) -> DocumentRecord:
+def _record(row: Any) -> DocumentRecord:
     return DocumentRecord(
         key=DocumentKey(row["tenant"], row["collection"], row["name"]),
         version_uid=row["uid"],
@@ -74,13 +78,13 @@ def _record(row: sqlite3.Row) -> DocumentRecord:
     )
 
 
-def find_collection(connection: sqlite3.Connection, tenant: str, name: str) -> int | None:
+def find_collection(connection: Connection, tenant: str, name: str) -> int | None:
     """Id of a collection of the tenant."""
     row = connection.execute("SELECT id FROM collection WHERE tenant = ? AND name = ?", (tenant, name)).fetchone()
     return None if row is None else int(row[0])
 
 
-def find_document(connection: sqlite3.Connection, reader: Reader, key: DocumentKey) -> DocumentRecord | None:
+def find_document(connection: Connection, reader: Reader, key: DocumentKey) -> DocumentRecord | None:
     """A document that the reader may read."""
     row = connection.execute(
         f"{_DOCUMENT} AND document.name = :document",
@@ -89,7 +93,7 @@ def find_document(connection: sqlite3.Connection, reader: Reader, key: DocumentK
     return None if row is None else _record(row)
 
 
-def document_exists(connection: sqlite3.Connection, key: DocumentKey) -> bool:
+def document_exists(connection: Connection, key: DocumentKey) -> bool:
     """Whether the tenant has such a document, readable or not. Not for answers that a caller sees."""
     found = connection.execute(
         "SELECT 1 FROM collection JOIN document ON collection_id = collection.id"
@@ -99,13 +103,13 @@ def document_exists(connection: sqlite3.Connection, key: DocumentKey) -> bool:
     return found is not None
 
 
-def canonical_text(connection: sqlite3.Connection, version_uid: str) -> bytes:
+def canonical_text(connection: Connection, version_uid: str) -> bytes:
     """The whole text of a kept version."""
     return bytes(connection.execute("SELECT canonical FROM version WHERE uid = ?", (version_uid,)).fetchone()[0])
 
 
 def list_documents(
-    connection: sqlite3.Connection, reader: Reader, collection: str, after: str, limit: int, source: str = ""
+    connection: Connection, reader: Reader, collection: str, after: str, limit: int, source: str = ""
 ) -> tuple[list[DocumentRecord], int]:
     """Readable documents whose name comes after `after`, in the order of names, and how many the collection has in all.
 
@@ -115,11 +119,11 @@ def list_documents(
     values = {**_rights(reader), "collection": collection, "after": after, "limit": limit, "source": source}
     wanted = f"{_DOCUMENT} AND (:source = '' OR version.source = :source)"
     rows = connection.execute(f"{wanted} AND document.name > :after ORDER BY document.name LIMIT :limit", values).fetchall()
-    total = connection.execute(f"SELECT count(*) FROM ({wanted})", values).fetchone()[0]
+    total = connection.execute(f"SELECT count(*) FROM ({wanted}) AS wanted", values).fetchone()[0]
     return [_record(row) for row in rows], int(total)
 
 
-def count_readable(connection: sqlite3.Connection, reader: Reader, collection: int) -> int:
+def count_readable(connection: Connection, reader: Reader, collection: int) -> int:
     """Documents of a collection that the reader may read."""
     row = connection.execute(
         f"SELECT count(*) FROM document WHERE collection_id = :id AND current_version IS NOT NULL AND {_READABLE}",
@@ -128,7 +132,7 @@ def count_readable(connection: sqlite3.Connection, reader: Reader, collection: i
     return int(row[0])
 
 
-def count_chunks(connection: sqlite3.Connection, reader: Reader, collection: int) -> int:
+def count_chunks(connection: Connection, reader: Reader, collection: int) -> int:
     """Chunks of a collection that the reader's searches can find."""
     row = connection.execute(
         "SELECT coalesce(sum(chunk_count - quarantined_count), 0) FROM document JOIN version ON version.id = current_version"
@@ -138,7 +142,7 @@ def count_chunks(connection: sqlite3.Connection, reader: Reader, collection: int
     return int(row[0])
 
 
-def visible_chunks(connection: sqlite3.Connection, reader: Reader, collection: int, ids: Sequence[int]) -> dict[int, FoundChunk]:
+def visible_chunks(connection: Connection, reader: Reader, collection: int, ids: Sequence[int]) -> dict[int, FoundChunk]:
     """Those of `ids` that are chunks of a current version, readable and not held back."""
     rows = connection.execute(
         f"""
@@ -146,11 +150,12 @@ def visible_chunks(connection: sqlite3.Connection, reader: Reader, collection: i
             document.name, collection.name AS collection, collection.tenant, version.uid AS version_uid, version.create_time,
             version.source_uri, chunk.page, document.cluster
         FROM json_each(:ids) AS wanted
-        CROSS JOIN chunk ON chunk.id = wanted.value
+        CROSS JOIN chunk
         JOIN version ON version.id = chunk.version_id
         JOIN document ON document.id = version.document_id AND document.current_version = version.id
         JOIN collection ON collection.id = document.collection_id
-        WHERE collection.id = :collection AND collection.tenant = :tenant AND NOT chunk.quarantined AND {_READABLE}
+        WHERE chunk.id = wanted.value AND collection.id = :collection AND collection.tenant = :tenant AND NOT chunk.quarantined
+            AND {_READABLE}
         """,
         {**_rights(reader), "ids": orjson.dumps(list(ids)).decode(), "collection": collection},
     ).fetchall()
@@ -174,7 +179,7 @@ def visible_chunks(connection: sqlite3.Connection, reader: Reader, collection: i
 
 
 def find_passage(
-    connection: sqlite3.Connection, reader: Reader, key: DocumentKey, version_uid: str, chunk_uid: str, neighbours: int
+    connection: Connection, reader: Reader, key: DocumentKey, version_uid: str, chunk_uid: str, neighbours: int
 ) -> PassageRecord | None:
     """A chunk of a kept version with up to `neighbours` chunks on either side; none of them one that the guard holds back."""
     version = connection.execute(
@@ -208,9 +213,11 @@ def find_passage(
         if row["quarantined"]:
             break
         last = row
-    with connection.blobopen("version", "canonical", version["id"], readonly=True) as blob:
-        blob.seek(first["range_start"])
-        text = blob.read(last["range_end"] - first["range_start"]).decode()
+    stretch = connection.execute(
+        "SELECT substr(canonical, CAST(? AS INTEGER), CAST(? AS INTEGER)) FROM version WHERE id = ?",
+        (first["range_start"] + 1, last["range_end"] - first["range_start"], version["id"]),
+    ).fetchone()
+    text = bytes(stretch[0]).decode()
     return PassageRecord(
         version_name=f"{key.name}/versions/{version['uid']}",
         title_path=tuple(orjson.loads(asked["title_path"])),
@@ -230,14 +237,14 @@ def _at_page(source_uri: str, page: int) -> str:
     return f"{source_uri}#page={page}" if source_uri and page else source_uri
 
 
-def _beside(connection: sqlite3.Connection, version: int, order: str, ordinal: int) -> str:
+def _beside(connection: Connection, version: int, order: str, ordinal: int) -> str:
     row = connection.execute(
         f"SELECT uid FROM chunk WHERE version_id = ? AND NOT quarantined AND {order} LIMIT 1", (version, ordinal)
     ).fetchone()
     return "" if row is None else str(row[0])
 
 
-def count_indexed(connection: sqlite3.Connection) -> int:
+def count_indexed(connection: Connection) -> int:
     """Chunks that an index that is in step holds: those of current versions that are not held back."""
     row = connection.execute(
         "SELECT coalesce(sum(chunk_count - quarantined_count), 0) FROM document JOIN version ON version.id = current_version"
@@ -245,7 +252,7 @@ def count_indexed(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def indexed_chunks(connection: sqlite3.Connection, embedder: str, version: int | None = None) -> Iterator[IndexedChunk]:
+def indexed_chunks(connection: Connection, embedder: str, version: int | None = None) -> Iterator[IndexedChunk]:
     """What an index must hold: of all current versions, or of one of them."""
     rows = connection.execute(
         """
@@ -270,7 +277,7 @@ def indexed_chunks(connection: sqlite3.Connection, embedder: str, version: int |
         )
 
 
-def chunks_without_vector(connection: sqlite3.Connection, embedder: str, limit: int) -> list[tuple[int, tuple[str, ...], str]]:
+def chunks_without_vector(connection: Connection, embedder: str, limit: int) -> list[tuple[int, tuple[str, ...], str]]:
     """Current chunks that `embedder` has not embedded: id, title path, text."""
     rows = connection.execute(
         """
@@ -285,12 +292,31 @@ def chunks_without_vector(connection: sqlite3.Connection, embedder: str, limit: 
     return [(row["id"], tuple(orjson.loads(row["title_path"])), row["text"]) for row in rows]
 
 
-def outbox(connection: sqlite3.Connection) -> list[tuple[int, int, bool]]:
-    """Versions that the index may not agree with: seq, version, whether the version is current and so has to be in the index."""
+def outbox(connection: Connection, after: int = 0, limit: int = MAX_OUTBOX) -> list[tuple[int, int, bool]]:
+    """Versions that an index that stands at row `after` may not agree with.
+
+    Returns:
+        (seq, version, whether the version is current and so has to be in the index), in the order of the changes.
+    """
     rows = connection.execute(
         """
-        SELECT seq, version_id, EXISTS (SELECT 1 FROM document WHERE current_version = version_id) AS current
-        FROM outbox ORDER BY seq
-        """
+        SELECT seq, version_id, EXISTS (SELECT 1 FROM document WHERE current_version = version_id) AS is_current
+        FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?
+        """,
+        (after, limit),
     ).fetchall()
-    return [(row["seq"], row["version_id"], bool(row["current"])) for row in rows]
+    return [(row["seq"], row["version_id"], bool(row["is_current"])) for row in rows]
+
+
+def outbox_end(connection: Connection) -> int:
+    """The last row of the outbox that there ever was, as far as anybody knows: no index has to look at an earlier one again."""
+    row = connection.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
+    return max(int(row[0]), int(meta(connection, "trimmed")))
+
+
+def followed(connection: Connection, follower: str) -> Followed | None:
+    """How far an index has followed; None where it is not known, or where changes that it did not see are gone from the outbox."""
+    row = connection.execute("SELECT position, flushed_epoch FROM follower WHERE name = ?", (follower,)).fetchone()
+    if row is None or row["position"] < int(meta(connection, "trimmed")):
+        return None
+    return Followed(row["position"], row["flushed_epoch"])

@@ -123,6 +123,19 @@ _STEPS = (
         PRIMARY KEY (source_id, nonce)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE follower (
+        name TEXT PRIMARY KEY,
+        position INTEGER NOT NULL,
+        flushed_epoch INTEGER NOT NULL,
+        seen INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO meta
+        SELECT 'trimmed', coalesce(min(seq) - 1, (SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0) FROM outbox;
+    INSERT INTO follower
+        SELECT '', (SELECT value FROM meta WHERE key = 'trimmed'), value, unixepoch() FROM meta WHERE key = 'flushed_epoch';
+    DELETE FROM meta WHERE key = 'flushed_epoch';
+    """,
 )
 
 SCHEMA_VERSION = len(_STEPS)

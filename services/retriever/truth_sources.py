@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from services.mesh.errors import MeshError
 from services.retriever.records import DocumentKey
+from services.retriever.truth import Connection
 
 MAX_SOURCES = 1_000
 
@@ -72,7 +73,7 @@ _SOURCE = """
 """
 
 
-def _record(row: sqlite3.Row) -> SourceRecord:
+def _record(row: Any) -> SourceRecord:
     return SourceRecord(
         id=row["id"],
         key=SourceKey(row["tenant"], row["collection"], row["name"]),
@@ -89,7 +90,7 @@ def source_not_found(key: SourceKey) -> MeshError:
     return MeshError("SOURCE_NOT_FOUND", "there is no such source", metadata={"source": key.name})
 
 
-def find_source(connection: sqlite3.Connection, key: SourceKey) -> SourceRecord:
+def find_source(connection: Connection, key: SourceKey) -> SourceRecord:
     """A registered source.
 
     Raises:
@@ -101,13 +102,13 @@ def find_source(connection: sqlite3.Connection, key: SourceKey) -> SourceRecord:
     return _record(row)
 
 
-def list_sources(connection: sqlite3.Connection, tenant: str, collection: str) -> list[SourceRecord]:
+def list_sources(connection: Connection, tenant: str, collection: str) -> list[SourceRecord]:
     """The sources of a collection, in the order of names."""
     rows = connection.execute(f"{_SOURCE} ORDER BY source.name LIMIT {MAX_SOURCES}", (tenant, collection)).fetchall()
     return [_record(row) for row in rows]
 
 
-def put_source(connection: sqlite3.Connection, key: SourceKey, definition: bytes, secret: str | None) -> SourceRecord:
+def put_source(connection: Connection, key: SourceKey, definition: bytes, secret: str | None) -> SourceRecord:
     """Registers a source, or changes what is kept of it.
 
     Args:
@@ -122,18 +123,18 @@ def put_source(connection: sqlite3.Connection, key: SourceKey, definition: bytes
     connection.execute(
         "INSERT INTO source (collection_id, name, definition, secret, create_time) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (collection_id, name) DO UPDATE SET definition = excluded.definition,"
-        " secret = CASE WHEN ? THEN excluded.secret ELSE secret END",
+        " secret = CASE WHEN ? THEN excluded.secret ELSE source.secret END",
         (row[0], key.source, definition.hex(), secret or "", now, secret is not None),
     )
     return find_source(connection, key)
 
 
-def forget_source(connection: sqlite3.Connection, key: SourceKey) -> None:
+def forget_source(connection: Connection, key: SourceKey) -> None:
     """Deletes a source; its documents were deleted before."""
     connection.execute("DELETE FROM source WHERE id = ?", (find_source(connection, key).id,))
 
 
-def use_nonce(connection: sqlite3.Connection, source: int, nonce: str, until: float) -> bool:
+def use_nonce(connection: Connection, source: int, nonce: str, until: float) -> bool:
     """Whether `nonce` was not used yet; it is from now on, until the time `until` (seconds since 1970)."""
     connection.execute("DELETE FROM used_nonce WHERE time < ?", (int(time.time()),))
     row = connection.execute(
@@ -143,7 +144,7 @@ def use_nonce(connection: sqlite3.Connection, source: int, nonce: str, until: fl
     return row is not None
 
 
-def known_pages(connection: sqlite3.Connection, source: int) -> dict[str, Known]:
+def known_pages(connection: Connection, source: int) -> dict[str, Known]:
     """What is known of the addresses of a source."""
     rows = connection.execute("SELECT * FROM fetched WHERE source_id = ?", (source,))
     return {
@@ -160,11 +161,13 @@ def known_pages(connection: sqlite3.Connection, source: int) -> dict[str, Known]
     }
 
 
-def remember(connection: sqlite3.Connection, source: int, pages: Iterable[Known]) -> None:
+def remember(connection: Connection, source: int, pages: Iterable[Known]) -> None:
     """Keeps what is known of addresses now."""
     connection.executemany(
-        "INSERT OR REPLACE INTO fetched (source_id, uri, document, etag, last_modified, sha256, pipeline, links)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO fetched (source_id, uri, document, etag, last_modified, sha256, pipeline, links)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source_id, uri) DO UPDATE SET document = excluded.document,"
+        " etag = excluded.etag, last_modified = excluded.last_modified, sha256 = excluded.sha256,"
+        " pipeline = excluded.pipeline, links = excluded.links",
         [
             (
                 source,
@@ -181,7 +184,7 @@ def remember(connection: sqlite3.Connection, source: int, pages: Iterable[Known]
     )
 
 
-def finish_refresh(connection: sqlite3.Connection, source: int, there: Iterable[str]) -> None:
+def finish_refresh(connection: Connection, source: int, there: Iterable[str]) -> None:
     """The source was read to its end: of the addresses that are not `there` any more nothing is known from now on."""
     gone = [row[0] for row in connection.execute("SELECT uri FROM fetched WHERE source_id = ?", (source,))]
     kept = set(there)
@@ -191,7 +194,7 @@ def finish_refresh(connection: sqlite3.Connection, source: int, there: Iterable[
     connection.execute("UPDATE source SET refresh_time = ? WHERE id = ?", (time.time_ns(), source))
 
 
-def document_keys(connection: sqlite3.Connection, key: SourceKey) -> list[DocumentKey]:
+def document_keys(connection: Connection, key: SourceKey) -> list[DocumentKey]:
     """Documents that came from a source and are stored; whoever may refresh it may replace them."""
     rows = connection.execute(
         "SELECT document.name FROM collection JOIN document ON document.collection_id = collection.id"
@@ -202,7 +205,7 @@ def document_keys(connection: sqlite3.Connection, key: SourceKey) -> list[Docume
     return [DocumentKey(key.tenant, key.collection, row[0]) for row in rows]
 
 
-def count_of(connection: sqlite3.Connection, key: SourceKey) -> tuple[int, int]:
+def count_of(connection: Connection, key: SourceKey) -> tuple[int, int]:
     """Documents of a source, and their chunks that a search can find, as the store has them."""
     row = connection.execute(
         "SELECT count(DISTINCT document.id), count(chunk.id) FROM collection"

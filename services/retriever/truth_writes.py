@@ -1,12 +1,11 @@
 """Changes of the store of truth: functions on a connection, each run as one transaction by its caller.
 
-The outbox names versions whose chunks the index may not agree with. A row is written before the index is touched and goes away only
-once the index has the change on disk, so that a killed process always knows what to look at again.
+The outbox names versions whose chunks an index may not agree with. A row is written before the index is touched and goes away only
+once every index that follows has the change on disk, so that a killed process always knows what to look at again.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Sequence
 
@@ -17,30 +16,35 @@ from numpy.typing import NDArray
 from services.mesh.errors import MeshError
 from services.retriever import truth_links
 from services.retriever.records import Committed, DocumentKey, NewVersion, Reserved
-from services.retriever.truth_reads import meta
+from services.retriever.truth import Connection
+from services.retriever.truth_reads import MAX_OUTBOX, meta, outbox_end
+
+FOLLOWER_SECONDS = 7 * 24 * 3600
+"""After this time without a word an index is not waited for any more."""
 
 
-def _set(connection: sqlite3.Connection, key: str, value: int | str) -> None:
+def _set(connection: Connection, key: str, value: int | str) -> None:
     connection.execute("UPDATE meta SET value = ? WHERE key = ?", (str(value), key))
 
 
-def _take(connection: sqlite3.Connection, key: str, count: int) -> int:
+def _take(connection: Connection, key: str, count: int) -> int:
     first = int(meta(connection, key))
     _set(connection, key, first + count)
     return first
 
 
-def _next_epoch(connection: sqlite3.Connection) -> int:
+def _next_epoch(connection: Connection) -> int:
     epoch = int(meta(connection, "epoch")) + 1
     _set(connection, "epoch", epoch)
     return epoch
 
 
-def _announce(connection: sqlite3.Connection, version: int) -> None:
-    connection.execute("INSERT INTO outbox (version_id) VALUES (?)", (version,))
+def _announce(connection: Connection, version: int) -> int:
+    """Writes to the outbox; returns the number of the row. Changes come one at a time, so that numbers rise with the epochs."""
+    return int(connection.execute("INSERT INTO outbox (version_id) VALUES (?) RETURNING seq", (version,)).fetchone()[0])
 
 
-def reserve(connection: sqlite3.Connection, key: DocumentKey, chunks: int) -> Reserved:
+def reserve(connection: Connection, key: DocumentKey, chunks: int) -> Reserved:
     """Ids for a version with `chunks` indexed chunks; makes the collection where it is missing. Ids are never given twice."""
     connection.execute(
         "INSERT INTO collection (tenant, name, create_time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -52,7 +56,7 @@ def reserve(connection: sqlite3.Connection, key: DocumentKey, chunks: int) -> Re
     return Reserved(version, _take(connection, "next_chunk", chunks), int(row[0]))
 
 
-def commit(connection: sqlite3.Connection, new: NewVersion, reserved: Reserved, keep: int) -> Committed:
+def commit(connection: Connection, new: NewVersion, reserved: Reserved, keep: int) -> Committed:
     """Makes a version the current one of its document, whole.
 
     Args:
@@ -73,7 +77,7 @@ def commit(connection: sqlite3.Connection, new: NewVersion, reserved: Reserved, 
     document, former = int(row["id"]), row["current_version"]
     _insert_version(connection, new, reserved, document, now)
     # Once more: the row that `reserve` wrote may be settled already.
-    _announce(connection, reserved.version)
+    announced = [_announce(connection, reserved.version)]
     connection.execute("UPDATE document SET current_version = ? WHERE id = ?", (reserved.version, document))
     connection.execute("DELETE FROM label WHERE document_id = ?", (document,))
     connection.executemany("INSERT INTO label VALUES (?, ?)", [(document, label) for label in sorted(set(new.labels))])
@@ -81,17 +85,17 @@ def commit(connection: sqlite3.Connection, new: NewVersion, reserved: Reserved, 
     stale: tuple[int, ...] = ()
     if former is not None:
         stale = (int(former),)
-        _announce(connection, int(former))
+        announced.append(_announce(connection, int(former)))
         connection.execute("DELETE FROM embedding WHERE chunk_id IN (SELECT id FROM chunk WHERE version_id = ?)", (former,))
     connection.execute(
         "DELETE FROM version WHERE document_id = :document AND id NOT IN"
         " (SELECT id FROM version WHERE document_id = :document ORDER BY id = :current DESC, id DESC LIMIT :keep)",
         {"document": document, "current": reserved.version, "keep": keep + 1},
     )
-    return Committed(_next_epoch(connection), stale, len(new.chunks))
+    return Committed(_next_epoch(connection), stale, len(new.chunks), tuple(announced))
 
 
-def _claim_embedder(connection: sqlite3.Connection, embedder: str) -> None:
+def _claim_embedder(connection: Connection, embedder: str) -> None:
     known = meta(connection, "embedder")
     if not known:
         _set(connection, "embedder", embedder)
@@ -109,7 +113,7 @@ def embedder_changed(indexed: str, served: str) -> MeshError:
     )
 
 
-def _insert_version(connection: sqlite3.Connection, new: NewVersion, reserved: Reserved, document: int, now: int) -> None:
+def _insert_version(connection: Connection, new: NewVersion, reserved: Reserved, document: int, now: int) -> None:
     connection.execute(
         """
         INSERT INTO version (id, uid, document_id, title, topic, announced_title, media_type, size_bytes, sha256, source_uri,
@@ -169,7 +173,7 @@ def _blob(vector: NDArray[np.float32]) -> bytes:
     return np.ascontiguousarray(vector, dtype=np.float32).tobytes()
 
 
-def delete(connection: sqlite3.Connection, key: DocumentKey) -> Committed:
+def delete(connection: Connection, key: DocumentKey) -> Committed:
     """Deletes a document with all its versions; the caller has asked whether it may be read.
 
     Raises:
@@ -182,12 +186,12 @@ def delete(connection: sqlite3.Connection, key: DocumentKey) -> Committed:
     ).fetchone()
     if row is None:
         raise document_not_found(key)
-    _announce(connection, row["current_version"])
+    announced = _announce(connection, row["current_version"])
     connection.execute("DELETE FROM document WHERE id = ?", (row["id"],))
-    return Committed(_next_epoch(connection), (row["current_version"],), row["chunk_count"])
+    return Committed(_next_epoch(connection), (row["current_version"],), row["chunk_count"], (announced,))
 
 
-def touch(connection: sqlite3.Connection, version_uid: str, size_bytes: int, sha256: str) -> None:
+def touch(connection: Connection, version_uid: str, size_bytes: int, sha256: str) -> None:
     """The current version was imported again from other bytes that say exactly the same."""
     connection.execute("UPDATE version SET size_bytes = ?, sha256 = ? WHERE uid = ?", (size_bytes, sha256, version_uid))
 
@@ -197,27 +201,43 @@ def document_not_found(key: DocumentKey) -> MeshError:
     return MeshError("DOCUMENT_NOT_FOUND", "there is no such document", metadata={"document": key.name})
 
 
-def announce_change(connection: sqlite3.Connection, version: int) -> Committed:
+def announce_change(connection: Connection, version: int) -> Committed:
     """Other chunks of a current version are found from now on."""
-    _announce(connection, version)
-    return Committed(_next_epoch(connection), (), 0)
+    announced = _announce(connection, version)
+    return Committed(_next_epoch(connection), (), 0, (announced,))
 
 
-def settle(connection: sqlite3.Connection, upto: int, epoch: int) -> None:
-    """The index has every change up to outbox row `upto` on disk, and stands at `epoch`."""
-    connection.execute("DELETE FROM outbox WHERE seq <= ?", (upto,))
-    _set(connection, "flushed_epoch", epoch)
+def settle(connection: Connection, upto: int, epoch: int, follower: str = "") -> None:
+    """The index of `follower` has every change up to outbox row `upto` on disk, and stands at `epoch`.
+
+    What all have seen is taken from the outbox, and so is what only somebody misses who was away for `FOLLOWER_SECONDS` or for
+    `MAX_OUTBOX` changes: such an index is built anew.
+    """
+    now = int(time.time())
+    connection.execute(
+        "INSERT INTO follower (name, position, flushed_epoch, seen) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET position = excluded.position, flushed_epoch = excluded.flushed_epoch,"
+        " seen = excluded.seen",
+        (follower, upto, epoch, now),
+    )
+    connection.execute("DELETE FROM follower WHERE seen < ?", (now - FOLLOWER_SECONDS,))
+    slowest = int(connection.execute("SELECT min(position) FROM follower").fetchone()[0])
+    trimmed = max(slowest, outbox_end(connection) - MAX_OUTBOX)
+    if trimmed > int(meta(connection, "trimmed")):
+        connection.execute("DELETE FROM outbox WHERE seq <= ?", (trimmed,))
+        _set(connection, "trimmed", trimmed)
 
 
-def add_vectors(connection: sqlite3.Connection, embedder: str, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
+def add_vectors(connection: Connection, embedder: str, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
     """Vectors of another embedder beside those in use; `adopt` makes them the ones in use."""
     connection.executemany(
-        "INSERT OR REPLACE INTO embedding (chunk_id, embedder, vector) VALUES (?, ?, ?)",
+        "INSERT INTO embedding (chunk_id, embedder, vector) VALUES (?, ?, ?)"
+        " ON CONFLICT (chunk_id, embedder) DO UPDATE SET vector = excluded.vector",
         [(chunk_id, embedder, _blob(vector)) for chunk_id, vector in zip(ids, vectors, strict=True)],
     )
 
 
-def adopt(connection: sqlite3.Connection, embedder: str) -> int:
+def adopt(connection: Connection, embedder: str) -> int:
     """From now on the vectors of `embedder` count; those of others are deleted. Returns the new epoch."""
     connection.execute("DELETE FROM embedding WHERE embedder <> ?", (embedder,))
     _set(connection, "embedder", embedder)

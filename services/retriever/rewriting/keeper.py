@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from services.mesh import telemetry
+from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads
 from services.retriever.records import Reader
 from services.retriever.rewriting.lexicon import Lexicon, learn
-from services.retriever.truth import Truth
+from services.retriever.truth import Connection, Truth
 
 log = get_logger(__name__)
 
@@ -78,7 +79,7 @@ class LexiconKeeper:
                 loop = asyncio.get_running_loop()
                 kept.lexicon = await loop.run_in_executor(self._learning, self._read, reader, collection)
             kept.epoch = epoch
-        except sqlite3.Error as error:
+        except (sqlite3.Error, MeshError) as error:
             log.warning("lexicon.failed", reason=str(error))
         finally:
             took = time.monotonic() - begun
@@ -101,7 +102,7 @@ class LexiconKeeper:
         self._learning.shutdown(cancel_futures=True)
 
 
-def _texts(connection: sqlite3.Connection, reader: Reader, collection: int) -> Iterator[tuple[tuple[str, ...], str]]:
+def _texts(connection: Connection, reader: Reader, collection: int) -> Iterator[tuple[tuple[str, ...], str]]:
     rows = connection.execute(
         "SELECT chunk.id FROM document JOIN chunk ON chunk.version_id = document.current_version"
         " WHERE document.collection_id = ? ORDER BY chunk.id DESC LIMIT ?",

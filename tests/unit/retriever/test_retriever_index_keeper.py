@@ -18,12 +18,13 @@ from services.retriever.edge_store import EdgeStore
 from services.retriever.index import IndexAway, IndexMeta, IndexUnusable, VectorStore
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.truth import Truth
+from services.retriever.truth_sqlite import SqliteTruth
 from tests.unit.retriever.truth_fixture import KINDS, indexed, keeper, key, publish, reserve, store, vector_of, version
 
 
 @pytest.fixture
 async def truth(tmp_path: Path) -> AsyncIterator[Truth]:
-    opened = Truth(tmp_path)
+    opened = SqliteTruth(tmp_path)
     yield opened
     await opened.close()
 

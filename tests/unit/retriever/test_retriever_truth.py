@@ -14,12 +14,13 @@ from services.retriever import truth_reads, truth_writes
 from services.retriever.records import Reader
 from services.retriever.truth import Truth
 from services.retriever.truth_schema import SCHEMA_VERSION, TruthUnusable
+from services.retriever.truth_sqlite import SqliteTruth
 from tests.unit.retriever.truth_fixture import EMBEDDER, READER, commit, key, reserve, store, version
 
 
 @pytest.fixture
 async def truth(tmp_path: Path) -> AsyncIterator[Truth]:
-    opened = Truth(tmp_path)
+    opened = SqliteTruth(tmp_path)
     yield opened
     await opened.close()
 
@@ -171,11 +172,11 @@ async def test_vectors_of_two_embedders_do_not_mix(truth: Truth) -> None:
 
 
 async def test_acked_changes_survive_a_new_process(tmp_path: Path) -> None:
-    first = Truth(tmp_path)
+    first = SqliteTruth(tmp_path)
     await store(first, version(key("a"), "Kept."))
     instance = first.instance
     await first.close()
-    second = Truth(tmp_path)
+    second = SqliteTruth(tmp_path)
     assert await visible(second) == ["Kept."]
     assert second.instance == instance
     await second.close()
@@ -183,19 +184,19 @@ async def test_acked_changes_survive_a_new_process(tmp_path: Path) -> None:
 
 async def test_a_second_process_is_kept_out(truth: Truth, tmp_path: Path) -> None:
     with pytest.raises(TruthUnusable, match="another process"):
-        Truth(tmp_path)
+        SqliteTruth(tmp_path)
 
 
 async def test_a_later_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
-    await Truth(tmp_path).close()
+    await SqliteTruth(tmp_path).close()
     connection = sqlite3.connect(tmp_path / "truth.db")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     with pytest.raises(TruthUnusable, match="schema"):
-        Truth(tmp_path)
+        SqliteTruth(tmp_path)
 
 
 async def test_a_damaged_file_is_refused_with_advice(tmp_path: Path) -> None:
     (tmp_path / "truth.db").write_bytes(b"this is no database, whatever its name says" * 200)
     with pytest.raises(TruthUnusable, match="backup"):
-        Truth(tmp_path)
+        SqliteTruth(tmp_path)
