@@ -31,7 +31,10 @@ async def _trace(
 
     def complete(spans: Sequence[ReceivedSpan]) -> bool:
         mine = [span for span in spans if span.trace_id == trace_id]
-        return parts <= {span.service for span in mine} and last <= {span.name for span in mine}
+        ids = {span.span_id for span in mine}
+        # Each process sends its spans when it likes: none may still wait for the one above it, but for the topmost.
+        whole = sum(span.parent_id not in ids for span in mine) == 1
+        return whole and parts <= {span.service for span in mine} and last <= {span.name for span in mine}
 
     await mesh_thread.receiver.wait(complete, 20)
     return mesh_thread.receiver.trace(trace_id)
