@@ -15,11 +15,11 @@ MAX_TURNS = MAX_UTTERANCES // 2
 
 
 def utterances(logs: Iterable[Sequence[TurnEvent]]) -> list[Utterance]:
-    """Question and answer of each turn, oldest first, the newest kept. A refused question is left out: it stays refused."""
+    """Question and answer of each turn, oldest first, the newest kept. A question that was refused, or not judged, is left out."""
     said: list[Utterance] = []
     for events in logs:
         turn = fold(events)
-        if turn.finished.outcome == OUTCOME_BLOCKED:
+        if turn.finished.outcome == OUTCOME_BLOCKED or not turn.question:  # refused, or ended before it was judged
             continue
         said.append(Utterance(role=ROLE_USER, text=turn.question, create_time=turn.create_time))
         if answer := turn.text.strip():

@@ -208,19 +208,12 @@ def finished(tally: Tally) -> t.TurnFinished:
         if tally.retracted:
             return _blocked(tally, tally.retracted[0][1])
         return failed(MeshError("INTERNAL", "no answer came, and no reason why"), tally)
-    gaps = _gaps(tally)
-    partly = bool(tally.withheld or tally.retracted or gaps)
-    made = _base(tally, t.OUTCOME_PARTIAL if partly else t.OUTCOME_ANSWERED)
-    made.gaps.extend(gaps)
-    return made
-
-
-def _gaps(tally: Tally) -> list[str]:
-    """Parts of the question that the documents do not answer."""
     judged = tally.sufficiency
-    if judged is None or judged.decision != search_pb2.SUFFICIENCY_DECISION_ANSWER_WITH_GAP:
-        return []
-    return list(judged.missing)
+    gap = judged is not None and judged.decision == search_pb2.SUFFICIENCY_DECISION_ANSWER_WITH_GAP
+    made = _base(tally, t.OUTCOME_PARTIAL if gap or tally.withheld or tally.retracted else t.OUTCOME_ANSWERED)
+    if gap and judged is not None:
+        made.gaps.extend(judged.missing)  # in the question's words; none where they may not be kept
+    return made
 
 
 def _abstention(tally: Tally) -> t.Abstention:

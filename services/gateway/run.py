@@ -100,6 +100,7 @@ class TurnRun:
         self._drafted = False
         self._draft_error: Exception | None = None
         self._noted: list[t.TurnEvent] = []
+        self._private = False
 
     async def run(self) -> t.TurnFinished:
         """Do the work.
@@ -164,6 +165,9 @@ class TurnRun:
                 checked = await self._append_during(call)
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error, service="guard") from None
+        self._writer.keep_question(checked.kept if checked.HasField("kept") else self._question.text)
+        # What services may see and nobody may keep: nothing that repeats words of the question is stored then.
+        self._private = checked.HasField("kept") and checked.kept != checked.normalised
         understood = t.Understood(intent=checked.intent, language=checked.language)
         self._note(t.TurnEvent(understood=understood))
         for skipped in checked.degraded:
@@ -218,6 +222,8 @@ class TurnRun:
             except grpc.aio.AioRpcError as error:
                 raise from_rpc_error(error, service="retriever") from None
             if found.HasField("sufficiency"):
+                if self._private:
+                    found.sufficiency.ClearField("missing")
                 name = search_pb2.SufficiencyDecision.Name(found.sufficiency.decision)
                 span.set_attribute("ragmesh.sufficiency_decision", name.removeprefix(_DECISION).lower())
                 span.set_attribute("ragmesh.sufficiency", found.sufficiency.probability)
@@ -230,7 +236,7 @@ class TurnRun:
         evidence = t.EvidenceFound(
             evidence=found.evidence,
             documents_searched=found.documents_searched,
-            searched=found.searched if found.HasField("searched") else None,
+            searched=found.searched if found.HasField("searched") and not self._private else None,
             sufficiency=found.sufficiency if found.HasField("sufficiency") else None,
         )
         self.tally.add_evidence(evidence)

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 from ragmesh.gateway.v1 import gateway_service_pb2 as g
 from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceServicer
+from ragmesh.gateway.v1.turn_pb2 import TurnEvent
 
 from services.gateway.admission import QuestionLimit
 from services.gateway.asking import Asking
@@ -53,12 +54,14 @@ class Gateway(GatewayServiceServicer):
         turn = await self._ask(request)
         async with aclosing(self.hub.tail.events(turn, 0)) as events:
             async for event in events:
-                yield g.StreamAnswerResponse(event=event)
+                yield g.StreamAnswerResponse(event=_as_asked(event, request.question))
 
     async def Answer(self, request: g.AnswerRequest, _: Context) -> g.AnswerResponse:
         """Ask, and fold the turn once it is over."""
         turn = await self._ask(request)
-        events = [event async for event in self.hub.tail.events(turn, 0) if not event.HasField("heartbeat")]
+        events = [
+            _as_asked(event, request.question) async for event in self.hub.tail.events(turn, 0) if not event.HasField("heartbeat")
+        ]
         return g.AnswerResponse(turn=fold(events))
 
     async def _ask(self, request: g.StreamAnswerRequest | g.AnswerRequest) -> str:
@@ -161,3 +164,13 @@ class Gateway(GatewayServiceServicer):
     async def GetAssistant(self, request: g.GetAssistantRequest, _: Context) -> g.GetAssistantResponse:
         """Who answers here."""
         return g.GetAssistantResponse(assistant=await self.asking.introduce(request.name))
+
+
+def _as_asked(event: TurnEvent, question: str) -> TurnEvent:
+    """`event` for whoever asks: `started` with the question as it was asked, whatever of it is kept."""
+    if not event.HasField("started"):
+        return event
+    started = TurnEvent()
+    started.CopyFrom(event)
+    started.started.question = question
+    return started

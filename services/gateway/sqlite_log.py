@@ -47,6 +47,18 @@ def _row(row: sqlite3.Row) -> TurnRow:
     )
 
 
+def _keep_question(connection: sqlite3.Connection, turn: str, question: str) -> None:
+    """The question of a turn, and the title of its conversation where none before gave it one."""
+    stored = connection.execute("SELECT event FROM events WHERE turn = ? AND seq = 1", (turn,)).fetchone()
+    started = TurnEvent.FromString(stored["event"])
+    started.started.question = question
+    connection.execute("UPDATE events SET event = ? WHERE turn = ? AND seq = 1", (started.SerializeToString(), turn))
+    connection.execute(
+        "UPDATE conversations SET title = ? WHERE name = ? AND title = ''",
+        (" ".join(question.split())[:_TITLE_CHARACTERS], started.started.conversation),
+    )
+
+
 def _conversation_missing(name: str) -> MeshError:
     return MeshError("CONVERSATION_NOT_FOUND", "there is no such conversation", metadata={"conversation": name})
 
@@ -101,7 +113,6 @@ class SqliteTurnLog:
         )
         started = TurnStarted(
             conversation=conversation,
-            question=new.question,
             assistant=new.assistant,
             resume_expire_time=timestamp(new.resume_expire_time),
         )
@@ -145,10 +156,9 @@ class SqliteTurnLog:
 
     def _add_conversation(self, connection: sqlite3.Connection, principal: Principal, new: NewTurn, now: float) -> str:
         name = f"conversations/{secrets.token_hex(16)}"
-        title = " ".join(new.question.split())[:_TITLE_CHARACTERS]
         connection.execute(
-            "INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (name, principal.tenant, principal.subject, new.assistant, title, now, now),
+            "INSERT INTO conversations VALUES (?, ?, ?, ?, '', ?, ?)",
+            (name, principal.tenant, principal.subject, new.assistant, now, now),
         )
         connection.execute(
             "DELETE FROM conversations WHERE name IN (SELECT name FROM conversations WHERE tenant = ? AND subject = ?"
@@ -167,7 +177,9 @@ class SqliteTurnLog:
             raise _conversation_missing(name)
         return found
 
-    async def append(self, turn: str, owner: str, expected_seq: int, events: Sequence[TurnEvent]) -> None:
+    async def append(
+        self, turn: str, owner: str, expected_seq: int, events: Sequence[TurnEvent], question: str | None = None
+    ) -> None:
         """As `TurnLog` has it."""
 
         def work(connection: sqlite3.Connection) -> None:
@@ -182,6 +194,8 @@ class SqliteTurnLog:
             connection.executemany(
                 "INSERT INTO events VALUES (?, ?, ?)", [(turn, event.seq, event.SerializeToString()) for event in events]
             )
+            if question is not None:
+                _keep_question(connection, turn, question)
             for event in events:
                 if event.HasField("retracted"):
                     forgetting.blank_retracted(connection, turn, event)

@@ -26,13 +26,14 @@ _PAGE_EVENTS = 256
 class Growth:
     """The log of a turn that is written in this process: how far it goes, and what was appended, for readers here.
 
-    What is kept is what is stored already; a reader of this process need not ask the store for it again.
+    What is kept is what is stored already; a reader of this process need not ask the store for it again. The beginning is always
+    read from the store: the question comes there once it is known what may be kept of it.
     """
 
     def __init__(self, stored: Sequence[TurnEvent]) -> None:
         self.last_seq = stored[-1].seq
-        self._first_kept = stored[0].seq
-        self._kept = list(stored)
+        self._first_kept = self.last_seq + 1
+        self._kept: list[TurnEvent] = []
         self._grown = asyncio.Event()
 
     def add(self, events: Sequence[TurnEvent]) -> None:

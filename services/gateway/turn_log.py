@@ -39,6 +39,7 @@ class NewTurn:
 
     assistant: str
     question: str
+    """Not stored before the guard has said what may be kept of it."""
     conversation: str
     """`conversations/{c}`; empty begins a new one."""
     request_id: str
@@ -60,15 +61,20 @@ class TurnLog(Protocol):
     """Stores conversations, turns and their events. Every method checks that the principal owns what it names."""
 
     async def begin(self, principal: Principal, new: NewTurn, owner: str, lease: float) -> BegunTurn:
-        """Begin a turn with its `started` event, or find the one that the same request began.
+        """Begin a turn with its `started` event, as yet without the question, or find the one that the same request began.
 
         Raises:
             MeshError: CONVERSATION_NOT_FOUND, CONVERSATION_FULL, TURN_IN_PROGRESS, REQUEST_ID_REUSED.
         """
         ...
 
-    async def append(self, turn: str, owner: str, expected_seq: int, events: Sequence[TurnEvent]) -> None:
+    async def append(
+        self, turn: str, owner: str, expected_seq: int, events: Sequence[TurnEvent], question: str | None = None
+    ) -> None:
         """Append events after `expected_seq`. A retraction blanks the stored text; `finished` ends the turn.
+
+        Args:
+            question: what may be kept of the question, now that it is known: for `started`, and the title of a new conversation.
 
         Raises:
             LeaseLostError: the turn is not the owner's, or its log ends elsewhere.

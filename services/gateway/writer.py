@@ -32,7 +32,12 @@ class TurnWriter:
         self._automaton.accept(started)
         self._log = log
         self._owner = owner
+        self._question: str | None = None
         self._lock = asyncio.Lock()
+
+    def keep_question(self, question: str) -> None:
+        """Store `question` as that of the turn, with the next append."""
+        self._question = question
 
     async def append(self, *events: TurnEvent) -> None:
         """Store all events or none; they get turn, seq and time here. However often an append is cancelled, it is finished first.
@@ -66,7 +71,10 @@ class TurnWriter:
                 event.seq = ahead.last_seq + 1
                 event.create_time.CopyFrom(now)
                 ahead.accept(event)
-            await self._log.append(self.turn, self._owner, expected, events)
+            question = self._question
+            await self._log.append(self.turn, self._owner, expected, events, question)
             self._automaton = ahead
+            if self._question is question:
+                self._question = None
             if self.on_append is not None:
                 self.on_append(events)

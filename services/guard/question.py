@@ -29,6 +29,8 @@ MAX_PII = 256
 _TURNS = 3
 """Turns before, of the same person, that an attack is looked for across."""
 _TURNS_CHARACTERS = 4_000
+_UNREAD_KEPT = 4_000
+"""Characters of a question that is refused unread, where no personal data may be kept: they are looked through for it."""
 # What asks for something, and so has a topic.
 _ASKING = frozenset({Intent.INTENT_UNSPECIFIED, Intent.INTENT_QUESTION, Intent.INTENT_OUT_OF_SCOPE})
 
@@ -44,6 +46,8 @@ class Checked:
     language: str
     seen: list[Sighting]
     pii: list[pii_pb2.PiiFinding] = field(default_factory=list)
+    kept: str | None = None
+    """What may be stored of it, where that is not all of it."""
     guess: Guess | None = None
     """What it was taken to be for by the policy's own intents and topics, where there are such."""
 
@@ -97,15 +101,30 @@ class QuestionCheck:
         if not any(character.isalnum() for character in clean) and not _speaks(clean):
             return self._refused(clean, pb.CATEGORY_MALFORMED)
         if len(text) > self._policy.max_question_characters:
-            return self._refused(clean, pb.CATEGORY_TOO_LONG)
+            return replace(self._refused(clean, pb.CATEGORY_TOO_LONG), kept=self._beginning(clean))
         verdict, seen = self._judged(text, history)
         if verdict.action == pb.ACTION_BLOCK:
-            return Checked(verdict, clean, Intent.INTENT_QUESTION, self._languages.find(clean), seen)
-        intent, language = self._small_talk.find(clean)
-        if language == UNKNOWN:
-            language = self._languages.find(clean)
-        found = Checked(verdict, clean, intent, language, seen)
-        return self._without_pii(found, text, history) if self._policy.looks_for_pii else found
+            found = Checked(verdict, clean, Intent.INTENT_QUESTION, self._languages.find(clean), seen)
+        else:
+            intent, language = self._small_talk.find(clean)
+            found = Checked(verdict, clean, intent, self._languages.find(clean) if language == UNKNOWN else language, seen)
+        if not (self._policy.looks_for_pii or self._policy.keeps_less):
+            return found
+        # A number may be told in two turns.
+        matches = find_in_turns(self._finder, (*history[-1:], clean), found.language)[-1]
+        if not matches:
+            return found
+        kept = apply(clean, matches, self._policy.pii_kept).text
+        whole = replace(found, kept=kept if kept != clean else None)
+        return whole if found.refused or not self._policy.looks_for_pii else self._without_pii(whole, text, matches)
+
+    def _beginning(self, clean: str) -> str | None:
+        """What may be kept of a question that nobody read: as much as can be looked through, up to the end of a word."""
+        if not self._policy.keeps_less:
+            return None
+        start = clean[:_UNREAD_KEPT]
+        words = start if len(start) == len(clean) else start[: max(map(start.rfind, (" ", "\n"))) + 1] + "…"
+        return apply(words, self._finder.find(words), self._policy.pii_kept).text
 
     def place(self, found: Checked, intent: Intent.ValueType, history: Sequence[str] = ()) -> Checked:
         """`found` with `intent`, refused where the policy does not serve its topic or its language."""
@@ -148,11 +167,7 @@ class QuestionCheck:
             finding.view = f"turns.{finding.view}"
         return joined, together
 
-    def _without_pii(self, found: Checked, text: str, history: Sequence[str]) -> Checked:
-        # A number may be told in two turns.
-        matches = find_in_turns(self._finder, (*history[-1:], found.normalised), found.language)[-1][:MAX_PII]
-        if not matches:
-            return found
+    def _without_pii(self, found: Checked, text: str, matches: Sequence[PiiMatch]) -> Checked:
         policy, verdict = self._policy, found.verdict
         redacted = apply(found.normalised, matches, policy.pii_question)
         for category in (pb.CATEGORY_SECRET, pb.CATEGORY_PII):
@@ -167,9 +182,10 @@ class QuestionCheck:
         elif verdict.action == pb.ACTION_SANITISE:
             # There was nothing to change: it is only worth noting.
             verdict.action = pb.ACTION_FLAG
-        told = matches if text == found.normalised else self._finder.find(text, found.language)[:MAX_PII]
+        told = matches if text == found.normalised else self._finder.find(text, found.language)
         pii = [
-            pii_pb2.PiiFinding(kind=match.kind, range=_range(text, match), action=policy.pii_question[match.kind]) for match in told
+            pii_pb2.PiiFinding(kind=match.kind, range=_range(text, match), action=policy.pii_question[match.kind])
+            for match in told[:MAX_PII]
         ]
         return replace(found, normalised=redacted.text, pii=pii)
 

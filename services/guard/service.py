@@ -55,6 +55,7 @@ class Guard(GuardServiceServicer):
             intent=found.intent,
             language=found.language,
             pii=found.pii,
+            kept=found.kept,
             degraded=[pb.CheckDegradation(part=pb.CHECK_PART_INTENT, reason=understood.degraded)] if understood.degraded else [],
             models=[understood.model] if understood.model is not None else [],
         )

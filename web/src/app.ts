@@ -177,7 +177,7 @@ export class App {
   }
 
   #showList(): void {
-    this.#sidebar.update(this.#threads.conversations, this.#threads.current.conversation, this.#threads.nextPage !== "");
+    this.#sidebar.update(this.#threads.conversations, this.#threads.current.conversation, this.#threads.nextPage !== "", this.#threads.current.entries[0]?.state.question);
   }
 
   /** Shows the open conversation from its beginning. */

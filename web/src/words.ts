@@ -126,6 +126,7 @@ const en = {
     })[standing],
   // Outcomes
   you: "You asked",
+  notKept: "(This question was not kept.)",
   answer: "Answer",
   abstained: "The documents do not answer this.",
   abstainedText: (n: number) => (n ? `I searched ${documentsEn(n)} and found nothing that answers it.` : "I found nothing that answers it."),
@@ -329,6 +330,7 @@ const de: Words = {
       contradicted: "Eine Quelle sagt etwas anderes.",
     })[standing],
   you: "Du hast gefragt",
+  notKept: "(Diese Frage wurde nicht aufbewahrt.)",
   answer: "Antwort",
   abstained: "Die Dokumente beantworten das nicht.",
   abstainedText: (n) => (n ? `Ich habe in ${documentsDe(n)} gesucht und nichts gefunden, was das beantwortet.` : "Ich habe nichts gefunden, was das beantwortet."),

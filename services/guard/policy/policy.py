@@ -56,6 +56,8 @@ class Policy:
     """An action for each kind that there is. So for the other two."""
     pii_log: PiiActions
     pii_answer: PiiActions
+    pii_kept: PiiActions
+    """Of questions in what is stored: as in the log, and never less strict than `pii_question`."""
     log_text: bool
     document_action: policy_pb2.DocumentAction.ValueType
     """Never unspecified."""
@@ -65,6 +67,11 @@ class Policy:
     release_unverified: bool
     protected_texts: tuple[str, ...]
     """What answers must not repeat, beside the assistant's persona."""
+
+    @property
+    def keeps_less(self) -> bool:
+        """Whether questions may hold personal data that is not kept."""
+        return any(action != pii_pb2.PII_ACTION_ALLOW for action in self.pii_kept.values())
 
     @property
     def looks_for_pii(self) -> bool:
@@ -85,6 +92,8 @@ def resolve(message: policy_pb2.GuardPolicy, folder: Path, source: str = "") -> 
     thresholds = message.thresholds
     block = thresholds.block if thresholds.HasField("block") else max(DEFAULT_BLOCK, thresholds.flag)
     flag = thresholds.flag if thresholds.HasField("flag") else min(DEFAULT_FLAG, block)
+    question = _pii(message.pii.question, pii_pb2.PII_ACTION_ALLOW)
+    log = _pii(message.pii.log, pii_pb2.PII_ACTION_REDACT)
     return Policy(
         assistant=message.assistant,
         digest=hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest(),
@@ -100,9 +109,10 @@ def resolve(message: policy_pb2.GuardPolicy, folder: Path, source: str = "") -> 
         supported=thresholds.supported if thresholds.HasField("supported") else None,
         actions=MappingProxyType({item.category: item.action for item in message.actions}),
         languages=frozenset(message.languages),
-        pii_question=_pii(message.pii.question, pii_pb2.PII_ACTION_ALLOW),
-        pii_log=_pii(message.pii.log, pii_pb2.PII_ACTION_REDACT),
+        pii_question=question,
+        pii_log=log,
         pii_answer=_pii(message.pii.answer, pii_pb2.PII_ACTION_ALLOW),
+        pii_kept=MappingProxyType({kind: max(question[kind], log[kind]) for kind in _KINDS}),
         log_text=message.log_text,
         document_action=message.document_action or policy_pb2.DOCUMENT_ACTION_QUARANTINE,
         rule_folders=tuple(folder / name for name in message.rule_folders),

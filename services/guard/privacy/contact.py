@@ -53,7 +53,8 @@ _TRIPLES = ("es", "pt", "pl", "cs")
 """Languages of countries whose numbers are three groups of three."""
 _LEAST_DIGITS, _MOST_DIGITS = 7, 15
 _RUN = re.compile(
-    r"(?<![\w.:/\-])(?<!\d[, ])(?:\+ ?|\()?\d(?:[ \u00a0]?[().\-–/]?[ \u00a0]?\d){5,18}(?! ?\d|\w*[^\W\d_]{2}|[.,/]\d)"
+    r"(?<![\w.:/\-])(?<!\d[, ])(?:\+ ?|\()?"
+    r"\d(?:(?:[ \u00a0]?[().\-–/][ \u00a0]?|[ \u00a0]{1,2})?\d){5,18}(?! ?\d|\w*[^\W\d_]{2}|[.,/]\d)"
     r"(?:[ ]?(?:x|ext\.?) ?\d{1,5})?",
     re.IGNORECASE,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,8 +34,9 @@ class PiiMatch:
 
 def kept(found: Iterable[PiiMatch]) -> list[PiiMatch]:
     """Of those that overlap the surest, of equals the longest; in the order of the text."""
-    chosen: list[PiiMatch] = []
+    chosen: list[PiiMatch] = []  # in the order of the text, without overlaps: only the two neighbours can be in the way
     for match in sorted(found, key=lambda item: (-item.score, item.start - item.end, item.start)):
-        if all(match.end <= other.start or other.end <= match.start for other in chosen):
-            chosen.append(match)
-    return sorted(chosen, key=lambda item: item.start)
+        at = bisect_left(chosen, match.start, key=lambda item: item.start)
+        if (at == 0 or chosen[at - 1].end <= match.start) and (at == len(chosen) or match.end <= chosen[at].start):
+            chosen.insert(at, match)
+    return chosen

@@ -24,18 +24,20 @@ async def begin(log: SqliteTurnLog, who: Principal = ANNA, owner: str = "p1", **
     return await log.begin(who, new_turn(**new), owner, LEASE)
 
 
-async def append(log: SqliteTurnLog, turn: str, *events: t.TurnEvent, after: int = 1, owner: str = "p1") -> None:
-    """Append events after `after`."""
-    await log.append(turn, owner, after, ev.numbered(events, after + 1, turn))
+async def append(
+    log: SqliteTurnLog, turn: str, *events: t.TurnEvent, after: int = 1, owner: str = "p1", question: str | None = None
+) -> None:
+    """Append events after `after`; `question` is what may be kept of it."""
+    await log.append(turn, owner, after, ev.numbered(events, after + 1, turn), question)
 
 
-async def finish(log: SqliteTurnLog, turn: str, after: int = 1) -> None:
+async def finish(log: SqliteTurnLog, turn: str, after: int = 1, question: str | None = None) -> None:
     """End a turn."""
-    await append(log, turn, ev.finished(), after=after)
+    await append(log, turn, ev.finished(), after=after, question=question)
 
 
 async def whole(log: SqliteTurnLog, question: str = "How is oil stored?", conversation: str = "") -> str:
     """Begin a turn and end it; its name."""
     begun = await begin(log, question=question, conversation=conversation)
-    await finish(log, begun.row.name)
+    await finish(log, begun.row.name, question=question)
     return begun.row.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from ragmesh.gateway.v1 import turn_pb2 as t
@@ -18,18 +19,32 @@ from tests.unit.gateway.log_calls import ANNA, BERT, DAY, LEASE, OWNER, append, 
 
 
 async def test_a_turn_begins_with_its_first_event(log: SqliteTurnLog) -> None:
-    begun = await begin(log, question="  How\n is   oil stored?  " + "x" * 100)
+    begun = await begin(log)
     assert begun.created and begun.row.live and begun.row.last_seq == 1
     row, events = await log.read(begun.row.name, 0, 10)
     assert row == begun.row
     assert [event.seq for event in events] == [1]
     assert events[0].turn == begun.row.name
-    assert events[0].started.question.startswith("  How\n")
     assert events[0].started.conversation == begun.row.conversation
     assert events[0].started.resume_expire_time.ToSeconds() == 2_000_000_000
     conversation = await log.conversation(ANNA, begun.row.conversation)
-    assert conversation.title == ("How is oil stored? " + "x" * 100)[:80]
     assert (conversation.turn_count, conversation.live_turn) == (1, begun.row.name)
+
+
+async def test_the_question_is_stored_with_what_follows_and_names_its_conversation(log: SqliteTurnLog, tmp_path: Path) -> None:
+    begun = await begin(log, question="How does Zebulon store oil?")
+    assert not any(b"Zebulon" in path.read_bytes() for path in tmp_path.iterdir()), "nobody has said that it may be kept"
+    assert (await log.conversation(ANNA, begun.row.conversation)).title == ""
+    kept = "  How\n does   [NAME] store oil?  " + "x" * 100
+    await append(log, begun.row.name, ev.stage(), question=kept)
+    await finish(log, begun.row.name, after=2)
+    _, events = await log.read(begun.row.name, 0, 10)
+    assert (events[0].started.question, events[0].started.assistant) == (kept, "assistants/default")
+    title = ("How does [NAME] store oil? " + "x" * 100)[:80]
+    assert (await log.conversation(ANNA, begun.row.conversation)).title == title
+    await whole(log, question="And where?", conversation=begun.row.conversation)
+    assert (await log.conversation(ANNA, begun.row.conversation)).title == title
+    assert not any(b"Zebulon" in path.read_bytes() for path in tmp_path.iterdir())
 
 
 async def test_names_are_random_and_long(log: SqliteTurnLog) -> None:

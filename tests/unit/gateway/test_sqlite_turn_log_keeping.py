@@ -93,7 +93,8 @@ def _on_disk(folder: Path) -> bytes:
 async def test_deleted_is_gone_for_good(log: SqliteTurnLog, tmp_path: Path) -> None:
     secret = "where does Zebulon keep the oil"
     begun = await begin(log, question=secret)
-    await append(log, begun.row.name, ev.delta(0, "In Quixotes cellar. "), ev.found(ev.evidence(text="Quixotes ledger")))
+    said = ev.delta(0, "In Quixotes cellar. "), ev.found(ev.evidence(text="Quixotes ledger"))
+    await append(log, begun.row.name, *said, question=secret)
     await finish(log, begun.row.name, after=3)
     await log.rate(begun.row.name, t.Rating(comment="Zebulon says so"))
     kept = await whole(log, question="What is Pumpernickel?")

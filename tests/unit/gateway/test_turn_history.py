@@ -36,6 +36,10 @@ def test_a_refused_question_is_left_out_and_a_failed_one_has_no_answer() -> None
     ]
 
 
+def test_a_turn_whose_question_nobody_judged_is_left_out() -> None:
+    assert _said([_log("", "", t.OUTCOME_FAILED), _log("two?", "2.")]) == ["two?", "2."]
+
+
 def test_retracted_text_is_not_said() -> None:
     assert _said([_log("q?", "secret", t.OUTCOME_PARTIAL, ev.retracted(0, 6))]) == ["q?"]
     assert _said([_log("q?", "open secret", t.OUTCOME_PARTIAL, ev.retracted(5, 11))]) == ["q?", "open"]

@@ -21,16 +21,20 @@ class SlowLog:
 
     def __init__(self) -> None:
         self.stored: list[t.TurnEvent] = []
+        self.questions: list[str | None] = []
         self.failure: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def append(self, turn: str, owner: str, expected_seq: int, events: Sequence[t.TurnEvent]) -> None:
+    async def append(
+        self, turn: str, owner: str, expected_seq: int, events: Sequence[t.TurnEvent], question: str | None = None
+    ) -> None:
         await self.gate.wait()
         assert expected_seq == len(self.stored) + 1
         if self.failure is not None:
             raise self.failure
         self.stored.extend(events)
+        self.questions.append(question)
 
 
 def _writer(log: SlowLog) -> TurnWriter:
@@ -52,6 +56,20 @@ async def test_numbers_and_dates_what_it_stores() -> None:
     assert {event.turn for event in log.stored} == {ev.TURN}
     assert all(event.create_time.seconds for event in log.stored)
     assert told == [3, 4]
+
+
+async def test_the_question_is_stored_once_also_where_storing_fails_first() -> None:
+    log = SlowLog()
+    writer = _writer(log)
+    await writer.append(ev.stage())
+    writer.keep_question("Why?")
+    log.failure = MeshError("STORE_UNAVAILABLE", "full")
+    with pytest.raises(MeshError):
+        await writer.append(ev.understood())
+    log.failure = None
+    await writer.append(ev.understood())
+    await writer.append(ev.finished())
+    assert log.questions == [None, "Why?", None]
 
 
 async def test_of_a_batch_with_a_refused_event_nothing_is_stored_and_the_turn_can_still_end() -> None:

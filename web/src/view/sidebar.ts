@@ -44,21 +44,21 @@ export class Sidebar {
     );
   }
 
-  /** Shows the conversations; `current` is the open one. */
-  update(conversations: readonly Conversation[], current: string, more: boolean): void {
+  /** Shows the conversations; `current` is the open one, which `asked` began: a title is stored once the question is judged. */
+  update(conversations: readonly Conversation[], current: string, more: boolean, asked = ""): void {
     this.#more.hidden = !more;
     const focused = this.#list.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset["of"] : undefined;
     fill(
       this.#list,
       ...(conversations.length
-        ? conversations.map((conversation) => this.#item(conversation, conversation.name === current))
+        ? conversations.map((conversation) => this.#item(conversation, conversation.name === current, asked))
         : [h("li", { class: "muted no-conversations", text: words.noConversations })]),
     );
     if (focused) this.#list.querySelector<HTMLElement>(`[data-of="${CSS.escape(focused)}"]`)?.focus();
   }
 
-  #item(conversation: Conversation, current: boolean): HTMLElement {
-    const title = conversation.title || words.untitled;
+  #item(conversation: Conversation, current: boolean, asked: string): HTMLElement {
+    const title = conversation.title || (current && asked) || words.untitled;
     const open = h(
       "button",
       { type: "button", class: "conversation", "aria-current": current ? "page" : undefined, title, data: { of: conversation.name } },

@@ -47,9 +47,10 @@ export class TurnView {
 
   /** Brings the view up to the entry. */
   update(entry: Entry): void {
-    if (this.#question.textContent !== entry.shown.question) {
-      this.#question.textContent = entry.shown.question;
-      this.#question.classList.toggle("long", entry.shown.question.length > LONG_QUESTION);
+    const question = entry.shown.question || words.notKept;
+    if (this.#question.textContent !== question) {
+      this.#question.textContent = question;
+      this.#question.classList.toggle("long", question.length > LONG_QUESTION);
     }
     for (const part of this.#parts) part.update(entry);
     const outcome = entry.shown.finished?.outcome;

@@ -317,7 +317,9 @@ class TurnStarted(_message.Message):
     conversation: _builtins.str
     """The conversation it belongs to: `conversations/{c}`."""
     question: _builtins.str
-    """The question as it was asked."""
+    """The question as it was asked, to whoever asks; as it may be kept (`guard.v1.CheckInputResponse.kept`) to later readers. Stored
+    once the guard has judged it: empty before, and where the turn ended before.
+    """
     assistant: _builtins.str
     """The assistant that answers: `assistants/{a}`."""
     @_builtins.property
@@ -814,7 +816,7 @@ class Turn(_message.Message):
     name: _builtins.str
     """`conversations/{c}/turns/{t}`."""
     question: _builtins.str
-    """The question as it was asked."""
+    """The question, as in TurnStarted."""
     text: _builtins.str
     """The released text; what was retracted is blanked by spaces of the same number of bytes."""
     last_seq: _builtins.int

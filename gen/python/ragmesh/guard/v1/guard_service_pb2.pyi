@@ -413,12 +413,17 @@ class CheckInputResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     PII_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     normalised: _builtins.str
     """The question as the other services should see it: NFC, without control characters, trimmed."""
     intent: _text_pb2.Intent.ValueType
     """What it is for."""
     language: _builtins.str
     """Its language as a BCP-47 tag; `und` where it cannot be told."""
+    kept: _builtins.str
+    """The question as it may be kept: personal data as the policy has it for logs, and never more of it than `normalised` has. Also
+    where the question is refused. Unset: it may be kept as it was asked.
+    """
     @_builtins.property
     def verdict(self) -> Global___Verdict:
         """May the question be asked?"""
@@ -450,12 +455,15 @@ class CheckInputResponse(_message.Message):
         models: _abc.Iterable[_model_pb2.ModelRef] | None = ...,
         explanation: Global___Explanation | None = ...,
         pii: _abc.Iterable[_pii_pb2.PiiFinding] | None = ...,
+        kept: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kept", b"_kept", "explanation", b"explanation", "kept", b"kept", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "explanation", b"explanation", "intent", b"intent", "language", b"language", "models", b"models", "normalised", b"normalised", "pii", b"pii", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kept", b"_kept", "degraded", b"degraded", "explanation", b"explanation", "intent", b"intent", "kept", b"kept", "language", b"language", "models", b"models", "normalised", b"normalised", "pii", b"pii", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__kept: _TypeAlias = _typing.Literal["kept"]  # noqa: Y015
+    _WhichOneofArgType__kept: _TypeAlias = _typing.Literal["_kept", b"_kept"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kept) -> _WhichOneofReturnType__kept | None: ...
 
 Global___CheckInputResponse: _TypeAlias = CheckInputResponse  # noqa: Y015
 

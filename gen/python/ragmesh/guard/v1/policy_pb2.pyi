@@ -311,11 +311,11 @@ class PiiPolicy(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def question(self) -> _containers.RepeatedCompositeFieldContainer[Global___PiiRule]:
-        """In the question, as the other services see it. Not named: PII_ACTION_ALLOW."""
+        """In the question, as the other services see it. Not named: PII_ACTION_ALLOW. What is hidden from them is not kept either."""
 
     @_builtins.property
     def log(self) -> _containers.RepeatedCompositeFieldContainer[Global___PiiRule]:
-        """In the security log. Not named: PII_ACTION_REDACT."""
+        """In what is kept: questions and titles of stored conversations, the security log. Not named: PII_ACTION_REDACT."""
 
     @_builtins.property
     def answer(self) -> _containers.RepeatedCompositeFieldContainer[Global___PiiRule]:

@@ -160,7 +160,8 @@ export type TurnStarted = Message<"ragmesh.gateway.v1.TurnStarted"> & {
   conversation: string;
 
   /**
-   * The question as it was asked.
+   * The question as it was asked, to whoever asks; as it may be kept (`guard.v1.CheckInputResponse.kept`) to later readers. Stored
+   * once the guard has judged it: empty before, and where the turn ended before.
    *
    * @generated from field: string question = 2;
    */
@@ -679,7 +680,7 @@ export type Turn = Message<"ragmesh.gateway.v1.Turn"> & {
   name: string;
 
   /**
-   * The question as it was asked.
+   * The question, as in TurnStarted.
    *
    * @generated from field: string question = 2;
    */
