@@ -15,7 +15,7 @@ import random
 import signal
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -49,8 +49,6 @@ _START_SECONDS = 90.0
 _CALL_SECONDS = 30.0
 _PER_ROUND = 60
 _STREAMS = 2
-_UNACKED = 4
-"""Documents that a stream may have sent and not got acked."""
 _VERSIONS = 100_000
 _LAST_MOMENT_SECONDS = 0.8
 _POLL_SECONDS = 0.02
@@ -223,27 +221,25 @@ def _messages(number: int, version: int) -> Iterator[documents_pb.ImportDocument
 
 
 async def import_documents(channel: grpc.aio.Channel, documents: Iterable[tuple[int, int]], ledger: Ledger) -> None:
-    """Imports documents, number and version, over one stream; notes each as sent, then as acked. Acks come in that order."""
+    """Imports documents, number and version, one after the other over one stream; notes each as sent, then as acked."""
     stub: DocumentServiceAsyncStub = DocumentServiceStub(channel)
-    sent: deque[tuple[int, int]] = deque()
-    places = asyncio.Semaphore(_UNACKED)
-
-    async def requests() -> AsyncIterator[documents_pb.ImportDocumentsRequest]:
-        for number, version in documents:
-            await places.acquire()
-            ledger.tried[number] = version
-            sent.append((number, version))
-            for message in _messages(number, version):
-                yield message
-
     with context.as_principal(_EDITOR):
-        async for response in stub.ImportDocuments(requests()):
-            if not response.HasField("acked"):
-                raise RuntimeError(f"a document was refused: {response.rejected}")
-            number, version = sent.popleft()
-            ledger.acked[number] = version
-            ledger.acks += 1
-            places.release()
+        stream = stub.ImportDocuments()
+        try:
+            for number, version in documents:
+                ledger.tried[number] = version
+                for message in _messages(number, version):
+                    await stream.write(message)
+                response = await stream.read()
+                if not isinstance(response, documents_pb.ImportDocumentsResponse):
+                    raise ConnectionResetError("the stream ended")
+                if not response.HasField("acked"):
+                    raise RuntimeError(f"a document was refused: {response.rejected}")
+                ledger.acked[number] = version
+                ledger.acks += 1
+            await stream.done_writing()
+        finally:
+            stream.cancel()
 
 
 def endless(round_number: int, stream: int) -> Iterator[tuple[int, int]]:
@@ -256,7 +252,9 @@ def endless(round_number: int, stream: int) -> Iterator[tuple[int, int]]:
 
 async def import_until_lost(channel: grpc.aio.Channel, round_number: int, ledger: Ledger) -> None:
     """Imports over several streams until the process is gone."""
-    await asyncio.gather(*(import_documents(channel, endless(round_number, stream), ledger) for stream in range(_STREAMS)))
+    async with asyncio.TaskGroup() as group:
+        for stream in range(_STREAMS):
+            group.create_task(import_documents(channel, endless(round_number, stream), ledger))
 
 
 async def look(channel: grpc.aio.Channel, ledger: Ledger, numbers: Sequence[int], figures: Figures) -> None:
@@ -375,8 +373,8 @@ async def kill_weaviate(settings: RetrieverSettings, server: WeaviateServer, rou
 async def _ended(importing: asyncio.Task[None]) -> None:
     try:
         await importing
-    except (grpc.aio.AioRpcError, asyncio.CancelledError):
-        return
+    except* (grpc.aio.AioRpcError, asyncio.InvalidStateError, ConnectionResetError, asyncio.CancelledError):
+        pass
 
 
 async def _until_the_index_answers(channel: grpc.aio.Channel) -> None:

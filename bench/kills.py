@@ -15,7 +15,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.killing import Figures, Victim, WeaviateServer, kill_retriever, kill_weaviate
 from bench.sections import replaced
@@ -29,7 +29,7 @@ NAME = "kills"
 _SEED = 20261121
 
 
-async def measure(store: str, victim: Victim, rounds: int, seed: int) -> Figures:
+async def measure(store: Literal["edge", "exact", "weaviate"], victim: Victim, rounds: int, seed: int) -> Figures:
     """Figures of `rounds` kills."""
     with tempfile.TemporaryDirectory(prefix="rmk") as name:
         var = Path(name)

@@ -21,6 +21,17 @@ def has_documents(folders: VarLayout) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
+def retriever_environment(folders: VarLayout) -> dict[str, str]:
+    """Environment of a command of the retriever that works on what this mesh has stored."""
+    return {
+        **os.environ,
+        **file_environment(folders.root),
+        "RAGMESH_RUN_DIR": str(folders.run_dir),
+        "RAGMESH_DATA_DIR": str(folders.data_dir),
+        "PYTHONPATH": os.pathsep.join(str(REPOSITORY / part) for part in ("", "gen/python", "deploy/triton/lib")),
+    }
+
+
 async def reindex(folders: VarLayout) -> None:
     """Brings vectors and index to the served embedder.
 
@@ -28,14 +39,7 @@ async def reindex(folders: VarLayout) -> None:
         CliError: a mesh runs, Triton does not start, or the rebuild failed.
     """
     async with Mesh.start(folders.root, parts=("triton",), public_port=0, local_port=0) as mesh:
-        environment = {
-            **os.environ,
-            **file_environment(folders.root),
-            "RAGMESH_RUN_DIR": str(folders.run_dir),
-            "RAGMESH_DATA_DIR": str(folders.data_dir),
-            "RAGMESH_TRITON": mesh.triton_target,
-            "PYTHONPATH": os.pathsep.join(str(REPOSITORY / part) for part in ("", "gen/python", "deploy/triton/lib")),
-        }
+        environment = {**retriever_environment(folders), "RAGMESH_TRITON": mesh.triton_target}
         log = folders.log_dir / "rebuild.log"
         with log.open("wb") as output:
             argv = (sys.executable, "-m", "services.retriever", "rebuild")

@@ -1,4 +1,4 @@
-"""`python -m services.retriever` serves; `python -m services.retriever rebuild` embeds and indexes everything anew."""
+"""`python -m services.retriever` serves; `rebuild` embeds and indexes everything anew; `move-index` moves the index."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import uvloop
 from services.mesh import log
 from services.mesh.errors import MeshError
 from services.mesh.server import run
+from services.retriever import index_move
 from services.retriever.build import build
 from services.retriever.rebuild import rebuild
 from services.retriever.settings import RetrieverSettings
@@ -24,10 +25,14 @@ def main(arguments: list[str]) -> int:
             settings = RetrieverSettings()
             log.configure(settings.log_level, "retriever")
             uvloop.run(rebuild(settings))
+        elif arguments[0] == "move-index":
+            settings = RetrieverSettings()
+            log.configure(settings.log_level, "retriever")
+            uvloop.run(index_move.run(settings, arguments[1:]))
         else:
-            print("usage: python -m services.retriever [rebuild]", file=sys.stderr)
+            print("usage: python -m services.retriever [rebuild | move-index KIND]", file=sys.stderr)
             return 2
-    except (MeshError, TruthUnusable) as error:
+    except (MeshError, TruthUnusable, index_move.MoveRefused) as error:
         print(f"retriever: {error}", file=sys.stderr)
         return 1
     return 0

@@ -126,10 +126,11 @@ class EdgeStore:
         with _failing():
             return [Hit(int(point.id), float(point.score)) for point in self._shard.query(request)]
 
-    def count(self) -> int:
+    def count(self, collection: int | None = None) -> int:
         """See `VectorStore`."""
+        request = edge.CountRequest() if collection is None else edge.CountRequest(filter=_filter("collection", collection))
         with _failing():
-            return int(self._shard.count(edge.CountRequest()))
+            return int(self._shard.count(request))
 
     def flush(self, epoch: int, embedder: str) -> None:
         """See `VectorStore`."""

@@ -160,10 +160,11 @@ class ExactStore:
         best = sorted(((score, chunk) for chunk, score in scores.items() if score > 0), key=lambda pair: (-pair[0], pair[1]))
         return [Hit(chunk, score) for score, chunk in best[:limit]]
 
-    def count(self) -> int:
+    def count(self, collection: int | None = None) -> int:
         """See `VectorStore`."""
         with self._using() as connection:
-            return int(connection.execute("SELECT count(*) FROM chunk").fetchone()[0])
+            asked = "SELECT count(*) FROM chunk WHERE :collection IS NULL OR collection = :collection"
+            return int(connection.execute(asked, {"collection": collection}).fetchone()[0])
 
     def flush(self, epoch: int, embedder: str) -> None:
         """See `VectorStore`."""

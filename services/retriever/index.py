@@ -7,8 +7,10 @@ texts nor rights, which the store of truth joins to every hit.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +32,7 @@ MEAN_TERMS = 60.0
 """Terms of a chunk, on average: 46 in the sample corpus with its short sections, about 100 where chunks are as long as they may be.
 BM25 needs it to tell long chunks from short ones; a fixed one keeps the weights of a chunk the same whatever else is imported."""
 
+_BATCH = 256
 WORN_FACTOR = 4
 WORN_CHUNKS = 10_000
 
@@ -79,8 +82,8 @@ class VectorStore(Protocol):
         """The chunks of a collection with the highest BM25 score above 0, best first."""
         ...
 
-    def count(self) -> int:
-        """Chunks that it holds."""
+    def count(self, collection: int | None = None) -> int:
+        """Chunks that it holds, of one collection or of all."""
         ...
 
     def flush(self, epoch: int, embedder: str) -> None:
@@ -90,6 +93,13 @@ class VectorStore(Protocol):
     def close(self) -> None:
         """Ends the use of the index; flushes nothing."""
         ...
+
+
+def in_batches(chunks: Iterable[IndexedChunk]) -> Iterator[list[IndexedChunk]]:
+    """Chunks as an index likes to be given them."""
+    iterator = iter(chunks)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch
 
 
 class StoreKind(Protocol):
@@ -174,3 +184,20 @@ class IndexMeta:
             return cls(**orjson.loads((folder / "meta.json").read_bytes()))
         except (OSError, orjson.JSONDecodeError, TypeError) as error:
             raise IndexUnusable(f"the index has no readable meta.json ({type(error).__name__})") from error
+
+
+def moved_folder(folder: Path) -> Path:
+    """Where an index that was built to take the place of the one in `folder` stands until it does."""
+    return folder.with_name(f"{folder.name}.moved")
+
+
+def take_moved(folder: Path, kind: str) -> None:
+    """Puts what a move to `kind` built in the place of the index in `folder`. Killed in between, it is there for the next start."""
+    moved = moved_folder(folder)
+    try:
+        if IndexMeta.read(moved).kind != kind:
+            return
+    except IndexUnusable:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    moved.rename(folder)

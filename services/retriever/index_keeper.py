@@ -10,11 +10,10 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,14 +25,23 @@ from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads, truth_writes
 from services.retriever.exact_store import ExactStore
-from services.retriever.index import Hit, IndexAway, IndexMeta, IndexUnusable, StoreKind, VectorStore, WeightedTerms
+from services.retriever.index import (
+    Hit,
+    IndexAway,
+    IndexMeta,
+    IndexUnusable,
+    StoreKind,
+    VectorStore,
+    WeightedTerms,
+    in_batches,
+    take_moved,
+)
 from services.retriever.records import Committed, IndexedChunk
 from services.retriever.truth import Connection, Truth
 
 log = get_logger(__name__)
 
 T = TypeVar("T")
-_BATCH = 256
 _SETTLE_EVERY = 64
 """Outbox rows after which the index is flushed, so that a restart has little to replay."""
 _REPAIR_PAUSE_SECONDS = 5.0
@@ -41,12 +49,6 @@ _FOLLOW_ROWS = 512
 """Rows of the outbox that are taken over at a time."""
 _TELL_SECONDS = 3600.0
 """How often a store of truth that others share is told how far this index is, where nothing happens."""
-
-
-def _in_batches(chunks: Iterable[IndexedChunk]) -> Iterable[list[IndexedChunk]]:
-    iterator = iter(chunks)
-    while batch := list(islice(iterator, _BATCH)):
-        yield batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,11 @@ class IndexKeeper:
             for version, current in versions.items():
                 store.delete_version(version)
                 if current:
-                    for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder, version)):
+                    for batch in in_batches(truth_reads.indexed_chunks(connection, embedder, version)):
                         store.upsert(batch)
 
     def _open(self) -> None:
+        take_moved(self._folder, self._name)
         for leftover in self._folder.parent.glob(f"{self._folder.name}.*"):
             shutil.rmtree(leftover, ignore_errors=True)
         try:
@@ -179,7 +182,7 @@ class IndexKeeper:
                 for _, version, current in truth_reads.outbox(connection, followed.position):
                     store.delete_version(version)
                     if current:
-                        for batch in _in_batches(truth_reads.indexed_chunks(connection, wanted.embedder, version)):
+                        for batch in in_batches(truth_reads.indexed_chunks(connection, wanted.embedder, version)):
                             store.upsert(batch)
                 held, expected = store.count(), truth_reads.count_indexed(connection)
                 if meta.worn(held):
@@ -209,7 +212,7 @@ class IndexKeeper:
             embedder = truth_reads.meta(connection, "embedder")
             position = truth_reads.outbox_end(connection)
             store: VectorStore = self._kind.create(fresh, self._meta(embedder, epoch))
-            for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder)):
+            for batch in in_batches(truth_reads.indexed_chunks(connection, embedder)):
                 store.upsert(batch)
         store.flush(epoch, embedder)
         store.close()
@@ -343,7 +346,7 @@ class IndexKeeper:
                 raise _unavailable()
             embedder = truth_reads.meta(connection, "embedder")
             store = ExactStore.in_memory(self._meta(embedder, int(truth_reads.meta(connection, "epoch"))))
-            for batch in _in_batches(truth_reads.indexed_chunks(connection, embedder)):
+            for batch in in_batches(truth_reads.indexed_chunks(connection, embedder)):
                 store.upsert(batch)
         return store
 

@@ -339,14 +339,16 @@ class WeaviateStore:
             self._tenants.add(collection)
         return held.with_tenant(_tenant(collection))
 
-    def count(self) -> int:
+    def count(self, collection: int | None = None) -> int:
         """See `VectorStore`."""
-        return self._change(self._count)
+        return self._change(partial(self._count, collection))
 
-    async def _count(self, client: WeaviateAsyncClient) -> int:
+    async def _count(self, wanted: int | None, client: WeaviateAsyncClient) -> int:
         total = 0
         collection = self._of(client)
         for tenant in await collection.tenants.get():
+            if wanted is not None and tenant != _tenant(wanted):
+                continue
             answer = await collection.with_tenant(tenant).aggregate.over_all(total_count=True)
             total += answer.total_count or 0
         return total
