@@ -11,6 +11,7 @@ from ragmesh.evidence.v1.search_pb2 import RewriteKind
 
 from services.mesh.settings import MeshSettings
 from services.retriever.chunking import ChunkSizes
+from services.retriever.postgres.settings import PostgresSettings
 from services.retriever.weaviate_settings import WeaviateSettings
 
 RewriteName = Literal["history", "subject", "spelling", "acronym", "synonym", "compound", "parts", "reformulation"]
@@ -31,6 +32,13 @@ class RetrieverSettings(MeshSettings):
     retriever_weaviate: WeaviateSettings = WeaviateSettings()
     """Where the Weaviate is and what is asked of it; `RAGMESH_RETRIEVER_WEAVIATE__NODES='[{"host": ...}]'` and so on."""
 
+    retriever_truth: Literal["sqlite", "postgresql"] = "sqlite"
+    """Where the documents are: `sqlite` in a file of this retriever, `postgresql` in a database that several retrievers may share,
+    see `retriever_postgres`."""
+
+    retriever_postgres: PostgresSettings = PostgresSettings()
+    """Where the PostgreSQL is and what is asked of it; `RAGMESH_RETRIEVER_POSTGRES__DSN` and so on."""
+
     retriever_chunk_tokens: Annotated[int, Field(ge=32, le=1024)] = 220
     """Length that chunks aim at, in tokens of the mesh's tokenizer."""
 
@@ -49,8 +57,14 @@ class RetrieverSettings(MeshSettings):
     retriever_import_idle_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """How long an import stream may be silent."""
 
-    retriever_concurrent_imports: Annotated[int, Field(ge=1, le=16)] = 2
-    """Documents that are parsed and embedded at a time, over all streams."""
+    retriever_concurrent_imports: Annotated[int, Field(ge=1, le=256)] = 16
+    """Documents that are on their way at a time, over all streams: what they ask of models and stores goes together."""
+
+    retriever_concurrent_bytes: Annotated[int, Field(ge=1024 * 1024, le=1024 * 1024 * 1024)] = 32 * 1024 * 1024
+    """Bytes that these documents may have together; one that alone has more is on its way alone."""
+
+    retriever_import_window: Annotated[int, Field(ge=1, le=256)] = 16
+    """Documents of one stream that wait for their answers; no more of it is read meanwhile."""
 
     retriever_parse_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
     """How long parsing one document may take."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.retriever.settings import RetrieverSettings
 from services.retriever.truth import Truth
+from services.retriever.truth_schema import TruthUnusable
 from services.retriever.truth_sqlite import SqliteTruth
 
 
@@ -13,4 +14,11 @@ def truth_of(settings: RetrieverSettings) -> Truth:
     Raises:
         TruthUnusable: it cannot be used; the message says what to do.
     """
+    if settings.retriever_truth == "postgresql":
+        # Its client is not installed where no PostgreSQL is used.
+        try:
+            from services.retriever.postgres.truth import PostgresTruth
+        except ModuleNotFoundError as error:
+            raise TruthUnusable(f"the client of PostgreSQL is not installed ({error.name}): make setup-postgres") from None
+        return PostgresTruth(settings.folder, settings.retriever_postgres)
     return SqliteTruth(settings.folder)

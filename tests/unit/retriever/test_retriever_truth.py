@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,20 +12,33 @@ import pytest
 from services.mesh.errors import MeshError
 from services.retriever import truth_reads, truth_writes
 from services.retriever.records import Reader
-from services.retriever.truth import Truth
+from services.retriever.truth import Connection, Truth
 from services.retriever.truth_schema import SCHEMA_VERSION, TruthUnusable
 from services.retriever.truth_sqlite import SqliteTruth
 from tests.unit.retriever.truth_fixture import EMBEDDER, READER, commit, key, reserve, store, version
 
 
+Opener = Callable[[], Awaitable[Truth]]
+
+
 @pytest.fixture
-async def truth(tmp_path: Path) -> AsyncIterator[Truth]:
-    opened = SqliteTruth(tmp_path)
+def opener(tmp_path: Path) -> Opener:
+    """Opens the store of the test, again too."""
+
+    async def opened() -> Truth:
+        return SqliteTruth(tmp_path)
+
+    return opened
+
+
+@pytest.fixture
+async def truth(opener: Opener) -> AsyncIterator[Truth]:
+    opened = await opener()
     yield opened
     await opened.close()
 
 
-def _rows(connection: sqlite3.Connection, table: str) -> int:
+def _rows(connection: Connection, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
@@ -71,7 +84,7 @@ async def test_what_fails_in_the_middle_leaves_nothing(truth: Truth) -> None:
     new = version(key("a"), "New.")
     reserved = await reserve(truth, new)
 
-    def break_it(connection: sqlite3.Connection) -> None:
+    def break_it(connection: Connection) -> None:
         truth_writes.commit(connection, new, reserved, 2)
         raise ValueError("the process has a bad day")
 
@@ -171,20 +184,20 @@ async def test_vectors_of_two_embedders_do_not_mix(truth: Truth) -> None:
     assert await visible(truth) == ["One."]
 
 
-async def test_acked_changes_survive_a_new_process(tmp_path: Path) -> None:
-    first = SqliteTruth(tmp_path)
+async def test_acked_changes_survive_a_new_process(opener: Opener) -> None:
+    first = await opener()
     await store(first, version(key("a"), "Kept."))
     instance = first.instance
     await first.close()
-    second = SqliteTruth(tmp_path)
+    second = await opener()
     assert await visible(second) == ["Kept."]
     assert second.instance == instance
     await second.close()
 
 
-async def test_a_second_process_is_kept_out(truth: Truth, tmp_path: Path) -> None:
+async def test_a_second_process_is_kept_out_of_the_folder(truth: Truth, opener: Opener) -> None:
     with pytest.raises(TruthUnusable, match="another process"):
-        SqliteTruth(tmp_path)
+        await opener()
 
 
 async def test_a_later_schema_is_refused_and_left_alone(tmp_path: Path) -> None:

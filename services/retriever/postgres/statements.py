@@ -1,0 +1,70 @@
+"""The SQL of the store of truth as PostgreSQL takes it. It is written for SQLite; this is all that has to be called otherwise:
+
+- places of values: `?` and `:name`
+- `json_each(X)`, which lists a JSON array: numbers, but for `json_each(:labels)`
+- `json_group_array(X)`
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from psycopg.rows import RowMaker
+
+_LISTED = re.compile(r"json_each\((\?|:\w+)\)( AS \w+)?")
+_GROUPED = re.compile(r"json_group_array\((\w+)\)")
+_PLACES = re.compile(r"'[^']*'|::|%|\?|:(\w+)")
+
+
+@lru_cache(maxsize=512)
+def translated(sql: str) -> bytes:
+    """The statement with psycopg's places. Those of one statement are few and never made from a caller's text."""
+    sql = _LISTED.sub(_list, sql)
+    sql = _GROUPED.sub(r"coalesce(json_agg(\1)::text, '[]')", sql)
+    return _PLACES.sub(_place, sql).encode()
+
+
+def _list(found: re.Match[str]) -> str:
+    values, alias = found[1], found[2] or " AS listed"
+    if values == ":labels":
+        return f"(SELECT value FROM json_array_elements_text({values}::json)){alias}"
+    return f"(SELECT value::bigint FROM json_array_elements_text({values}::json)){alias}"
+
+
+def _place(found: re.Match[str]) -> str:
+    text = found[0]
+    if text == "?":
+        return "%s"
+    if text == "%":
+        return "%%"
+    if found[1]:
+        return f"%({found[1]})s"
+    return text.replace("%", "%%")
+
+
+class Row(tuple[Any, ...]):
+    """A row whose columns are read by name or by place, as SQLite's are."""
+
+    __slots__ = ()
+    places: dict[str, int] = {}  # noqa: RUF012  # each class of rows has its own
+
+    def __getitem__(self, key: Any) -> Any:
+        return tuple.__getitem__(self, self.places[key] if isinstance(key, str) else key)
+
+
+@lru_cache(maxsize=512)
+def _row_class(names: tuple[str, ...]) -> type[Row]:
+    return type("Row", (Row,), {"places": {name: place for place, name in enumerate(names)}, "__slots__": ()})
+
+
+def row_maker(cursor: Any) -> RowMaker[Row]:
+    """For psycopg's `row_factory`."""
+    made = _row_class(tuple(column.name for column in cursor.description or ()))
+
+    def make(values: Sequence[Any]) -> Row:
+        return made(values)
+
+    return make

@@ -1,0 +1,91 @@
+"""Runs a function that knows nothing of asyncio on a driver that is asyncio: its statements suspend it, and the loop goes on.
+
+The questions and changes of the store of truth are plain functions, which SQLite runs in a thread. Here each runs as a greenlet on
+the loop, as in SQLAlchemy's asyncio part: a statement switches to the task, which awaits psycopg and switches back with the rows.
+So deadlines and cancellation of the task reach psycopg as they are: it cancels the statement on the server and waits until that has
+happened, so that the connection can be used again. No thread waits for a server, and none has to be told to stop.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
+
+import psycopg
+from greenlet import getcurrent, greenlet
+
+from services.retriever.postgres.statements import Row, row_maker, translated
+from services.retriever.truth import Connection
+
+T = TypeVar("T")
+
+
+async def run(work: Callable[[Connection], T], connection: psycopg.AsyncConnection[Any]) -> T:
+    """Runs `work`; whatever its statements raise, cancellation too, is raised inside of it."""
+    worker = greenlet(work)
+    worker.gr_context = contextvars.copy_context()
+    coming: Any = worker.switch(_Suspending(connection))
+    while not worker.dead:
+        try:
+            rows = await coming
+        except BaseException:
+            coming = worker.throw(*sys.exc_info())
+        else:
+            coming = worker.switch(rows)
+    result: T = coming
+    return result
+
+
+class FetchedRows:
+    """All rows of a statement."""
+
+    def __init__(self, rows: list[Row], rowcount: int) -> None:
+        self._rows = iter(rows)
+        self.rowcount = rowcount
+
+    def fetchone(self) -> Row | None:
+        """The next row, or None."""
+        return next(self._rows, None)
+
+    def fetchall(self) -> list[Row]:
+        """All that are left."""
+        return list(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._rows
+
+
+class _Suspending:
+    """A `Connection` for a function that runs by `run`."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, values: Any = None, /) -> FetchedRows:
+        """Runs one statement."""
+        return _await(self._execute(translated(sql), values))
+
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> FetchedRows:
+        """Runs one statement for each of `rows`."""
+        return _await(self._executemany(translated(sql), list(rows)))
+
+    async def _execute(self, sql: bytes, values: Any) -> FetchedRows:
+        async with self._connection.cursor(row_factory=row_maker) as cursor:
+            # Without values there must be `()`: `%%` is one sign only where values are looked for.
+            await cursor.execute(sql, () if values is None else values)
+            return FetchedRows(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
+
+    async def _executemany(self, sql: bytes, rows: list[Any]) -> FetchedRows:
+        async with self._connection.cursor() as cursor:
+            if rows:
+                await cursor.executemany(sql, rows)
+            return FetchedRows([], cursor.rowcount if rows else 0)
+
+
+def _await(coming: Coroutine[Any, Any, FetchedRows]) -> FetchedRows:
+    parent = getcurrent().parent
+    assert parent is not None, "only a function that runs by `run` has such a connection"
+    rows: FetchedRows = parent.switch(coming)
+    return rows
