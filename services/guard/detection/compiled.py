@@ -22,7 +22,7 @@ import hyperscan
 
 from services.guard.detection import compiler
 from services.guard.detection.engines import EngineError
-from services.guard.detection.expressions import Expression
+from services.guard.detection.expressions import Atom
 from services.mesh.log import get_logger
 
 MAX_KEPT = 8
@@ -36,9 +36,9 @@ _FILES = "guard-rules-*"
 _FLAGS = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_SINGLEMATCH
 
 
-def _flags(expression: Expression) -> int:
+def _flags(atom: Atom) -> int:
     """Bytes are enough for most patterns, and compile fifty times faster than code points."""
-    return _FLAGS | hyperscan.HS_FLAG_UTF8 if expression.code_points else _FLAGS
+    return _FLAGS | hyperscan.HS_FLAG_UTF8 if atom.code_points else _FLAGS
 
 
 def scratch(made: hyperscan.Database) -> hyperscan.Scratch:
@@ -46,29 +46,29 @@ def scratch(made: hyperscan.Database) -> hyperscan.Scratch:
     return hyperscan.Scratch(made)
 
 
-def database(expressions: Sequence[Expression], cache: Path | None) -> hyperscan.Database:
-    """A database in which expression n is the n-th of `expressions`, compiled here where it is not kept.
+def database(atoms: Sequence[Atom], cache: Path | None) -> hyperscan.Database:
+    """A database in which number n is the n-th of `atoms`, compiled here where it is not kept.
 
     Args:
-        expressions: what may match.
+        atoms: what may match.
         cache: folder where compiled databases are kept; None keeps none.
 
     Raises:
-        EngineError: Hyperscan cannot compile an expression.
+        EngineError: Hyperscan cannot compile an atom.
     """
-    found = kept(expressions, cache)
+    found = kept(atoms, cache)
     if found is None:
-        found = _compile(expressions)
+        found = _compile(atoms)
         if cache is not None:
-            keep(expressions, cache, hyperscan.dumpb(found))
+            keep(atoms, cache, hyperscan.dumpb(found))
     return found
 
 
-def kept(expressions: Sequence[Expression], cache: Path | None) -> hyperscan.Database | None:
-    """The database of `expressions` that lies in `cache`, if a sound one does."""
+def kept(atoms: Sequence[Atom], cache: Path | None) -> hyperscan.Database | None:
+    """The database of `atoms` that lies in `cache`, if a sound one does."""
     if cache is None:
         return None
-    path = _path(expressions, cache)
+    path = _path(atoms, cache)
     try:
         with path.open("rb") as file:
             if not _is_ours(os.fstat(file.fileno())) or not _is_ours(cache.stat()):
@@ -84,9 +84,9 @@ def kept(expressions: Sequence[Expression], cache: Path | None) -> hyperscan.Dat
     return found
 
 
-def keep(expressions: Sequence[Expression], cache: Path, data: bytes) -> None:
-    """Keep the database of `expressions`. A full disk costs the next start, not this one."""
-    path = _path(expressions, cache)
+def keep(atoms: Sequence[Atom], cache: Path, data: bytes) -> None:
+    """Keep the database of `atoms`. A full disk costs the next start, not this one."""
+    path = _path(atoms, cache)
     try:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_whole(path, hashlib.sha256(data).digest() + data)
@@ -97,13 +97,13 @@ def keep(expressions: Sequence[Expression], cache: Path, data: bytes) -> None:
         _log.warning("rules.not_kept", error=error.strerror)
 
 
-def compiled_apart(expressions: Sequence[Expression]) -> bytes:
-    """The database of `expressions`, compiled by a process of lowest priority that ends with this one.
+def compiled_apart(atoms: Sequence[Atom]) -> bytes:
+    """The database of `atoms`, compiled by a process of lowest priority that ends with this one.
 
     Raises:
-        EngineError: Hyperscan cannot compile an expression, or the process ended without a database.
+        EngineError: Hyperscan cannot compile an atom, or the process ended without a database.
     """
-    asked = {"expressions": [item.wide for item in expressions], "flags": [_flags(item) for item in expressions]}
+    asked = {"expressions": [item.wide for item in atoms], "flags": [_flags(item) for item in atoms]}
     command = (sys.executable, "-I", str(Path(compiler.__file__)))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as process:
         try:
@@ -155,11 +155,11 @@ def _write_whole(path: Path, data: bytes) -> None:
         raise
 
 
-def _path(expressions: Sequence[Expression], cache: Path) -> Path:
+def _path(atoms: Sequence[Atom], cache: Path) -> Path:
     # What else a database depends on, the processor among it, the library checks itself when it loads one.
     digest = hashlib.sha256(metadata.version("hyperscan").encode())
-    for expression in expressions:
-        digest.update(f"\0{_flags(expression)}\0{expression.wide}".encode())
+    for atom in atoms:
+        digest.update(f"\0{_flags(atom)}\0{atom.wide}".encode())
     return cache / f"guard-rules-{digest.hexdigest()[:32]}.hsdb"
 
 
@@ -175,8 +175,8 @@ def _used(path: Path) -> float:
         return 0.0
 
 
-def _compile(expressions: Sequence[Expression]) -> hyperscan.Database:
-    wide, flags = [item.wide for item in expressions], [_flags(item) for item in expressions]
+def _compile(atoms: Sequence[Atom]) -> hyperscan.Database:
+    wide, flags = [item.wide for item in atoms], [_flags(item) for item in atoms]
     try:
         return compiler.compile_all(wide, flags)
     except hyperscan.error as error:

@@ -1,6 +1,6 @@
-"""Which of the expressions may match a text: asked of Hyperscan, or of RE2 where Hyperscan has no wheel.
+"""Which of the atoms match a text: asked of Hyperscan, or of RE2 where Hyperscan has no wheel.
 
-Both answer alike; a test asks both. A scan tells only that an expression matches: where, its exact form tells.
+Both answer alike; a test asks both. A scan tells only that an atom matches: where, the exact form of an expression tells.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 import re2
 
-from services.guard.detection.expressions import Expression, for_re2, options
+from services.guard.detection.expressions import Atom, for_re2, options
 
 _MAX_SET_MEMORY = 256 * 1024 * 1024
 
 
 class EngineError(ValueError):
-    """An expression cannot be compiled; `number` says which, None that it is all together."""
+    """An atom cannot be compiled; `number` says which, None that it is all together."""
 
     def __init__(self, reason: str, number: int | None) -> None:
         super().__init__(reason)
@@ -26,27 +26,27 @@ class EngineError(ValueError):
 
 
 class Engine(Protocol):
-    """Tells which expressions may match."""
+    """Tells which atoms match."""
 
     def proposed(self, data: bytes) -> set[int]:
-        """Numbers of the expressions whose wide form matches `data`, UTF-8."""
+        """Numbers of the atoms that match `data`, UTF-8."""
 
 
-MakeEngine = Callable[[Sequence[Expression], Path | None], Engine]
-"""Takes expressions and the folder where compiled databases are kept to an engine."""
+MakeEngine = Callable[[Sequence[Atom], Path | None], Engine]
+"""Takes atoms and the folder where compiled databases are kept to an engine."""
 
 
 class Re2Engine:
     """Two sets of RE2: what is matched by bytes, and what is matched by code points.
 
     Raises:
-        EngineError: RE2 cannot compile an expression.
+        EngineError: RE2 cannot compile an atom.
     """
 
-    def __init__(self, expressions: Sequence[Expression]) -> None:
+    def __init__(self, atoms: Sequence[Atom]) -> None:
         self._sets: list[tuple[re2.Set, list[int]]] = []
         for code_points in (False, True):
-            numbers = [number for number, item in enumerate(expressions) if item.code_points is code_points]
+            numbers = [number for number, item in enumerate(atoms) if item.code_points is code_points]
             if not numbers:
                 continue
             how = options(code_points=code_points)
@@ -54,36 +54,36 @@ class Re2Engine:
             made = re2.Set.SearchSet(how)
             for number in numbers:
                 try:
-                    made.Add(for_re2(expressions[number].wide, code_points=code_points))
+                    made.Add(for_re2(atoms[number].wide, code_points=code_points))
                 except re2.error as error:
                     raise EngineError(f"RE2: {error}", number) from None
             made.Compile()
             self._sets.append((made, numbers))
 
     def proposed(self, data: bytes) -> set[int]:
-        """Numbers of the expressions whose wide form matches `data`, UTF-8."""
+        """Numbers of the atoms that match `data`, UTF-8."""
         return {numbers[place] for made, numbers in self._sets for place in made.Match(data) or ()}
 
 
 class HyperscanEngine:
-    """Hyperscan's database of the expressions, one scratch a thread.
+    """Hyperscan's database of the atoms, one scratch a thread.
 
     Of the library: block mode keeps no state between calls, a scratch serves one scan at a time, and the callback must outlive the
     scan.
 
     Args:
-        expressions: what may match; compiled here, which takes seconds.
+        atoms: what is looked for; compiled here, which takes seconds.
         cache: folder where compiled databases are kept; None keeps none.
 
     Raises:
-        EngineError: Hyperscan cannot compile an expression.
+        EngineError: Hyperscan cannot compile an atom.
         ImportError: there is no Hyperscan for this machine.
     """
 
-    def __init__(self, expressions: Sequence[Expression], cache: Path | None = None) -> None:
+    def __init__(self, atoms: Sequence[Atom], cache: Path | None = None) -> None:
         from services.guard.detection import compiled
 
-        self._use(compiled.database(expressions, cache))
+        self._use(compiled.database(atoms, cache))
 
     @classmethod
     def of(cls, database: Any) -> HyperscanEngine:
@@ -100,7 +100,7 @@ class HyperscanEngine:
         self._local = threading.local()
 
     def proposed(self, data: bytes) -> set[int]:
-        """Numbers of the expressions whose wide form matches `data`, UTF-8."""
+        """Numbers of the atoms that match `data`, UTF-8."""
         found: set[int] = set()
 
         def on_match(expression: int, _start: int, _end: int, _flags: int, _context: object) -> None:
@@ -116,13 +116,13 @@ class HyperscanEngine:
         return scratch
 
 
-def engine(expressions: Sequence[Expression], cache: Path | None = None) -> Engine:
+def engine(atoms: Sequence[Atom], cache: Path | None = None) -> Engine:
     """Hyperscan, waited for, where there is one, else RE2; `stand_in.engine` does not wait.
 
     Raises:
-        EngineError: an expression cannot be compiled.
+        EngineError: an atom cannot be compiled.
     """
     try:
-        return HyperscanEngine(expressions, cache)
+        return HyperscanEngine(atoms, cache)
     except ImportError:
-        return Re2Engine(expressions)
+        return Re2Engine(atoms)

@@ -10,14 +10,15 @@ to two other words, `( | )` for a choice inside an entry, `?` for what may be le
 Both see the folded reading; letters with diacritics in them are folded here, so that speech is written as it is spelled. What both
 engines match byte by byte is put so that they agree: bytes of other scripts have no case.
 
-For Hyperscan each pattern also exists in a wider form without counted repeats, which compile slowly or not at all: what the wide
-form proposes, the exact form confirms.
+What may match is told by the atoms of an expression: simpler expressions, each of which matches wherever it does. A list of words
+is its own atom; a pattern has one for each stretch that it cannot do without, for what counts, repeats or leaves out makes both
+engines slow. What the atoms propose, the exact form confirms.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,9 @@ _NAME = re.compile(r"(?<!\\x)\{([a-z][a-z_]*)\}")
 _COUNTED = re.compile(r"\{(\d+),\d+\}")
 # An escape, a class, a counted repeat, or any other single character.
 _TOKEN = re.compile(r"\\x\{[^}]*\}|\\.|\[\^?\]?(?:\\x\{[^}]*\}|\\.|[^\]\\])*\]|\{\d+,\d+\}|.", re.DOTALL)
+_QUANTIFIER = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\??")
+_LEAST_ATOM = 3
+"""Letters and signs that an atom must have in any case; with fewer it proposes everything."""
 _BETWEEN = re.compile(r"\s*\|\s*")
 _ENTRY = re.compile(r"[^\\\[\]{}+^$.]+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -54,13 +58,26 @@ class ExpressionError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Atom:
+    """What the engines look for."""
+
+    wide: str
+    """In the syntax of Hyperscan."""
+    code_points: bool
+    """Whether it means something else when its UTF-8 is matched byte by byte."""
+
+    @property
+    def least(self) -> int:
+        """Letters and signs that it matches at least: what has more of them is rarer."""
+        return least(self.wide)
+
+
+@dataclass(frozen=True, slots=True)
 class Expression:
     """A pattern or a list of words, spelled out."""
 
-    wide: str
-    """Matches wherever `exact` does, in the syntax of Hyperscan."""
-    code_points: bool
-    """Whether it means something else when its UTF-8 is matched byte by byte."""
+    atoms: tuple[Atom, ...]
+    """Each matches wherever `exact` does."""
     exact: Any = field(repr=False, compare=False)
     """What is meant: a compiled pattern of RE2 over UTF-8 bytes."""
     source: str = field(repr=False, compare=False)
@@ -89,7 +106,7 @@ def for_re2(expression: str, *, code_points: bool) -> bytes:
     return (expression if code_points else _NOT_ASCII.sub(lambda run: f"(?-i:{run[0]})", expression)).encode()
 
 
-def _made(source: str, wide: str) -> Expression:
+def _made(source: str, wide: Sequence[str]) -> Expression:
     if len(source) > MAX_PATTERN_CHARACTERS:
         raise ExpressionError(f"{len(source)} characters spelled out, at most {MAX_PATTERN_CHARACTERS} are allowed")
     points = needs_code_points(source)
@@ -99,7 +116,7 @@ def _made(source: str, wide: str) -> Expression:
         raise ExpressionError(f"not a regular expression: {_reason(error)}") from None
     if exact.match(b""):
         raise ExpressionError("matches the empty text")
-    return Expression(wide, needs_code_points(wide), exact, source)
+    return Expression(tuple(Atom(item, needs_code_points(item)) for item in wide), exact, source)
 
 
 def _reason(error: Exception) -> str:
@@ -124,7 +141,7 @@ def pattern(written: str, words: Mapping[str, str]) -> Expression:
 
     source = _NAME.sub(spell, folded(written).replace(" {gap}", "{gap}").replace("{gap} ", "{gap}"))
     source = source.replace(" ?", r"\s*").replace(" ", r"\s+")
-    return _made(source, widened(source))
+    return _made(source, required(source))
 
 
 def word_list(written: str) -> Expression:
@@ -134,7 +151,7 @@ def word_list(written: str) -> Expression:
         ExpressionError: an entry is empty or holds what only a pattern may, or the list is too long.
     """
     spelled = "|".join(_entry(entry) for entry in _entries(written))
-    return _made(spelled, spelled)
+    return _made(spelled, (spelled,))
 
 
 def _entries(written: str) -> list[str]:
@@ -172,6 +189,73 @@ def _entry(entry: str) -> str:
 
 def _edge(letter: str, other_script: str) -> str:
     return r"\b" if letter.isascii() else other_script
+
+
+def required(expression: str) -> tuple[str, ...]:
+    """Expressions each of which matches wherever `expression` does: the stretches of it that nothing repeats or leaves out.
+
+    One that is a choice, or has no stretch of some letters, is widened as a whole.
+    """
+    stretches: list[list[str]] = [[]]
+    for element, quantifier in _elements(expression):
+        if element == "|":
+            return (widened(expression),)
+        if element == r"\s" and quantifier in ("*", "+"):
+            stretches[-1].append(element + quantifier)
+        elif quantifier == "" or (quantifier == "?" and element.isalnum()):
+            stretches[-1].append(widened(element) + quantifier)
+        else:
+            stretches.append([])
+    kept = tuple(dict.fromkeys(map(_bare, stretches)))
+    found = tuple(item for item in kept if least(item) >= _LEAST_ATOM)
+    return found or (widened(expression),)
+
+
+def _bare(parts: Sequence[str]) -> str:
+    """A stretch without the white space and what may be left out at its ends: they tell nothing."""
+    needed = [place for place, part in enumerate(parts) if not part.startswith(r"\s") and (part[-1] != "?" or part == r"\?")]
+    return "".join(parts[needed[0] : needed[-1] + 1]) if needed else ""
+
+
+def _elements(expression: str) -> Iterator[tuple[str, str]]:
+    """What `expression` is put together of, each with its quantifier."""
+    place = 0
+    while place < len(expression):
+        end = _end_of_element(expression, place)
+        quantifier = _QUANTIFIER.match(expression, end)
+        after = quantifier.end() if quantifier else end
+        yield expression[place:end], expression[end:after]
+        place = after
+
+
+def _end_of_element(expression: str, place: int) -> int:
+    depth = 0
+    for part in _TOKEN.finditer(expression, place):
+        depth += (part[0] == "(") - (part[0] == ")")
+        if depth <= 0:
+            return part.end()
+    return len(expression)
+
+
+def least(expression: str) -> int:
+    """Letters and signs that a match of `expression` holds at least, those of classes not counted."""
+    choices = [0]
+    for element, quantifier in _elements(expression):
+        if element == "|":
+            choices.append(0)
+        elif quantifier in ("", "+") or quantifier.startswith(("{1", "{2", "{3")):
+            choices[-1] += _least_of(element)
+    return min(choices)
+
+
+def _least_of(element: str) -> int:
+    if element.startswith("(?:"):
+        return least(element[3:-1])
+    if element.startswith("(?i:"):
+        return least(element[4:-1])
+    if element.startswith(("(", "[")) or element in "^$.":
+        return 0
+    return int(len(element) == 1 or not element[1].isalnum())
 
 
 def widened(expression: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import operator
 import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from services.guard.detection.allowed import Allowed
 from services.guard.detection.engines import EngineError, MakeEngine, engine
-from services.guard.detection.expressions import Expression
+from services.guard.detection.expressions import Atom, Expression
 from services.guard.detection.rules import LoadedRule, RuleError, Target
 
 MAX_PLACES = 8
@@ -46,13 +47,29 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
-    """A rule's parts by the numbers of their expressions."""
+class _Asked:
+    """A rule's pattern, or its parts, by the numbers of their expressions."""
 
     rule: LoadedRule
+    rank: tuple[float, int]
+    """Where it comes among all: what adds most first."""
+    needs: frozenset[int]
+    """Atoms without which it does not match."""
     words: tuple[int, ...]
-    context: tuple[int, ...]
-    unless: tuple[int, ...]
+    """The pattern alone, or a list of words for each part."""
+    near: bool = False
+    """Whether they are parts, which must stand near each other."""
+    context: tuple[int, ...] = ()
+    unless: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    """An expression that rules have, once for all of them."""
+
+    expression: Expression
+    needs: frozenset[int]
+    """Numbers of its atoms."""
 
 
 class Matcher:
@@ -77,40 +94,48 @@ class Matcher:
     ) -> None:
         self.rules = tuple(rules)
         self._allowed = tuple(allowed)
+        self._spelled: list[_Spelled] = []
+        self._asked: dict[Target, dict[int, list[_Asked]]] = {target: {} for target in Target}
         numbers: dict[str, int] = {}
+        atoms: dict[Atom, int] = {}
         where: list[str] = []
-        self._expressions: list[Expression] = []
-        self._patterns: dict[int, list[LoadedRule]] = {}
-        self._parts: dict[int, list[_Parts]] = {}
 
         def number(expression: Expression, rule: LoadedRule) -> int:
             if expression.source not in numbers:
-                numbers[expression.source] = len(self._expressions)
-                self._expressions.append(expression)
-                where.append(rule.where)
+                for atom in expression.atoms:
+                    if atom not in atoms:
+                        atoms[atom] = len(atoms)
+                        where.append(rule.where)
+                numbers[expression.source] = len(self._spelled)
+                self._spelled.append(_Spelled(expression, frozenset(atoms[atom] for atom in expression.atoms)))
             return numbers[expression.source]
 
+        asked: list[_Asked] = []
         for rule in self.rules:
+            score = -rule.rule.score
             for expression in rule.expressions:
-                self._patterns.setdefault(number(expression, rule), []).append(rule)
+                pattern = number(expression, rule)
+                asked.append(_Asked(rule, (score, len(asked)), self._spelled[pattern].needs, (pattern,)))
             if rule.parts.words:
-                lists = (rule.parts.words, rule.parts.context, rule.parts.unless)
-                parts = _Parts(rule, *(tuple(number(item, rule) for item in words) for words in lists))
-                self._parts.setdefault(parts.words[0], []).append(parts)
-        self._rank = [self._first(number) for number in range(len(self._expressions))]
+                words, context, unless = (
+                    tuple(number(item, rule) for item in part) for part in (rule.parts.words, rule.parts.context, rule.parts.unless)
+                )
+                needs = frozenset[int]().union(*(self._spelled[item].needs for item in words))
+                asked.append(_Asked(rule, (score, len(asked)), needs, words, True, context, unless))
+        rarity = [atom.least for atom in atoms]
+        for item in asked:
+            # Looked for only where its rarest atom is.
+            rarest = max(item.needs, key=rarity.__getitem__)
+            for target in item.rule.targets:
+                self._asked[target].setdefault(rarest, []).append(item)
         try:
-            self._engine = make_engine(self._expressions, cache)
+            self._engine = make_engine(tuple(atoms), cache)
         except EngineError as error:
             raise RuleError(f"{'the rules together' if error.number is None else where[error.number]}: {error}") from None
         self.digest = hashlib.sha256(
             "\0".join(map(repr, (*(rule.rule for rule in self.rules), *self._allowed))).encode()
         ).hexdigest()
         """SHA-256 of the rules and of what is allowed."""
-
-    def _first(self, number: int) -> tuple[float, int]:
-        """Where among all the expression comes: what adds most first."""
-        rules = [*self._patterns.get(number, ()), *(parts.rule for parts in self._parts.get(number, ()))]
-        return -max((item.rule.score for item in rules), default=0.0), number
 
     def scan(self, text: str, target: Target) -> list[Match]:
         """Where which rule for `target` matches `text`, at most `MAX_PLACES` places a pattern and `MAX_MATCHES` in all."""
@@ -126,23 +151,34 @@ class Matcher:
         """
         data = text.encode("utf-8", "replace")
         proposed = self._engine.proposed(data)
-        if not proposed:
+        asked = self._asked[target]
+        may = [
+            item
+            for atom in proposed
+            if atom in asked
+            for item in asked[atom]
+            if item.needs <= proposed and item.rule.rule.id not in known
+        ]
+        if not may:
             return
-        matches = self._matches(_Scan(data, self._expressions, proposed), proposed, target, known)
+        may.sort(key=_rank)
+        matches = _matches(_Scan(data, self._spelled, proposed), may)
         counted = (match for match in matches if not any(item.lets_pass(match, data) for item in self._allowed))
         for match in itertools.islice(counted, MAX_MATCHES):
             yield match if len(data) == len(text) else _in_characters(match, data)
 
-    def _matches(self, scan: _Scan, proposed: set[int], target: Target, known: Container[str]) -> Iterator[Match]:
-        for number in sorted(proposed, key=self._rank.__getitem__):
-            for rule in self._patterns.get(number, ()):
-                if target in rule.targets and rule.rule.id not in known:
-                    for start, end in scan.places(number)[:MAX_PLACES]:
-                        yield Match(rule, start, end, rule.rule.score)
-            for parts in self._parts.get(number, ()):
-                rule = parts.rule
-                if target in rule.targets and rule.rule.id not in known and proposed.issuperset(parts.words):
-                    yield from scan.near(parts)
+
+_rank = operator.attrgetter("rank")
+
+
+def _matches(scan: _Scan, may: Sequence[_Asked]) -> Iterator[Match]:
+    for item in may:
+        rule = item.rule
+        if item.near:
+            yield from scan.near(item)
+        else:
+            for start, end in scan.places(item.words[0])[:MAX_PLACES]:
+                yield Match(rule, start, end, rule.rule.score)
 
 
 def _in_characters(match: Match, data: bytes) -> Match:
@@ -154,9 +190,9 @@ def _in_characters(match: Match, data: bytes) -> Match:
 class _Scan:
     """One text, and where in it the proposed expressions match; each is looked for once."""
 
-    def __init__(self, data: bytes, expressions: Sequence[Expression], proposed: set[int]) -> None:
+    def __init__(self, data: bytes, spelled: Sequence[_Spelled], proposed: set[int]) -> None:
         self._data = data
-        self._expressions = expressions
+        self._spelled = spelled
         self._proposed = proposed
         self._places: dict[int, list[Place]] = {}
         # Windows are in characters: a letter of another script has two bytes.
@@ -164,14 +200,15 @@ class _Scan:
 
     def places(self, number: int) -> list[Place]:
         """Where an expression matches, half-open, in bytes."""
-        if number not in self._proposed:
-            return []
         known = self._places.get(number)
         if known is None:
-            found = self._expressions[number].exact.finditer(self._data)
-            known = [match.span() for match in itertools.islice(found, MAX_PART_PLACES)]
-            if self._stretch > 1:
-                known = [self._bare(*place) for place in known]
+            spelled = self._spelled[number]
+            known = []
+            if spelled.needs <= self._proposed:
+                found = spelled.expression.exact.finditer(self._data)
+                known = [match.span() for match in itertools.islice(found, MAX_PART_PLACES)]
+                if self._stretch > 1:
+                    known = [self._bare(*place) for place in known]
             self._places[number] = known
         return known
 
@@ -180,7 +217,7 @@ class _Scan:
         found = self._data[start:end]
         return start + len(found) - len(found.lstrip(_AROUND)), end - len(found) + len(found.rstrip(_AROUND))
 
-    def near(self, parts: _Parts) -> Iterator[Match]:
+    def near(self, parts: _Asked) -> Iterator[Match]:
         """Where all parts stand near each other, with context or without; at most `MAX_PLACES` places."""
         rule = parts.rule.rule
         within = int(rule.within * self._stretch)
@@ -193,7 +230,7 @@ class _Scan:
         found = _WORD_REST.match(self._data, end)
         return found.end() if found else end
 
-    def _score(self, parts: _Parts, span: Place, within: int) -> float:
+    def _score(self, parts: _Asked, span: Place, within: int) -> float:
         if parts.unless and self._any(parts.unless, span, within):
             return 0.0
         rule = parts.rule.rule

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.guard.detection.engines import Engine, EngineError, HyperscanEngine, Re2Engine
-from services.guard.detection.expressions import Expression
+from services.guard.detection.expressions import Atom
 from services.mesh.log import get_logger
 
 _log = get_logger(__name__)
@@ -24,22 +24,22 @@ class StandIn:
     """RE2, and Hyperscan from when it is compiled.
 
     Args:
-        expressions: what may match.
+        atoms: what may match.
         cache: folder where compiled databases are kept; None keeps none.
 
     Raises:
-        EngineError: RE2 cannot compile an expression. What Hyperscan cannot compile is logged, and RE2 stays.
+        EngineError: RE2 cannot compile an atom. What Hyperscan cannot compile is logged, and RE2 stays.
     """
 
-    def __init__(self, expressions: Sequence[Expression], cache: Path | None = None) -> None:
-        self._engine: Engine = Re2Engine(expressions)
+    def __init__(self, atoms: Sequence[Atom], cache: Path | None = None) -> None:
+        self._engine: Engine = Re2Engine(atoms)
         self._compiling = threading.Thread(
-            target=_compile, args=(weakref.ref(self), tuple(expressions), cache), name="guard-rules", daemon=True
+            target=_compile, args=(weakref.ref(self), tuple(atoms), cache), name="guard-rules", daemon=True
         )
         self._compiling.start()
 
     def proposed(self, data: bytes) -> set[int]:
-        """Numbers of the expressions whose wide form matches `data`, UTF-8."""
+        """Numbers of the atoms that match `data`, UTF-8."""
         return self._engine.proposed(data)
 
     def exchange(self, engine: Engine) -> None:
@@ -52,8 +52,8 @@ class StandIn:
         return self._engine
 
 
-def _compile(asked: weakref.ref[StandIn], expressions: Sequence[Expression], cache: Path | None) -> None:
-    """Compiles `expressions` in a process of its own and exchanges the engine, unless nobody needs it any more."""
+def _compile(asked: weakref.ref[StandIn], atoms: Sequence[Atom], cache: Path | None) -> None:
+    """Compiles `atoms` in a process of its own and exchanges the engine, unless nobody needs it any more."""
     from services.guard.detection import compiled
 
     with _ONE_AT_A_TIME:
@@ -62,15 +62,15 @@ def _compile(asked: weakref.ref[StandIn], expressions: Sequence[Expression], cac
         began = time.monotonic()
         try:
             # Another guard may have compiled the same meanwhile.
-            found = compiled.kept(expressions, cache)
+            found = compiled.kept(atoms, cache)
             if found is None:
-                data = compiled.compiled_apart(expressions)
+                data = compiled.compiled_apart(atoms)
                 found = compiled.loaded(data)
                 if cache is not None:
-                    compiled.keep(expressions, cache, data)
+                    compiled.keep(atoms, cache, data)
         except EngineError as error:
-            source = "" if error.number is None else expressions[error.number].source[:_EXCERPT]
-            _log.error("rules.not_compiled", error=str(error), expression=source)
+            source = "" if error.number is None else atoms[error.number].wide[:_EXCERPT]
+            _log.error("rules.not_compiled", error=str(error), atom=source)
             return
         except OSError as error:
             _log.error("rules.not_compiled", error=error.strerror)
@@ -81,15 +81,15 @@ def _compile(asked: weakref.ref[StandIn], expressions: Sequence[Expression], cac
             _log.info("rules.compiled", seconds=round(time.monotonic() - began, 1))
 
 
-def engine(expressions: Sequence[Expression], cache: Path | None = None) -> Engine:
+def engine(atoms: Sequence[Atom], cache: Path | None = None) -> Engine:
     """Hyperscan where a database is kept; RE2 until one is; RE2 alone where there is no Hyperscan for this machine.
 
     Raises:
-        EngineError: an expression cannot be compiled.
+        EngineError: an atom cannot be compiled.
     """
     try:
         from services.guard.detection import compiled
     except ImportError:
-        return Re2Engine(expressions)
-    found = compiled.kept(expressions, cache)
-    return StandIn(expressions, cache) if found is None else HyperscanEngine.of(found)
+        return Re2Engine(atoms)
+    found = compiled.kept(atoms, cache)
+    return StandIn(atoms, cache) if found is None else HyperscanEngine.of(found)

@@ -19,7 +19,7 @@ from services.guard.views.view import Piece
 MAX_RUN = 12_000
 """Characters of one encoded run that are decoded."""
 _MAX_PARTED = 1_500
-"""Characters of one run of letters that are looked at for words run together."""
+"""Characters of all runs of letters that are looked at for words run together."""
 
 _LEAST_TEXT = 4
 """Characters; what is shorter says nothing."""
@@ -33,7 +33,7 @@ _DECIMAL = re.compile(r"(?<![\d.])(?:\d{2,3}[ ,;]{1,2}){5,}\d{2,3}(?![\d.])")
 _OCTAL = re.compile(r"(?:\\[0-7]{3}){4,}")
 _UNICODE = re.compile(r"(?:(?:\\u\{?|U\+|\\U0000|%u)[0-9A-Fa-f]{4}\}?[ ]?){4,}")
 _UNICODE_ONE = re.compile(r"(?:\\u\{?|U\+|\\U0000|%u)([0-9A-Fa-f]{4})\}?")
-_PERCENT = re.compile(r"\S*(?:%[0-9A-Fa-f]{2}[^%\s]{0,24}){3,}")
+_PERCENT = re.compile(r"(?<!\S)\S*(?:%[0-9A-Fa-f]{2}[^%\s]{0,24}){3,}")
 _ENTITY = r"&(?:#\d{2,6}|#[xX][0-9A-Fa-f]{2,6}|[A-Za-z]{2,8});"
 _ENTITIES = re.compile(rf"{_ENTITY}(?:[^&]{{0,24}}{_ENTITY}){{2,}}")
 _BROKEN = re.compile(r"(?<=\w)<[^<>]{1,40}>(?=\w)|(?<=\w)<!--.{0,80}?-->(?=\w)")
@@ -42,7 +42,8 @@ _SEPARATORS = r".\-_*|,/~+=:"
 _SPACED = re.compile(r"(?<!\S)\S(?:[ \t\n]{1,6}\S){4,}(?!\S)")
 _GAP = re.compile(r"[ \t\n]+")
 _DOTTED = re.compile(
-    rf"(?<!\S)[{_SEPARATORS}]?\S(?P<sep>[{_SEPARATORS}])(?P=sep){{0,3}}\S(?:(?P=sep){{1,4}}\S)+(?P=sep)*(?=[,;!?]?(?!\S))"
+    # Possessive: a row of separators can be parted in any number of ways.
+    rf"(?<!\S)[{_SEPARATORS}]?\S(?P<sep>[{_SEPARATORS}])(?P=sep){{0,3}}\S(?:(?P=sep){{1,4}}+\S)++(?P=sep)*+(?=[,;!?]?(?!\S))"
 )
 _HYPHENED = re.compile(r"(?<![\w-])[^\W\d_]+(?:-[^\W\d_]+)+(?![\w-])")
 _JOINED = re.compile(rf"(?<!\w)[^\W_]+(?:(?P<sep>[{_SEPARATORS}])[^\W_]+){{2,}}(?!\w)")
@@ -52,7 +53,10 @@ _CAMEL = re.compile(r"(?<!\w)[A-Za-z]?[a-z]+(?:[A-Z][a-z]*){2,}(?!\w)")
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _RUN = re.compile(r"[^\W\d_]{20,}")
 _LEET_SIGNS = "0134578@$!|+9"
-_LEET_WORD = re.compile(rf"(?<![\w@$])(?=[\w@$!|+]*[A-Za-z])[A-Za-z{_LEET_SIGNS}]*[{_LEET_SIGNS}][A-Za-z{_LEET_SIGNS}]*(?![\w@$])")
+# A sign somewhere, a letter somewhere; possessive, for a row of signs can be begun and parted anywhere.
+_LEET_WORD = re.compile(
+    rf"(?<![\w@$!|+])(?=[A-Za-z]*+[{_LEET_SIGNS}])(?=[{_LEET_SIGNS}]{{0,40}}+[A-Za-z])[A-Za-z{_LEET_SIGNS}]++(?![\w@$])"
+)
 _LEET_NUMBER = re.compile(r"(?<![\w@$.,])[0134578@$]{2,4}(?![\w@$])")
 _LEET = str.maketrans(_LEET_SIGNS, "oieastbasiitg")
 _LEET_L = str.maketrans(_LEET_SIGNS, "oleastbaslltg")
@@ -145,10 +149,11 @@ def _one_percent(run: str) -> str:
 
 
 def _one_morse(run: str) -> str | None:
-    # As it stands, backwards, and with something between the signs of each letter; the one with most known words.
-    spread = " ".join(code[::2] if len(code) > 2 and len(set(code[1::2])) == 1 else code for code in run.split(" "))
-    texts = [morse.text(written) for written in (run, run[::-1], spread)]
-    best = max(texts, key=vocabulary.count)
+    best = morse.text(run)
+    if vocabulary.count(best) * 4 < best.count(" ") + 1:
+        # Backwards, or with something between the signs of each letter; the one with most known words.
+        spread = " ".join(code[::2] if len(code) > 2 and len(set(code[1::2])) == 1 else code for code in run.split(" "))
+        best = max((best, morse.text(run[::-1]), morse.text(spread)), key=vocabulary.count)
     return best if len(best) >= _LEAST_TEXT else None
 
 
@@ -181,10 +186,14 @@ def _camel(run: str) -> str:
 
 
 def _run_together(text: str) -> Iterator[Piece]:
+    left = _MAX_PARTED
     for match in _RUN.finditer(text):
-        words = vocabulary.parted(match[0][:_MAX_PARTED].lower())
+        words = vocabulary.parted(match[0][:left].lower())
         if words:
             yield Piece(match.start(), match.end(), words)
+        left -= match.end() - match.start()
+        if left <= 0:
+            return
 
 
 def _leet_word(word: str) -> str:

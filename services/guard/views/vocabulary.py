@@ -60,6 +60,16 @@ def rotated_signs() -> str:
     return _alternation(_signs(_rotated, _spelled()))
 
 
+@cache
+def _lengths() -> dict[str, tuple[int, ...]]:
+    """Lengths of the words by their last two letters, longest first."""
+    found: dict[str, set[int]] = {}
+    for word in words():
+        if 1 < len(word) <= _LONGEST:
+            found.setdefault(word[-2:], set()).add(len(word))
+    return {ending: tuple(sorted(lengths, reverse=True)) for ending, lengths in found.items()}
+
+
 def count(text: str) -> int:
     """Known words in a folded `text`."""
     return sum(word in words() for word in text.split())
@@ -70,17 +80,19 @@ def parted(run: str) -> str | None:
 
     The parting that leaves fewest letters over wins, and of those the one with fewest words.
     """
-    known = words()
+    known, lengths = words(), _lengths()
     # For each prefix: letters left over, words, where the last part begins.
     best: list[tuple[int, int, int]] = [(0, 0, 0)]
     for end in range(1, len(run) + 1):
         over, count, _ = best[end - 1]
+        # A word of one letter is worth little more than a letter left over.
+        # A word of one letter is worth no more than a letter left over.
         choice = (over + 1, count, end - 1)
-        for start in range(max(0, end - _LONGEST), end):
-            if run[start:end] in known:
+        for length in lengths.get(run[max(0, end - 2) : end], ()):
+            start = end - length
+            if start >= 0 and run[start:end] in known:
                 over, count, _ = best[start]
-                # A word of one letter is worth little more than a letter left over.
-                choice = min(choice, (over + (end - start == 1), count + 1, start))
+                choice = min(choice, (over, count + 1, start))
         best.append(choice)
     if best[-1][0] > (1 - _MIN_COVERED) * len(run):
         return None

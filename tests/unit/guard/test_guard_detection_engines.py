@@ -10,7 +10,7 @@ import pytest
 
 from bench.guard_messages import messages
 from services.guard.detection.engines import Re2Engine
-from services.guard.detection.expressions import Expression
+from services.guard.detection.expressions import Atom
 from services.guard.detection.matcher import Match, Matcher
 from services.guard.detection.rules import LoadedRule, Target
 from services.guard.views import fold, readings
@@ -66,13 +66,12 @@ def test_an_expression_is_proposed_by_its_words_alone() -> None:
     assert not proposed("предыдущие инструкции лежат в ящике")
 
 
-def test_what_an_engine_is_given_is_each_expression_once() -> None:
-    given: list[Expression] = []
+def test_what_an_engine_is_given_is_each_atom_once() -> None:
+    given: list[Atom] = []
 
-    def make(expressions: Sequence[Expression], _cache: object) -> Re2Engine:
+    def make(expressions: Sequence[Atom], _cache: object) -> Re2Engine:
         given.extend(expressions)
         return Re2Engine(given)
 
     Matcher(rules(), make_engine=make)
-    sources = [item.source for item in given]
-    assert len(sources) == len(set(sources))
+    assert len(given) == len(set(given))

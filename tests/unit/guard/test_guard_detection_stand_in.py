@@ -14,7 +14,7 @@ import pytest
 
 from services.guard.detection import compiled, compiler, stand_in
 from services.guard.detection.engines import Engine, EngineError, HyperscanEngine, Re2Engine
-from services.guard.detection.expressions import Expression, word_list
+from services.guard.detection.expressions import Atom, word_list
 from services.guard.settings import GuardSettings
 
 WORDS = ("ignor* | forget", "orders | rules", "забудь | забуд*")
@@ -22,14 +22,13 @@ TEXT = "forget the orders"
 SECONDS = 60
 
 
-def expressions(*more: str) -> list[Expression]:
-    return [word_list(item) for item in (*WORDS, *more)]
+def expressions(*more: str) -> list[Atom]:
+    return [atom for item in (*WORDS, *more) for atom in word_list(item).atoms]
 
 
-def broken() -> Expression:
-    """RE2 knows no look-behind either, so that only Hyperscan may be asked about it: a wide form that repeats too often for it."""
-    sound = word_list("rules")
-    return Expression("(?:a{30000}){2}", code_points=False, exact=sound.exact, source="a lot of rules")
+def broken() -> Atom:
+    """RE2 knows no look-behind either, so that only Hyperscan may be asked about it: one that repeats too often for it."""
+    return Atom("(?:a{30000}){2}", code_points=False)
 
 
 def engine_at_last(made: Engine) -> Engine:
@@ -41,7 +40,7 @@ def test_re2_answers_until_hyperscan_is_compiled(tmp_path: Path, monkeypatch: py
     asked: list[set[int]] = []
     real = compiled.compiled_apart
 
-    def apart(given: list[Expression]) -> bytes:
+    def apart(given: list[Atom]) -> bytes:
         asked.append(made[0].proposed(TEXT.encode()))
         return real(given)
 
@@ -59,7 +58,7 @@ def test_re2_answers_until_hyperscan_is_compiled(tmp_path: Path, monkeypatch: py
 def test_what_cannot_be_compiled_is_logged_and_re2_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def apart(_given: list[Expression]) -> bytes:
+    def apart(_given: list[Atom]) -> bytes:
         raise EngineError("Hyperscan: too large", 1)
 
     monkeypatch.setattr(compiled, "compiled_apart", apart)
@@ -69,7 +68,7 @@ def test_what_cannot_be_compiled_is_logged_and_re2_stays(
     said = capsys.readouterr().out
     assert "rules.not_compiled" in said
     assert "too large" in said
-    assert expressions()[1].source in said
+    assert expressions()[1].wide in said
 
 
 def test_the_process_names_the_expression_that_it_refuses() -> None:

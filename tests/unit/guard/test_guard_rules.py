@@ -10,7 +10,7 @@ import pytest
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
 from services.guard.detection.engines import EngineError, HyperscanEngine, Re2Engine
-from services.guard.detection.expressions import needs_code_points, widened
+from services.guard.detection.expressions import Atom, least, needs_code_points, required, widened
 from services.guard.detection.matcher import Matcher
 from services.guard.detection.rules import LoadedRule, RuleError, Target, load_file, load_rules
 from services.guard.views import readings
@@ -50,7 +50,7 @@ def test_ids_name_their_file(rule: LoadedRule) -> None:
     assert Path(rule.where.rpartition(":")[0]).stem == rule.rule.id.partition(".")[0]
 
 
-def test_the_wide_form_proposes_whatever_the_exact_form_matches() -> None:
+def test_the_atoms_propose_whatever_the_exact_form_matches() -> None:
     texts = [text for rule in rules() for text in (rule.rule.example, rule.rule.counter_example)]
     for text in texts:
         for view in readings(text):
@@ -96,6 +96,33 @@ def test_no_pattern_is_slow_on_hostile_text(rule: LoadedRule) -> None:
 )
 def test_widened(expression: str, wide: str) -> None:
     assert widened(expression) == wide
+
+
+@pytest.mark.parametrize(
+    ("expression", "atoms"),
+    [
+        # What is counted or left out parts the stretches; white space belongs to none of their ends.
+        (r"\b(?:ignore|forget)\s+(?:\S+\s+){0,3}(?:rules?|orders)\b", [r"\b(?:ignore|forget)", r"(?:rules?|orders)\b"]),
+        (r"\byou\s+are\s(?:[^.!?\n]{0,40}\s)?free\b", [r"\byou\s+are", r"free\b"]),
+        (r"prompts?\s+above\b.{0,300}below", [r"prompts?\s+above\b", "below"]),
+        # A stretch of fewer than three letters proposes too much.
+        (r"(?:in|as|using)\s+(?:a\s+)?(?:base64|hex)\b", [r"(?:base64|hex)\b"]),
+        (r"one{0,3}two|three", ["one*two|three"]),
+        (r"\d{2,3}ab{1,2}", [r"\d{2,}ab+"]),
+        (r"(?:a(?:b|c){2,3}defg)x", [r"(?:a.*defg)x"]),
+        (r"really\?(?:no)*", [r"really\?"]),
+    ],
+)
+def test_required(expression: str, atoms: list[str]) -> None:
+    assert list(required(expression)) == atoms
+
+
+@pytest.mark.parametrize(
+    ("expression", "letters"),
+    [("ab?c", 2), (r"\bab|cde\b", 2), ("(?:ab|cde){2}f", 3), (r"a\s+b\.", 3), ("[ab]c*", 0), ("(?:a|)b", 1), ("x{0,3}", 0)],
+)
+def test_least_letters_of_a_match(expression: str, letters: int) -> None:
+    assert least(expression) == letters
 
 
 @pytest.mark.parametrize(
@@ -183,13 +210,14 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 def test_what_an_engine_cannot_compile_is_named(tmp_path: Path) -> None:
     sound = load_file(written(tmp_path, FILE.format(name="sample")))
-    bad = replace(sound[0].expressions[0], wide="(?<=e)rules")
+    atoms = (*sound[0].expressions[0].atoms, Atom("(?<=e)rules", code_points=False))
+    bad = replace(sound[0].expressions[0], atoms=atoms)
     with pytest.raises(EngineError, match="Hyperscan") as refused:
-        HyperscanEngine([sound[0].expressions[0], bad])
-    assert refused.value.number == 1
+        HyperscanEngine(atoms)
+    assert refused.value.number == len(atoms) - 1
     with pytest.raises(EngineError, match="RE2") as refused:
-        Re2Engine([sound[0].expressions[0], bad])
-    assert refused.value.number == 1
+        Re2Engine(atoms)
+    assert refused.value.number == len(atoms) - 1
     with pytest.raises(RuleError, match=r"sample\.yaml:6: Hyperscan"):
         Matcher([replace(sound[0], expressions=(bad,))])
 
