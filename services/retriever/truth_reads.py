@@ -254,17 +254,18 @@ def count_indexed(connection: Connection) -> int:
 
 def indexed_chunks(connection: Connection, embedder: str, version: int | None = None) -> Iterator[IndexedChunk]:
     """What an index must hold: of all current versions, or of one of them."""
+    which = "" if version is None else "AND version.id = :version"
     rows = connection.execute(
-        """
+        f"""
         SELECT chunk.id, chunk.version_id, document.collection_id, chunk.title_path, chunk.text, version.topic, embedding.vector
         FROM document
-        JOIN version ON version.id = document.current_version
+        JOIN version ON version.id = document.current_version AND version.document_id = document.id
         JOIN chunk ON chunk.version_id = version.id
         JOIN embedding ON embedding.chunk_id = chunk.id AND embedding.embedder = :embedder
-        WHERE NOT chunk.quarantined AND (:version IS NULL OR version.id = :version)
+        WHERE NOT chunk.quarantined {which}
         ORDER BY chunk.id
         """,
-        {"embedder": embedder, "version": version},
+        {"embedder": embedder, "version": version} if which else {"embedder": embedder},
     )
     for row in rows:
         path = orjson.loads(row["title_path"])

@@ -29,30 +29,50 @@ def reading(target: dict[str, Any], statement_seconds: float) -> Iterator[Connec
             prepare(connection)
             connection.execute("SELECT set_config('statement_timeout', %s, false)", [str(round(statement_seconds * 1000))])
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield _Reading(connection)
+            made = _Reading(connection)
+            try:
+                yield made
+            finally:
+                made.close()
             connection.execute("ROLLBACK")
     except psycopg.Error as error:
         raise logged(error) from None
 
 
 class _Portions:
-    """The rows of a statement, fetched from the server as they are asked for."""
+    """The rows of a statement, fetched from the server as they are asked for; after the last one nothing of it is left there."""
 
     rowcount = -1
 
     def __init__(self, cursor: psycopg.ServerCursor[Row]) -> None:
         self._cursor = cursor
+        self._rows = self._all()
+        # The first ones at once: most statements bring no more, and are over with it.
+        self._first = self._portion()
+
+    def _portion(self) -> list[Row]:
+        rows = self._cursor.fetchmany(_PORTION)
+        if len(rows) < _PORTION:
+            self._cursor.close()
+        return rows
+
+    def _all(self) -> Iterator[Row]:
+        rows = self._first
+        yield from rows
+        while len(rows) == _PORTION:
+            rows = self._portion()
+            yield from rows
 
     def fetchone(self) -> Row | None:
         """The next row, or None."""
-        return self._cursor.fetchone()
+        return next(self._rows, None)
 
     def fetchall(self) -> list[Row]:
         """All that are left."""
-        return self._cursor.fetchall()
+        return list(self._rows)
 
     def __iter__(self) -> Iterator[Row]:
-        return iter(self._cursor)
+        return self._rows
 
 
 class _Reading:
@@ -60,16 +80,22 @@ class _Reading:
 
     def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
         self._connection = connection
+        self._cursors: list[psycopg.ServerCursor[Row]] = []
         self._names = count()
 
     def execute(self, sql: str, values: Any = (), /) -> _Portions:
         """Runs one question."""
-        # Not closed here: a cursor ends with the transaction at the latest.
+        self._cursors = [cursor for cursor in self._cursors if not cursor.closed]
         cursor = psycopg.ServerCursor(self._connection, f"rows{next(self._names)}", row_factory=row_maker)
-        cursor.itersize = _PORTION
+        self._cursors.append(cursor)
         cursor.execute(translated(sql), values)
         return _Portions(cursor)
 
     def executemany(self, sql: str, rows: Iterable[Any], /) -> _Portions:
         """Of no meaning here."""
         raise TypeError("this connection only reads")
+
+    def close(self) -> None:
+        """Lets go of what was not read to its end."""
+        for cursor in self._cursors:
+            cursor.close()
