@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from ragmesh.evidence.v1 import text_pb2
+from ragmesh.evidence.v1.evidence_pb2 import Evidence
 from ragmesh.generator.v1 import generator_service_pb2 as pb
 from ragmesh.generator.v1.generator_service_pb2_grpc import GeneratorServiceServicer
 
@@ -19,6 +20,7 @@ from services.mesh import context
 from services.mesh.assistant import CLARIFY, Assistant
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
+from services.mesh.quoting import without_quoted
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -51,18 +53,20 @@ class Generator(GeneratorServiceServicer):
             metadata = {"assistant": request.assistant}
             raise MeshError("ASSISTANT_NOT_FOUND", "there is no such assistant", metadata=metadata)
         draft = Draft()
+        # What is only quoted of the evidence is for readers: it is neither followed nor answered with.
+        evidence = [item for item in without_quoted(request.evidence) if item.text.strip() or not item.quoted]
         template = _TEMPLATES.get(request.intent)
         if template is not None:
             yield _decision(pb.DECISION_KIND_TEMPLATE)
         elif request.ask_back and CLARIFY in assistant.templates:
             yield _decision(pb.DECISION_KIND_TEMPLATE)
             template = CLARIFY
-        elif request.ask_back or not request.evidence:
+        elif request.ask_back or not evidence:
             yield _decision(pb.DECISION_KIND_ABSTAIN)
             template = _ABSTAIN
         else:
             answered = False
-            async with aclosing(self._answer(request, draft)) as steps:
+            async with aclosing(self._answer(request, evidence, draft)) as steps:
                 async for step in steps:
                     answered = answered or step.WhichOneof("step") == "text"
                     yield step
@@ -72,10 +76,12 @@ class Generator(GeneratorServiceServicer):
                 yield step
         yield await self._finished(request, draft)
 
-    async def _answer(self, request: pb.StreamGenerateRequest, draft: Draft) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+    async def _answer(
+        self, request: pb.StreamGenerateRequest, evidence: Sequence[Evidence], draft: Draft
+    ) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
         """A decision, and the sentences if there are any to show."""
         limit = request.max_segments if request.HasField("max_segments") else self.settings.max_segments
-        picking = self.models.pick(request.question, request.evidence, limit, timeout=context.budget().share(1.0))
+        picking = self.models.pick(request.question, evidence, limit, timeout=context.budget().share(1.0))
         async with aclosing(picking) as stream:
             decided = False
             async for picked in stream:
@@ -88,7 +94,7 @@ class Generator(GeneratorServiceServicer):
                 if not picked.shown:
                     return  # what comes from here on is for evaluations
                 try:
-                    steps = list(draft.copied(request.evidence, picked))
+                    steps = list(draft.copied(evidence, picked))
                 except (OutsideEvidenceError, UnicodeDecodeError) as error:
                     _log.error("answerer.range", error=str(error))
                     text = "the answerer named words that are not in the evidence"

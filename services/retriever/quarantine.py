@@ -6,7 +6,7 @@ Held back means: stored, in no index, in no answer. Knows no gRPC server.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import orjson
@@ -22,7 +22,7 @@ from services.retriever.models import Models, fingerprint
 from services.retriever.quarantine_book import Held, QuarantineBook, digest_of
 from services.retriever.records import Committed, DocumentKey, IndexedChunk, Reader
 from services.retriever.results import Result
-from services.retriever.screening import Passage, Screening
+from services.retriever.screening import Passage, Ranges, Screening
 from services.retriever.truth import Connection, Truth
 
 log = get_logger(__name__)
@@ -77,13 +77,14 @@ class Quarantine:
             return []
         with telemetry.span("retriever.screening") as span:
             passages = [_passage(result) for result in results]
-            held = await self._screening.held_at_use(reader.tenant, f"collections/{collection}", passages)
+            screened = await self._screening.at_use(reader.tenant, f"collections/{collection}", passages)
+            held = screened.held
             span.set_attribute("ragmesh.guard.blocked", len(held))
         if held:
             chunks = [results[place].chunk.id for place in sorted(held)]
             log.warning("passages.quarantined", count=len(chunks), chunks=[passages[place].name for place in sorted(held)])
             await self._finishing.run(self._hold(chunks))
-        return [result for place, result in enumerate(results) if place not in held]
+        return [_marked(result, screened.quoted.get(place, ())) for place, result in enumerate(results) if place not in held]
 
     async def _hold(self, chunks: Sequence[int]) -> None:
         versions = await self._truth.read(lambda connection: _versions(connection, chunks))
@@ -160,6 +161,12 @@ def _passage(result: Result) -> Passage:
     chunk = result.chunk
     name = f"{chunk.key.name}/versions/{chunk.version_uid}/chunks/{chunk.uid}"
     return Passage(name, chunk.key.name, chunk.title_path, chunk.text)
+
+
+def _marked(result: Result, quoted: Ranges) -> Result:
+    """`result` with what is only quoted of it; `quoted` counts from the beginning of its text."""
+    begin = result.chunk.start
+    return replace(result, quoted=tuple((begin + start, begin + end) for start, end in quoted)) if quoted else result
 
 
 def _versions(connection: Connection, chunks: Sequence[int]) -> list[int]:

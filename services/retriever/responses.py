@@ -182,4 +182,5 @@ def _evidence(result: Result, epoch: int, models: Models) -> Evidence:
         models=_took_part(result, models),
         source_uri=chunk.source_uri,
         version_time=timestamp(chunk.version_time),
+        quoted=[TextRange(start=start, end=end) for start, end in result.quoted],
     )

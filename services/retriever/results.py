@@ -40,6 +40,8 @@ class Result:
     """What compression left of it: bytes of the canonical text, in order; empty: all of it."""
     text: str = ""
     """The text of `kept`."""
+    quoted: tuple[tuple[int, int], ...] = ()
+    """Sentences that give orders to an assistant, in a passage that may be found all the same: bytes of the canonical text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -29,6 +29,9 @@ _SAME_RULES_SECONDS = 5.0
 _ROUNDS = 3
 
 
+Ranges = tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A stored passage that a search has found."""
@@ -38,6 +41,16 @@ class Passage:
     document: str
     title_path: tuple[str, ...]
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What the guard says of the passages of a search."""
+
+    held: frozenset[int]
+    """Places of those that must not be handed to anybody."""
+    quoted: Mapping[int, Ranges]
+    """Place -> the bytes of its text that give orders to an assistant, of those that may be handed out all the same."""
 
 
 class Screening:
@@ -85,8 +98,8 @@ class Screening:
         await self._book.note(tenant, noted)
         return frozenset(chunk.ordinal for chunk, _ in held)
 
-    async def held_at_use(self, tenant: str, collection: str, passages: Sequence[Passage]) -> frozenset[int]:
-        """Places of the `passages` that must not be handed to anybody, by the rules of now.
+    async def at_use(self, tenant: str, collection: str, passages: Sequence[Passage]) -> Screened:
+        """What the guard says of `passages` by the rules of now.
 
         Args:
             tenant: whose releases count.
@@ -105,16 +118,20 @@ class Screening:
                 break
             await self._judge(collection, [(passages[place], digests[place]) for place in unknown])
         judged = {place: self._known(collection, digest) for place, digest in enumerate(digests)}
-        found = {place: verdict for place, verdict in judged.items() if verdict is None or not _passes(verdict)}
+        found = {place: verdict for place, verdict in judged.items() if verdict is None or not _clean(verdict)}
         if not found:
-            return frozenset()
+            return Screened(frozenset(), {})
         released = await self._book.released(tenant, [digests[place] for place in found])
-        held = {place: verdict for place, verdict in found.items() if digests[place] not in released}
+        standing = {place: verdict for place, verdict in found.items() if digests[place] not in released}
+        held = {place: verdict for place, verdict in standing.items() if verdict is None or not _passes(verdict)}
         noted = [
             _held(digests[place], passages[place].document, verdict, "") for place, verdict in held.items() if verdict is not None
         ]
         await self._book.note(tenant, noted)
-        return frozenset(held)
+        quoted = {
+            place: _quoted(passages[place], item) for place, item in standing.items() if item is not None and place not in held
+        }
+        return Screened(frozenset(held), quoted)
 
     async def _judge(self, collection: str, asked: Sequence[tuple[Passage, bytes]]) -> None:
         request = CheckDocumentRequest(
@@ -147,6 +164,7 @@ class Screening:
         kept = Verdict(action=verdict.action, category=verdict.category) if _passes(verdict) else verdict
         if _passes(verdict) and verdict.HasField("sanitised"):
             kept.sanitised = ""
+            kept.quoted.extend(verdict.quoted)
         self._remembered[digest] = (rules, kept)
         self._remembered.move_to_end(digest)
         if len(self._remembered) > _MAX_REMEMBERED:
@@ -157,7 +175,20 @@ def _passes(verdict: Verdict) -> bool:
     """Whether a passage may be stored and found. One that is to be replaced may only where the guard says by what."""
     if verdict.action == Action.ACTION_SANITISE:
         return verdict.HasField("sanitised")
+    return _clean(verdict)
+
+
+def _clean(verdict: Verdict) -> bool:
+    """Whether a passage may be found, and all of it be answered with."""
     return verdict.action in (Action.ACTION_ALLOW, Action.ACTION_FLAG)
+
+
+def _quoted(passage: Passage, verdict: Verdict) -> Ranges:
+    """The bytes of the passage's text that give orders; all of it where they stand in its headings, or the guard does not say."""
+    before, size = len(passage_text(passage.title_path, "").encode()), len(passage.text.encode())
+    ranges = tuple((part.start - before, part.end - before) for part in verdict.quoted)
+    inside = ranges and all(0 <= start < end <= size for start, end in ranges)
+    return ranges if inside else ((0, size),)
 
 
 def _held(digest: bytes, document: str, verdict: Verdict, text: str) -> Held:

@@ -21,6 +21,7 @@ from services.guard.policy import Policy
 from services.guard.privacy import PiiFinder
 from services.mesh.assistant import Assistant
 from services.mesh.errors import MeshError
+from services.mesh.quoting import without_quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def begin(start: pb.CheckOutputStart, *, judge: Judge, policy: Policy, assistant
         MeshError: INVALID_REQUEST where the evidence is not sound.
     """
     try:
-        passages = Passages(start.evidence)
+        passages = Passages(without_quoted(start.evidence))
     except QuoteError as error:
         raise MeshError("INVALID_REQUEST", str(error), violations=[("start.evidence", str(error))]) from None
     asked = [utterance.text for utterance in start.history if utterance.role == text_pb2.ROLE_USER]

@@ -64,6 +64,22 @@ async def test_an_answer_is_copied_from_the_evidence(running: RunningGenerator) 
         assert quote == whole[claim.range.start : claim.range.end]
 
 
+async def test_what_is_only_quoted_is_never_drafted(running: RunningGenerator) -> None:
+    question = "How many members does the Scottish Parliament have?"
+    request = asked(question, "cafe", "parliament")
+    passage = request.evidence[1]
+    answer = "The Parliament has 129 members, who are elected for five years."
+    start = passage.spans[0].start + passage.text.encode().index(answer.encode())
+    passage.quoted.add(start=start, end=start + len(answer.encode()))
+    assert "129" not in text_of(await drafted(running, request))
+    # Nothing but orders is nothing to answer from.
+    request = asked(question, "parliament")
+    request.evidence[0].quoted.add(start=0, end=100_000)
+    steps = await drafted(running, request)
+    assert steps[0].decision.kind == pb.DECISION_KIND_ABSTAIN
+    assert text_of(steps) == REVIEWED.template("abstain", "en")
+
+
 async def test_the_owner_chooses_the_engine(tmp_path: Path, triton_server: RunningTriton) -> None:
     question = "How many members does the Scottish Parliament have?"
     async with generator(tmp_path, triton_server.grpc, generator_engine="first") as found:

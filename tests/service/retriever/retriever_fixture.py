@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as guard_pb
 from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceServicer, add_GuardServiceServicer_to_server
 from ragmesh.identity.v1.principal_pb2 import Principal
@@ -45,6 +46,8 @@ class RecordingGuard(GuardServiceServicer):
     """Number of verdicts to answer with. None: as many as passages."""
     before: Callable[[], Any] | None = None
     sanitised: str | None = None
+    quoted: Sequence[str] = ()
+    """Words of a passage that it says to be orders."""
     rules: str = ""
     """Digest of what it judges by."""
 
@@ -58,8 +61,15 @@ class RecordingGuard(GuardServiceServicer):
             self.action if any(word in passage for word in self.blocked) else guard_pb.Action.ACTION_ALLOW
             for passage in request.passages
         ]
-        verdicts = [guard_pb.Verdict(action=action, sanitised=self.sanitised) for action in actions]
+        verdicts = [
+            guard_pb.Verdict(action=action, sanitised=self.sanitised, quoted=self._places(passage))
+            for action, passage in zip(actions, request.passages, strict=True)
+        ]
         return guard_pb.CheckDocumentResponse(verdicts=verdicts[: self.verdicts], digest=self.rules)
+
+    def _places(self, passage: str) -> list[TextRange]:
+        places = [(passage.encode().find(words.encode()), len(words.encode())) for words in self.quoted]
+        return [TextRange(start=start, end=start + size) for start, size in places if start >= 0]
 
     async def CheckInput(
         self, request: guard_pb.CheckInputRequest, context: grpc.aio.ServicerContext[Any, Any]

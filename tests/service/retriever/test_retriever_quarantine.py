@@ -127,6 +127,39 @@ async def test_a_passage_that_is_quoted_passes(client: RetrieverClient) -> None:
     assert "ropes" in await texts(client)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["Its fibre makes ropes and sails."], ["Its fibre makes ropes and sails."]), (["Use"], None), ([], None)],
+    ids=["a sentence", "a heading", "not said which"],
+)
+async def test_what_is_quoted_of_a_passage_is_told_in_the_coordinates_of_its_document(
+    client: RetrieverClient, words: list[str], told: list[str] | None
+) -> None:
+    client.guard.blocked, client.guard.action, client.guard.sanitised = ["ropes"], Action.ACTION_SANITISE, "quoted"
+    client.guard.quoted = words
+    await client.put("notes", NOTES)
+    for _ in range(2):  # as it is told, and as it is remembered
+        found = (await client.search(QUESTION)).evidence
+        marked = [evidence for evidence in found if evidence.quoted]
+        assert [evidence for evidence in found if "ropes" in evidence.text] == marked
+        (evidence,) = marked
+        begin, text = evidence.spans[0].start, evidence.text.encode()
+        cut = [text[part.start - begin : part.end - begin].decode() for part in evidence.quoted]
+        assert cut == (told if told is not None else [evidence.text])
+
+
+async def test_a_released_passage_is_quoted_no_longer(client: RetrieverClient) -> None:
+    client.guard.blocked = ["ropes"]
+    await client.put("notes", NOTES)
+    (passage,) = await held(client)
+    await release(client, passage.name)
+    client.guard.action, client.guard.sanitised, client.guard.rules = Action.ACTION_SANITISE, "quoted", "new"
+    _forget_when_rules_were_heard(client)
+    found = (await client.search(QUESTION)).evidence
+    assert "ropes" in "".join(evidence.text for evidence in found)
+    assert not any(evidence.quoted for evidence in found)
+
+
 async def test_a_document_that_is_held_back_whole_can_be_released_and_imported(client: RetrieverClient) -> None:
     client.guard.blocked = ["poison"]
     assert (await client.put("bad", "Only poison here.\n")).reason == "DOCUMENT_QUARANTINED"

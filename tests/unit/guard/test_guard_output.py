@@ -15,7 +15,7 @@ from services.guard.output.check import OutputCheck
 from services.guard.output.quotes import Passage, Passages, QuoteError
 from services.mesh.errors import MeshError
 from tests.unit.guard.drafts import EVIDENCE, FIRST, SECOND, DraftWriter, canonical, evidence, ref
-from tests.unit.guard.output_parts import ASSISTANT, made
+from tests.unit.guard.output_parts import ASSISTANT, SaidVerifier, made
 
 OPENED = "Das Café — das älteste in Zürich — öffnete 1911."
 PRICE = "🥐 Croissants kosten 3 €."
@@ -79,6 +79,23 @@ async def test_a_quote_over_two_spans_is_the_text_of_both() -> None:
     check = made([joined])
     answers = await run(writer, [writer.copied(OPENED + SECOND, ref("e3", OPENED, SECOND))], check)
     assert kinds(answers) == ["released", "finished"]
+
+
+async def test_what_is_only_quoted_of_a_passage_is_no_evidence() -> None:
+    marked = evidence("e1", FIRST)
+    marked.quoted.append(canonical(PRICE))
+    writer = DraftWriter()
+    segments = [
+        writer.copied(PRICE, ref("e1", PRICE)),
+        writer.copied(OPENED, ref("e1", OPENED), joint=" "),
+        writer.copied(FIRST, ref("e1", FIRST), joint=" "),
+    ]
+    answers = await run(writer, segments, made([marked]))
+    assert kinds(answers)[:3] == ["withheld", "released", "withheld"]
+    verifier = SaidVerifier()
+    writer = DraftWriter()
+    assert kinds(await run(writer, [writer.composed(PRICE, ref("e1", PRICE))], made([marked], verifier=verifier)))[0] == "withheld"
+    assert PRICE not in str(verifier.asked)
 
 
 async def test_the_same_words_may_be_cited_from_two_passages() -> None:

@@ -28,7 +28,7 @@ from ragmesh.evidence.v1 import model_pb2 as ragmesh_dot_evidence_dot_v1_dot_mod
 from ragmesh.evidence.v1 import text_pb2 as ragmesh_dot_evidence_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"ragmesh/evidence/v1/evidence.proto\x12\x13ragmesh.evidence.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fragmesh/evidence/v1/model.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\xfc\x05\n\x08\x45vidence\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x04name\x12t\n\x05\x63hunk\x18\x02 \x01(\tB^\xbaH[rY2W^collections/[^/]{1,128}/documents/[^/]{1,128}/versions/[^/]{1,128}/chunks/[^/]{1,128}$R\x05\x63hunk\x12R\n\x08\x64ocument\x18\x03 \x01(\tB6\xbaH3r12/^collections/[^/]{1,128}/documents/[^/]{1,128}$R\x08\x64ocument\x12v\n\x10\x64ocument_version\x18\x04 \x01(\tBK\xbaHHrF2D^collections/[^/]{1,128}/documents/[^/]{1,128}/versions/[^/]{1,128}$R\x0f\x64ocumentVersion\x12.\n\ntitle_path\x18\x05 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10\x10\"\x05r\x03(\x80\x08R\ttitlePath\x12\x1d\n\x04text\x18\x06 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x02R\x04text\x12@\n\x05spans\x18\x07 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@R\x05spans\x12\x33\n\x06scores\x18\x08 \x01(\x0b\x32\x1b.ragmesh.evidence.v1.ScoresR\x06scores\x12\x1f\n\x0bindex_epoch\x18\t \x01(\rR\nindexEpoch\x12?\n\x06models\x18\n \x03(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x06models\x12\'\n\nsource_uri\x18\x0b \x01(\tB\x08\xbaH\x05r\x03(\x80\x10R\tsourceUri\x12=\n\x0cversion_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bversionTime\"\xa2\x01\n\x06Scores\x12\x19\n\x05\x64\x65nse\x18\x01 \x01(\x01H\x00R\x05\x64\x65nse\x88\x01\x01\x12\x1b\n\x06sparse\x18\x02 \x01(\x01H\x01R\x06sparse\x88\x01\x01\x12\x19\n\x05\x66used\x18\x03 \x01(\x01H\x02R\x05\x66used\x88\x01\x01\x12\x1b\n\x06rerank\x18\x04 \x01(\x01H\x03R\x06rerank\x88\x01\x01\x42\x08\n\x06_denseB\t\n\x07_sparseB\x08\n\x06_fusedB\t\n\x07_rerank\"y\n\x0b\x45videnceRef\x12&\n\x08\x65vidence\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x08\x65vidence\x12\x42\n\x06quotes\x18\x02 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x10R\x06quotes\"\xed\x02\n\x05\x43laim\x12<\n\x05range\x18\x01 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\x06\xbaH\x03\xc8\x01\x01R\x05range\x12>\n\x04refs\x18\x02 \x03(\x0b\x32 .ragmesh.evidence.v1.EvidenceRefB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x04refs\x12\x36\n\x07support\x18\x03 \x01(\x0e\x32\x1c.ragmesh.evidence.v1.SupportR\x07support\x12;\n\x07verdict\x18\x04 \x01(\x0e\x32!.ragmesh.evidence.v1.ClaimVerdictR\x07verdict\x12\x33\n\x06origin\x18\x05 \x01(\x0e\x32\x1b.ragmesh.evidence.v1.OriginR\x06origin\x12<\n\thighlight\x18\x06 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\thighlight\"\xf0\x01\n\x07Segment\x12<\n\x05range\x18\x01 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\x06\xbaH\x03\xc8\x01\x01R\x05range\x12?\n\x06origin\x18\x02 \x01(\x0e\x32\x1b.ragmesh.evidence.v1.OriginB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06origin\x12<\n\x06\x63laims\x18\x03 \x03(\x0b\x32\x1a.ragmesh.evidence.v1.ClaimB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x06\x63laims\x12(\n\x0btemplate_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\ntemplateId*]\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x11\n\rORIGIN_COPIED\x10\x01\x12\x13\n\x0fORIGIN_COMPOSED\x10\x02\x12\x13\n\x0fORIGIN_TEMPLATE\x10\x03*[\n\x07Support\x12\x17\n\x13SUPPORT_UNSPECIFIED\x10\x00\x12\x10\n\x0cSUPPORT_FULL\x10\x01\x12\x13\n\x0fSUPPORT_PARTIAL\x10\x02\x12\x10\n\x0cSUPPORT_NONE\x10\x03*\x87\x01\n\x0c\x43laimVerdict\x12\x1d\n\x19\x43LAIM_VERDICT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43LAIM_VERDICT_VERIFIED\x10\x01\x12\x1c\n\x18\x43LAIM_VERDICT_UNVERIFIED\x10\x02\x12\x1e\n\x1a\x43LAIM_VERDICT_CONTRADICTED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"ragmesh/evidence/v1/evidence.proto\x12\x13ragmesh.evidence.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fragmesh/evidence/v1/model.proto\x1a\x1eragmesh/evidence/v1/text.proto\"\xbe\x06\n\x08\x45vidence\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x04name\x12t\n\x05\x63hunk\x18\x02 \x01(\tB^\xbaH[rY2W^collections/[^/]{1,128}/documents/[^/]{1,128}/versions/[^/]{1,128}/chunks/[^/]{1,128}$R\x05\x63hunk\x12R\n\x08\x64ocument\x18\x03 \x01(\tB6\xbaH3r12/^collections/[^/]{1,128}/documents/[^/]{1,128}$R\x08\x64ocument\x12v\n\x10\x64ocument_version\x18\x04 \x01(\tBK\xbaHHrF2D^collections/[^/]{1,128}/documents/[^/]{1,128}/versions/[^/]{1,128}$R\x0f\x64ocumentVersion\x12.\n\ntitle_path\x18\x05 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10\x10\"\x05r\x03(\x80\x08R\ttitlePath\x12\x1d\n\x04text\x18\x06 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x02R\x04text\x12@\n\x05spans\x18\x07 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@R\x05spans\x12\x33\n\x06scores\x18\x08 \x01(\x0b\x32\x1b.ragmesh.evidence.v1.ScoresR\x06scores\x12\x1f\n\x0bindex_epoch\x18\t \x01(\rR\nindexEpoch\x12?\n\x06models\x18\n \x03(\x0b\x32\x1d.ragmesh.evidence.v1.ModelRefB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x06models\x12\'\n\nsource_uri\x18\x0b \x01(\tB\x08\xbaH\x05r\x03(\x80\x10R\tsourceUri\x12=\n\x0cversion_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bversionTime\x12@\n\x06quoted\x18\r \x03(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\x08\xbaH\x05\x92\x01\x02\x10@R\x06quoted\"\xa2\x01\n\x06Scores\x12\x19\n\x05\x64\x65nse\x18\x01 \x01(\x01H\x00R\x05\x64\x65nse\x88\x01\x01\x12\x1b\n\x06sparse\x18\x02 \x01(\x01H\x01R\x06sparse\x88\x01\x01\x12\x19\n\x05\x66used\x18\x03 \x01(\x01H\x02R\x05\x66used\x88\x01\x01\x12\x1b\n\x06rerank\x18\x04 \x01(\x01H\x03R\x06rerank\x88\x01\x01\x42\x08\n\x06_denseB\t\n\x07_sparseB\x08\n\x06_fusedB\t\n\x07_rerank\"y\n\x0b\x45videnceRef\x12&\n\x08\x65vidence\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x08\x65vidence\x12\x42\n\x06quotes\x18\x02 \x03(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x10R\x06quotes\"\xed\x02\n\x05\x43laim\x12<\n\x05range\x18\x01 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\x06\xbaH\x03\xc8\x01\x01R\x05range\x12>\n\x04refs\x18\x02 \x03(\x0b\x32 .ragmesh.evidence.v1.EvidenceRefB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x04refs\x12\x36\n\x07support\x18\x03 \x01(\x0e\x32\x1c.ragmesh.evidence.v1.SupportR\x07support\x12;\n\x07verdict\x18\x04 \x01(\x0e\x32!.ragmesh.evidence.v1.ClaimVerdictR\x07verdict\x12\x33\n\x06origin\x18\x05 \x01(\x0e\x32\x1b.ragmesh.evidence.v1.OriginR\x06origin\x12<\n\thighlight\x18\x06 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeR\thighlight\"\xf0\x01\n\x07Segment\x12<\n\x05range\x18\x01 \x01(\x0b\x32\x1e.ragmesh.evidence.v1.TextRangeB\x06\xbaH\x03\xc8\x01\x01R\x05range\x12?\n\x06origin\x18\x02 \x01(\x0e\x32\x1b.ragmesh.evidence.v1.OriginB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06origin\x12<\n\x06\x63laims\x18\x03 \x03(\x0b\x32\x1a.ragmesh.evidence.v1.ClaimB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x06\x63laims\x12(\n\x0btemplate_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\ntemplateId*]\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x11\n\rORIGIN_COPIED\x10\x01\x12\x13\n\x0fORIGIN_COMPOSED\x10\x02\x12\x13\n\x0fORIGIN_TEMPLATE\x10\x03*[\n\x07Support\x12\x17\n\x13SUPPORT_UNSPECIFIED\x10\x00\x12\x10\n\x0cSUPPORT_FULL\x10\x01\x12\x13\n\x0fSUPPORT_PARTIAL\x10\x02\x12\x10\n\x0cSUPPORT_NONE\x10\x03*\x87\x01\n\x0c\x43laimVerdict\x12\x1d\n\x19\x43LAIM_VERDICT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43LAIM_VERDICT_VERIFIED\x10\x01\x12\x1c\n\x18\x43LAIM_VERDICT_UNVERIFIED\x10\x02\x12\x1e\n\x1a\x43LAIM_VERDICT_CONTRADICTED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +53,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVIDENCE'].fields_by_name['models']._serialized_options = b'\272H\005\222\001\002\020\010'
   _globals['_EVIDENCE'].fields_by_name['source_uri']._loaded_options = None
   _globals['_EVIDENCE'].fields_by_name['source_uri']._serialized_options = b'\272H\005r\003(\200\020'
+  _globals['_EVIDENCE'].fields_by_name['quoted']._loaded_options = None
+  _globals['_EVIDENCE'].fields_by_name['quoted']._serialized_options = b'\272H\005\222\001\002\020@'
   _globals['_EVIDENCEREF'].fields_by_name['evidence']._loaded_options = None
   _globals['_EVIDENCEREF'].fields_by_name['evidence']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_EVIDENCEREF'].fields_by_name['quotes']._loaded_options = None
@@ -69,20 +71,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENT'].fields_by_name['claims']._serialized_options = b'\272H\005\222\001\002\020\020'
   _globals['_SEGMENT'].fields_by_name['template_id']._loaded_options = None
   _globals['_SEGMENT'].fields_by_name['template_id']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_ORIGIN']._serialized_start=1852
-  _globals['_ORIGIN']._serialized_end=1945
-  _globals['_SUPPORT']._serialized_start=1947
-  _globals['_SUPPORT']._serialized_end=2038
-  _globals['_CLAIMVERDICT']._serialized_start=2041
-  _globals['_CLAIMVERDICT']._serialized_end=2176
+  _globals['_ORIGIN']._serialized_start=1918
+  _globals['_ORIGIN']._serialized_end=2011
+  _globals['_SUPPORT']._serialized_start=2013
+  _globals['_SUPPORT']._serialized_end=2104
+  _globals['_CLAIMVERDICT']._serialized_start=2107
+  _globals['_CLAIMVERDICT']._serialized_end=2242
   _globals['_EVIDENCE']._serialized_start=187
-  _globals['_EVIDENCE']._serialized_end=951
-  _globals['_SCORES']._serialized_start=954
-  _globals['_SCORES']._serialized_end=1116
-  _globals['_EVIDENCEREF']._serialized_start=1118
-  _globals['_EVIDENCEREF']._serialized_end=1239
-  _globals['_CLAIM']._serialized_start=1242
-  _globals['_CLAIM']._serialized_end=1607
-  _globals['_SEGMENT']._serialized_start=1610
-  _globals['_SEGMENT']._serialized_end=1850
+  _globals['_EVIDENCE']._serialized_end=1017
+  _globals['_SCORES']._serialized_start=1020
+  _globals['_SCORES']._serialized_end=1182
+  _globals['_EVIDENCEREF']._serialized_start=1184
+  _globals['_EVIDENCEREF']._serialized_end=1305
+  _globals['_CLAIM']._serialized_start=1308
+  _globals['_CLAIM']._serialized_end=1673
+  _globals['_SEGMENT']._serialized_start=1676
+  _globals['_SEGMENT']._serialized_end=1916
 # @@protoc_insertion_point(module_scope)

@@ -128,6 +128,7 @@ class Evidence(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     SOURCE_URI_FIELD_NUMBER: _builtins.int
     VERSION_TIME_FIELD_NUMBER: _builtins.int
+    QUOTED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Opaque id, unique inside the turn. Never a list position."""
     chunk: _builtins.str
@@ -162,6 +163,13 @@ class Evidence(_message.Message):
     def version_time(self) -> _timestamp_pb2.Timestamp:
         """When this version of the document was stored."""
 
+    @_builtins.property
+    def quoted(self) -> _containers.RepeatedCompositeFieldContainer[_text_pb2.TextRange]:
+        """Sentences of `text` that give orders to an assistant, where the policy lets such a passage be found: ranges of the canonical
+        text, in order, without overlap. They may be shown as what the document says. Nobody follows them, answers with them or counts
+        them as evidence.
+        """
+
     def __init__(
         self,
         *,
@@ -177,10 +185,11 @@ class Evidence(_message.Message):
         models: _abc.Iterable[_model_pb2.ModelRef] | None = ...,
         source_uri: _builtins.str = ...,
         version_time: _timestamp_pb2.Timestamp | None = ...,
+        quoted: _abc.Iterable[_text_pb2.TextRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores", "version_time", b"version_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "document", b"document", "document_version", b"document_version", "index_epoch", b"index_epoch", "models", b"models", "name", b"name", "scores", b"scores", "source_uri", b"source_uri", "spans", b"spans", "text", b"text", "title_path", b"title_path", "version_time", b"version_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "document", b"document", "document_version", b"document_version", "index_epoch", b"index_epoch", "models", b"models", "name", b"name", "quoted", b"quoted", "scores", b"scores", "source_uri", b"source_uri", "spans", b"spans", "text", b"text", "title_path", b"title_path", "version_time", b"version_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

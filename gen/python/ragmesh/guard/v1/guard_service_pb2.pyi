@@ -332,6 +332,7 @@ class Verdict(_message.Message):
     FINDINGS_FIELD_NUMBER: _builtins.int
     SANITISED_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    QUOTED_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     """What is to be done."""
     category: Global___Category.ValueType
@@ -344,6 +345,12 @@ class Verdict(_message.Message):
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """What was seen, gravest first."""
 
+    @_builtins.property
+    def quoted(self) -> _containers.RepeatedCompositeFieldContainer[_text_pb2.TextRange]:
+        """Of a passage that may be found although it gives orders: the sentences that do, as ranges of the passage, in order, without
+        overlap. With ACTION_SANITISE, and only then; none there: all of the passage.
+        """
+
     def __init__(
         self,
         *,
@@ -352,10 +359,11 @@ class Verdict(_message.Message):
         findings: _abc.Iterable[Global___Finding] | None = ...,
         sanitised: _builtins.str | None = ...,
         policy_digest: _builtins.str = ...,
+        quoted: _abc.Iterable[_text_pb2.TextRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_sanitised", b"_sanitised", "sanitised", b"sanitised"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sanitised", b"_sanitised", "action", b"action", "category", b"category", "findings", b"findings", "policy_digest", b"policy_digest", "sanitised", b"sanitised"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sanitised", b"_sanitised", "action", b"action", "category", b"category", "findings", b"findings", "policy_digest", b"policy_digest", "quoted", b"quoted", "sanitised", b"sanitised"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__sanitised: _TypeAlias = _typing.Literal["sanitised"]  # noqa: Y015
     _WhichOneofArgType__sanitised: _TypeAlias = _typing.Literal["_sanitised", b"_sanitised"]  # noqa: Y015
