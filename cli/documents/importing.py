@@ -25,7 +25,7 @@ from services.mesh.errors import MeshError, from_rpc_error
 
 DEFAULT_COLLECTION = "collections/default"
 PIECE_BYTES = 256 * 1024
-WINDOW = 4
+WINDOW = 16
 """Documents that were sent and not answered yet."""
 MAX_ATTEMPTS = 6
 """Tries in a row that bring no document further; with the waits between them long enough for a retriever to start again."""

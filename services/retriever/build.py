@@ -25,6 +25,7 @@ from services.retriever.ingest import Ingest
 from services.retriever.legs import Legs
 from services.retriever.models import Models, fingerprint
 from services.retriever.parser_client import ParserClient
+from services.retriever.publishing import Publishing
 from services.retriever.quarantine import Quarantine
 from services.retriever.quarantine_book import QuarantineBook
 from services.retriever.quarantine_service import QuarantineServicer
@@ -86,21 +87,21 @@ class Retriever:
         self.guard = open_channel(settings, "guard", caller="retriever")
         self.parser = ParserClient(seconds=settings.retriever_parse_seconds, memory_bytes=settings.retriever_parser_memory_bytes)
         self.finishing = Finishing()
-        self.book = QuarantineBook(settings.folder)
+        self.book = QuarantineBook(settings.folder, self.truth)
         self.screening = Screening(
             self.guard, self.book, seconds=settings.retriever_guard_seconds, use_seconds=settings.retriever_guard_use_seconds
         )
         self.quarantine = Quarantine(self.truth, self.index, self.models, self.screening, self.book, self.finishing)
         self.ingest = Ingest(
             self.truth,
-            self.index,
+            Publishing(self.truth, self.index, self.finishing, keep=settings.retriever_former_versions),
             self.models,
             self.screening,
             self.parser,
-            self.finishing,
             sizes=settings.chunk_sizes,
-            keep=settings.retriever_former_versions,
+            embed_batch=settings.retriever_embed_batch,
             concurrent=settings.retriever_concurrent_imports,
+            concurrent_bytes=settings.retriever_concurrent_bytes,
         )
         self.lexicons = LexiconKeeper(self.truth, wait_seconds=settings.retriever_lexicon_seconds)
         self.search = Search(

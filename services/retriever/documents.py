@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -16,21 +15,17 @@ from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceServic
 
 from services.mesh import context as call
 from services.mesh.errors import MeshError
-from services.mesh.log import get_logger
 from services.mesh.paging import Pager, page_size
 from services.retriever import truth_reads, truth_writes
-from services.retriever.canonical import DocumentRejected
 from services.retriever.finishing import Finishing
+from services.retriever.import_stream import ImportStream
 from services.retriever.index_keeper import IndexKeeper
-from services.retriever.ingest import Announced, Ingest
-from services.retriever.intake import Answer, Intake
+from services.retriever.ingest import Ingest
 from services.retriever.records import DocumentKey, DocumentRecord, Reader
 from services.retriever.settings import RetrieverSettings
 from services.retriever.sources.refreshing import Refreshing
 from services.retriever.sources.service import SourceCalls
 from services.retriever.truth import Truth
-
-log = get_logger(__name__)
 
 _EDITOR = "editor"
 _DEFAULT_PAGE = 50
@@ -62,94 +57,16 @@ class DocumentServicer(DocumentServiceServicer):
         self._ingest = ingest
         self._finishing = finishing
         self._pager = pager
-        self._spool_folder: Path = settings.folder / "spool"
 
     async def ImportDocuments(
         self, request_iterator: AsyncIterator[pb.ImportDocumentsRequest], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.ImportDocumentsResponse]:
-        """Stores documents, one after the other."""
-        async for response in self._import(reader_of(call.require_role(_EDITOR)), aiter(request_iterator)):
-            yield response
-
-    async def _import(
-        self, reader: Reader, requests: AsyncIterator[pb.ImportDocumentsRequest]
-    ) -> AsyncIterator[pb.ImportDocumentsResponse]:
-        intake = Intake(
-            reader.tenant,
-            self._spool_folder,
-            spool_bytes=self._settings.retriever_spool_bytes,
-            max_bytes=self._settings.retriever_max_document_bytes,
-            stored=lambda announced: self._is_stored(reader, announced),
-        )
-        try:
-            while (request := await self._next(requests)) is not None:
-                response = await self._step(reader, intake, request)
-                if response is not None:
-                    yield response
-            intake.end()
-        finally:
-            intake.release()
-            await self._finishing.run(self._index.settle())
-
-    async def _next(self, requests: AsyncIterator[pb.ImportDocumentsRequest]) -> pb.ImportDocumentsRequest | None:
-        try:
-            async with asyncio.timeout(self._settings.retriever_import_idle_seconds):
-                return await anext(requests, None)
-        except TimeoutError:
-            raise MeshError("DEADLINE_EXCEEDED", "the import stream was silent for too long") from None
-
-    async def _step(self, reader: Reader, intake: Intake, request: pb.ImportDocumentsRequest) -> pb.ImportDocumentsResponse | None:
-        try:
-            answer = await intake.take(request)
-            if answer is Answer.MORE:
-                return None
-            if answer is Answer.UNCHANGED:
-                return await self._unchanged(reader, intake.announced)
-            data = await asyncio.to_thread(intake.data)
-            intake.release()
-            stored = await self._ingest.store(intake.announced, data)
-        except DocumentRejected as rejected:
-            return _rejected(intake, rejected.reason, rejected.message)
-        except MeshError as error:
-            if error.reason == "IMPORT_OUT_OF_ORDER":
-                raise
-            return _rejected(intake, error.reason, error.message)
-        except Exception:
-            log.exception("import.failed", document=intake.announced.key.name)
-            return _rejected(intake, "INTERNAL", f"the import failed; the log has the cause under {call.request_id()}")
-        acked = pb.ImportAcked(
-            document=intake.announced.key.name,
-            version=stored.version_name,
-            chunk_count=stored.chunk_count,
-            quarantined_chunk_count=stored.quarantined_count,
-            warnings=stored.warnings,
-            near_duplicate_of=await self._near_duplicate_of(reader, intake.announced.key),
-        )
-        return pb.ImportDocumentsResponse(acked=acked)
-
-    async def _near_duplicate_of(self, reader: Reader, key: DocumentKey) -> str:
-        found = await self._truth.read(lambda connection: truth_reads.find_document(connection, reader, key))
-        return _beside(found) if found is not None else ""
-
-    async def _is_stored(self, reader: Reader, announced: Announced) -> bool:
-        found = await self._truth.read(lambda connection: truth_reads.find_document(connection, reader, announced.key))
-        if found is None:
-            if await self._truth.read(lambda connection: truth_reads.document_exists(connection, announced.key)):
-                raise DocumentRejected("PERMISSION_DENIED", "a document of this name exists that you may not replace")
-            return False
-        return _same(found, announced, self._ingest.pipeline)
-
-    async def _unchanged(self, reader: Reader, announced: Announced) -> pb.ImportDocumentsResponse:
-        found = await self._find(reader, announced.key)
-        acked = pb.ImportAcked(
-            document=announced.key.name,
-            version=found.version_name,
-            unchanged=True,
-            chunk_count=found.chunk_count,
-            quarantined_chunk_count=found.quarantined_count,
-            near_duplicate_of=_beside(found),
-        )
-        return pb.ImportDocumentsResponse(acked=acked)
+        """Stores documents in the order in which they come."""
+        reader = reader_of(call.require_role(_EDITOR))
+        stream = ImportStream(reader, self._settings, self._truth, self._index, self._ingest, self._finishing)
+        async with aclosing(stream.run(aiter(request_iterator))) as responses:
+            async for response in responses:
+                yield response
 
     async def _find(self, reader: Reader, key: DocumentKey) -> DocumentRecord:
         found = await self._truth.read(lambda connection: truth_reads.find_document(connection, reader, key))
@@ -229,26 +146,6 @@ class DocumentServicer(DocumentServiceServicer):
 def collection_not_found(name: str) -> MeshError:
     """The one answer for a collection that is not there and one of another tenant."""
     return MeshError("COLLECTION_NOT_FOUND", "there is no such collection", metadata={"collection": name})
-
-
-def _same(found: DocumentRecord, announced: Announced, pipeline: str) -> bool:
-    """The same bytes under other labels, or cut by an older release, are not the same document."""
-    known = (found.sha256, found.media_type, found.announced_title, found.source_uri, found.labels, found.source, found.pipeline)
-    return known == (
-        announced.sha256,
-        announced.media_type,
-        announced.title,
-        announced.source_uri,
-        announced.labels,
-        announced.source,
-        pipeline,
-    )
-
-
-def _rejected(intake: Intake, reason: str, message: str) -> pb.ImportDocumentsResponse:
-    log.info("import.rejected", document=intake.announced.key.name, reason=reason)
-    rejected = pb.ImportRejected(document=intake.announced.key.name, reason=reason, message=message)
-    return pb.ImportDocumentsResponse(rejected=rejected)
 
 
 def _beside(record: DocumentRecord) -> str:

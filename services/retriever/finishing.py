@@ -18,10 +18,14 @@ class Finishing:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns or raises; a cancelled caller leaves it running."""
+        return await asyncio.shield(self.begin(work))
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begins `work`, for nobody in particular."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
-        return await asyncio.shield(task)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -1,15 +1,16 @@
 """One document from its bytes to its place in the stores: parse, measure, cut, screen, embed, publish. All of it or nothing.
 
-Knows no stream and no gRPC server.
+Many documents are under way at a time, so that what each asks of the models and of the stores goes together. Knows no stream and no
+gRPC server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
@@ -20,18 +21,23 @@ from services.mesh import telemetry
 from services.mesh.errors import MeshError
 from services.retriever import chunking, truth_reads, truth_writes
 from services.retriever.canonical import CanonicalText, DocumentRejected, one_line
-from services.retriever.chunking import CHUNKER_VERSION, Chunk, ChunkSizes
-from services.retriever.finishing import Finishing
-from services.retriever.index_keeper import IndexKeeper
-from services.retriever.indexing_text import embedded_text, index_terms
-from services.retriever.models import Models, fingerprint
+from services.retriever.chunking import CHUNKER_VERSION, Chunk, ChunkSizes, Offsets
+from services.retriever.index import DIMENSIONS
+from services.retriever.indexing_text import embedded_text
+from services.retriever.joining import Joined
+from services.retriever.models import Models
 from services.retriever.parser_client import ParserClient
 from services.retriever.parsing import PARSER_VERSION
-from services.retriever.records import DocumentKey, DocumentRecord, IndexedChunk, NewVersion, Reader, Reserved
+from services.retriever.places import Place, Places
+from services.retriever.publishing import Publishing
+from services.retriever.records import DocumentKey, DocumentRecord, NewVersion, Reader
 from services.retriever.screening import Screening
 from services.retriever.terms import TERMS_VERSION
-from services.retriever.truth import Truth
+from services.retriever.truth import Connection, Truth
 
+_TOKENIZE_TEXTS = 1024
+_TOKENIZE_CHARS = 256 * 1024
+_EMBED_CHARS = 512 * 1024
 _MAX_SECONDS = 9_000_000_000
 
 
@@ -64,51 +70,61 @@ class Stored:
     """What of it could not be read."""
     same_text: bool = False
     """Whether the version before says exactly the same, so that it stayed."""
+    near_duplicate_of: str = ""
+    """Name, inside the collection, of another document that says nearly the same and that its reader may read."""
 
 
 class Ingest:
-    """Stores documents, a few at a time.
+    """Stores documents.
 
     Args:
-        keep: former versions of a document that stay readable.
+        embed_batch: passages in one inference of the embedder.
         concurrent: documents that are worked on at a time.
+        concurrent_bytes: bytes that they may have together; a document that alone has more is worked on alone.
     """
 
     def __init__(
         self,
         truth: Truth,
-        index: IndexKeeper,
+        publishing: Publishing,
         models: Models,
         screening: Screening,
         parser: ParserClient,
-        finishing: Finishing,
         *,
         sizes: ChunkSizes,
-        keep: int,
+        embed_batch: int,
         concurrent: int,
+        concurrent_bytes: int,
     ) -> None:
         self._truth = truth
-        self._index = index
+        self._publishing = publishing
         self._models = models
         self._screening = screening
         self._parser = parser
         self._sizes = sizes
-        self._keep = keep
-        self._places = asyncio.Semaphore(concurrent)
-        self._finishing = finishing
+        self._places = Places(concurrent, concurrent_bytes)
+        self._tokenize: Joined[Offsets] = Joined(models.tokenize, most=_TOKENIZE_TEXTS, most_chars=_TOKENIZE_CHARS)
+        self._embed: Joined[tuple[NDArray[np.float32], str]] = Joined(
+            models.embed_signed, most=embed_batch, most_chars=_EMBED_CHARS
+        )
         self.pipeline = f"parser-{PARSER_VERSION}/chunker-{CHUNKER_VERSION}/terms-{TERMS_VERSION}/{sizes.target}-{sizes.maximum}"
         """Moves when the same bytes would be cut otherwise; a document of another pipeline is imported again."""
 
-    async def store(self, announced: Announced, data: bytes) -> Stored:
-        """Makes `data` the current version of its document.
+    async def store(self, announced: Announced, data: Callable[[], bytes], reader: Reader, turn: Place | None = None) -> Stored:
+        """Makes a document current.
+
+        Args:
+            data: reads its bytes, once there is room for them; on a thread.
+            reader: who is told of near duplicates.
+            turn: documents of one row of turns become current in the order of the turns.
 
         Raises:
             DocumentRejected: for what the document is.
             MeshError: for what the mesh cannot do now: MODEL_UNAVAILABLE, SERVICE_UNAVAILABLE, STORE_UNAVAILABLE, EMBEDDER_CHANGED.
         """
-        async with self._places:
-            with telemetry.span("retriever.ingest"):
-                return await self._store(announced, data)
+        async with self._working(announced.size_bytes):
+            parsed = await self._parser.parse(await asyncio.to_thread(data), announced.media_type)
+            return await self._store_parsed(announced, parsed, reader, turn)
 
     async def store_parsed(self, announced: Announced, parsed: CanonicalText) -> Stored:
         """As `store`, for a document that was parsed already. One that says what its current version says stays as it is.
@@ -116,10 +132,17 @@ class Ingest:
         Raises:
             DocumentRejected, MeshError: as `store`.
         """
-        async with self._places:
+        async with self._working(announced.size_bytes):
+            same = await self._same_text(announced, parsed)
+            if same is not None:
+                return same
+            return await self._store_parsed(announced, parsed, Reader(announced.key.tenant, announced.labels), None)
+
+    @asynccontextmanager
+    async def _working(self, size_bytes: int) -> AsyncIterator[None]:
+        async with self._places.taken(size_bytes):
             with telemetry.span("retriever.ingest"):
-                same = await self._same_text(announced, parsed)
-                return same if same is not None else await self._store_parsed(announced, parsed)
+                yield
 
     async def parse(self, data: bytes, media_type: str, url: str = "") -> CanonicalText:
         """The canonical text of a document, for `store_parsed`.
@@ -132,7 +155,7 @@ class Ingest:
     async def _same_text(self, announced: Announced, parsed: CanonicalText) -> Stored | None:
         title = _title(announced, parsed)
 
-        def same(connection: sqlite3.Connection) -> DocumentRecord | None:
+        def same(connection: Connection) -> DocumentRecord | None:
             found = truth_reads.find_document(connection, Reader(announced.key.tenant, announced.labels), announced.key)
             if found is None or (found.title, found.pipeline, found.source, found.labels, found.source_uri) != (
                 title,
@@ -152,21 +175,15 @@ class Ingest:
         )
         return Stored(found.version_name, found.chunk_count, found.quarantined_count, parsed.warnings, same_text=True)
 
-    async def _store(self, announced: Announced, data: bytes) -> Stored:
-        return await self._store_parsed(announced, await self._parser.parse(data, announced.media_type))
-
-    async def _store_parsed(self, announced: Announced, parsed: CanonicalText) -> Stored:
+    async def _store_parsed(self, announced: Announced, parsed: CanonicalText, reader: Reader, turn: Place | None) -> Stored:
         title = _title(announced, parsed)
-        embedder = fingerprint(await self._models.identify())
-        await self._check_embedder(embedder)
         chunks = await self._cut(parsed, title)
         held = await self._screening.held_back(announced.key.name, chunks)
         if len(held) == len(chunks):
             raise DocumentRejected(
                 "DOCUMENT_QUARANTINED", "the guard holds every passage back: they carry instructions to the assistant"
             )
-        kept = [chunk for chunk in chunks if chunk.ordinal not in held]
-        vectors = await self._models.embed_passages([embedded_text(chunk.title_path, chunk.text) for chunk in kept])
+        vectors, embedder = await self._embedded([chunk for chunk in chunks if chunk.ordinal not in held])
         new = NewVersion(
             key=announced.key,
             uid=secrets.token_hex(16),
@@ -189,35 +206,39 @@ class Ingest:
             source_time=announced.source_time if announced.source_time is not None else _nanoseconds(parsed.published),
             minhash=parsed.minhash,
         )
+        if turn is not None:
+            await turn.come()
+        publishing = self._publishing.publish(new, reader)
+        if turn is not None:
+            turn.leave()
         # A caller that goes away must not tear this apart: what has begun is finished, acked or not.
-        stored = await self._finishing.run(self._publish(new))
-        return replace(stored, warnings=parsed.warnings)
+        published = await asyncio.shield(publishing)
+        return Stored(
+            f"{new.key.name}/versions/{new.uid}",
+            len(new.chunks),
+            len(new.quarantined),
+            parsed.warnings,
+            near_duplicate_of=published.near_duplicate_of,
+        )
 
-    async def _check_embedder(self, served: str) -> None:
-        known = await self._truth.read(lambda connection: truth_reads.meta(connection, "embedder"))
-        if known and known != served:
-            raise truth_writes.embedder_changed(known, served)
+    async def _embedded(self, chunks: list[Chunk]) -> tuple[NDArray[np.float32], str]:
+        """Vectors of chunks, (len(chunks), DIMENSIONS), and the fingerprint of the one embedder that made them."""
+        found = await self._embed([embedded_text(chunk.title_path, chunk.text) for chunk in chunks])
         if not self._models.tokenizers_agree:
             raise MeshError(
                 "MODEL_UNAVAILABLE",
                 "tokenizer and embedder come from different builds: export both again",
                 metadata={"model": "tokenizer"},
             )
+        embedders = {embedder for _, embedder in found}
+        if len(embedders) > 1:
+            raise MeshError("MODEL_UNAVAILABLE", "the embedder was replaced in the middle of the document: import it again")
+        return np.concatenate([row for row, _ in found]).reshape(-1, DIMENSIONS), embedders.pop()
 
     async def _cut(self, parsed: CanonicalText, title: str) -> list[Chunk]:
         planned, texts = await asyncio.to_thread(_plan, parsed, title)
-        offsets = await self._models.tokenize(texts)
+        offsets = await self._tokenize(texts)
         return await asyncio.to_thread(chunking.pack, parsed, planned, offsets, self._sizes)
-
-    async def _publish(self, new: NewVersion) -> Stored:
-        reserved = await self._truth.write(lambda connection: truth_writes.reserve(connection, new.key, len(new.chunks)))
-        indexed = await asyncio.to_thread(_indexed, new, reserved)
-        await self._index.publish(
-            reserved.version,
-            indexed,
-            lambda: self._truth.write(lambda connection: truth_writes.commit(connection, new, reserved, self._keep)),
-        )
-        return Stored(f"{new.key.name}/versions/{new.uid}", len(new.chunks), len(new.quarantined))
 
 
 def _title(announced: Announced, parsed: CanonicalText) -> str:
@@ -239,16 +260,3 @@ def _nanoseconds(published: str) -> int | None:
 def _plan(parsed: CanonicalText, title: str) -> tuple[list[chunking.Section], list[str]]:
     planned = chunking.sections(parsed, title)
     return planned, [parsed.slice(start, end) for start, end in chunking.spans(planned)]
-
-
-def _indexed(new: NewVersion, reserved: Reserved) -> list[IndexedChunk]:
-    ids = range(reserved.first_chunk, reserved.first_chunk + len(new.chunks))
-    kept = [(chunk_id, chunk) for chunk_id, chunk in zip(ids, new.chunks, strict=True) if chunk.ordinal not in new.quarantined]
-    return [
-        IndexedChunk(chunk_id, reserved.version, reserved.collection, index_terms(new.topic, chunk.title_path, chunk.text), vector)
-        for (chunk_id, chunk), vector in zip(kept, _rows(new.vectors), strict=True)
-    ]
-
-
-def _rows(vectors: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
-    return list(vectors)

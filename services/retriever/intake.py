@@ -35,6 +35,28 @@ class Answer(Enum):
     COMPLETE = "complete"
 
 
+class Received:
+    """The bytes of a document, in memory or in a file."""
+
+    def __init__(self, spool: tempfile.SpooledTemporaryFile[bytes] | None) -> None:
+        self._spool = spool
+
+    def data(self) -> bytes:
+        """All of them, once. Reads a file: for a thread."""
+        if self._spool is None:
+            return b""
+        self._spool.seek(0)
+        found = self._spool.read()
+        self.release()
+        return found
+
+    def release(self) -> None:
+        """Forgets them."""
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+
 class Intake:
     """Takes the messages of one stream, in order.
 
@@ -165,18 +187,14 @@ class Intake:
                 "CHECKSUM_MISMATCH", f"the bytes have the SHA-256 {self._hash.hexdigest()}, announced was {self.announced.sha256}"
             )
 
-    def data(self) -> bytes:
-        """The bytes of a document that came whole. Reads a file: for a thread."""
-        if self._spool is None:
-            return b""
-        self._spool.seek(0)
-        return self._spool.read()
+    def received(self) -> Received:
+        """The bytes of a document that came whole, for whoever stores it: the next may come meanwhile."""
+        spool, self._spool = self._spool, None
+        return Received(spool)
 
     def release(self) -> None:
         """Forgets the bytes."""
-        if self._spool is not None:
-            self._spool.close()
-            self._spool = None
+        self.received().release()
 
 
 def _out_of_order(state: _State, actual: str) -> MeshError:

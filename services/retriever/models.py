@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 
@@ -21,10 +22,14 @@ from services.retriever.chunking import Offsets
 from services.retriever.index import DIMENSIONS
 
 Kind = Literal["query", "passage"]
+SignedVector: TypeAlias = tuple[NDArray[np.float32], str]
+"""A vector, and the fingerprint of the embedder that made it."""
 
 _TOKENIZER = "tokenizer"
 _EMBEDDER = "embedder"
 _RERANKER = "reranker"
+_MODEL_REF = "model_ref"
+_SIGNED = ("weights_sha256", "tokenizer_sha256")
 _TOKENIZE_ROWS = 256
 _TOKENIZE_BYTES = 256 * 1024
 _PROBE_SECONDS = 3.0
@@ -47,7 +52,11 @@ def _texts(values: Sequence[str]) -> NDArray[np.object_]:
 
 def fingerprint(embedder: ModelRef) -> str:
     """What two embedders share only if their vectors may be compared: SHA-256 over weights and tokenizer."""
-    return hashlib.sha256(f"{embedder.weights_sha256}\n{embedder.tokenizer_sha256}".encode()).hexdigest()
+    return _fingerprint(embedder.weights_sha256, embedder.tokenizer_sha256)
+
+
+def _fingerprint(weights_sha256: str, tokenizer_sha256: str) -> str:
+    return hashlib.sha256(f"{weights_sha256}\n{tokenizer_sha256}".encode()).hexdigest()
 
 
 class Models:
@@ -66,6 +75,8 @@ class Models:
         """What the embedder said it was when it was last asked."""
         self.tokenizers_agree = False
         """Whether embedder and tokenizer then named the same tokenizer file."""
+        # What the embedder of the last passages said it was, and its fingerprint.
+        self._signature = (b"", "")
         self.reranker: ModelRef | None = None
         """What the reranker said it was when it was last asked."""
 
@@ -140,13 +151,34 @@ class Models:
         ]
         return np.concatenate(parts) if parts else np.zeros((0, DIMENSIONS), dtype=np.float32)
 
+    async def embed_signed(self, texts: Sequence[str]) -> list[SignedVector]:
+        """Vectors of passages, each with the fingerprint of the embedder that made it: one inference, as the others are.
+
+        Raises:
+            MeshError: MODEL_UNAVAILABLE, DEADLINE_EXCEEDED.
+        """
+        rows, found = await self._embed_told(texts, "passage", self._seconds, ["embedding", _MODEL_REF])
+        if _MODEL_REF not in found:
+            raise _broken(_EMBEDDER)
+        told = bytes(found[_MODEL_REF].reshape(-1)[0])
+        if told != self._signature[0]:
+            # Another than before: whether the tokenizer is still its own has to be looked at again.
+            await self.identify()
+            self._signature = (told, _fingerprint(**{name: orjson.loads(told)[name] for name in _SIGNED}))
+        return [(row, self._signature[1]) for row in rows]
+
     async def _embed(self, texts: Sequence[str], kind: Kind, timeout: float) -> NDArray[np.float32]:
+        return (await self._embed_told(texts, kind, timeout, ["embedding"]))[0]
+
+    async def _embed_told(
+        self, texts: Sequence[str], kind: Kind, timeout: float, outputs: Sequence[str]
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
         inputs = {"text": _texts(texts).reshape(-1, 1), "kind": _texts([kind] * len(texts)).reshape(-1, 1)}
-        found = await self._client.infer(_EMBEDDER, inputs, ["embedding"], timeout=timeout)
+        found = await self._client.infer(_EMBEDDER, inputs, outputs, timeout=timeout)
         rows = np.asarray(found.get("embedding"), dtype=np.float32)
         if rows.shape != (len(texts), DIMENSIONS) or not np.isfinite(rows).all():
             raise _broken(_EMBEDDER)
-        return rows
+        return rows, found
 
     async def tokenize(self, texts: Sequence[str]) -> list[Offsets]:
         """For each text the byte ranges of its tokens.

@@ -66,7 +66,7 @@ async def test_documents_come_one_after_the_other(intake: Intake) -> None:
         for at in range(0, len(text), 7):
             assert await intake.take(data(text[at : at + 7])) is Answer.MORE
         assert await intake.take(COMMIT) is Answer.COMPLETE
-        assert intake.data() == text
+        assert intake.received().data() == text
     intake.end()
 
 
