@@ -10,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cli.console import out
 from cli.errors import EXIT_FAILED, CliError
 from cli.parts import run_state
-from cli.settings import REPOSITORY, file_environment
+from cli.settings import REPOSITORY, env_file, file_environment
 
+TRUTH = "RAGMESH_RETRIEVER_TRUTH"
 DSN = "RAGMESH_RETRIEVER_POSTGRES__DSN"
 PASSWORD_FILE = "RAGMESH_RETRIEVER_POSTGRES__PASSWORD_FILE"  # noqa: S105  # the name of a setting
 
@@ -43,3 +45,9 @@ def to_postgresql(var: Path, dsn: str | None, password_file: Path | None) -> Non
     argv = (sys.executable, "-m", "services.retriever", "move-truth")
     if subprocess.run(argv, cwd=folders.run_dir, env=environment).returncode:
         raise CliError("The documents were not moved; the SQLite file is as it was.", "See the lines above.", exit_code=EXIT_FAILED)
+    out.print(
+        "\nEvery table is the same in both. From the next start on PostgreSQL is used with these lines in", env_file(folders.root)
+    )
+    for name in (TRUTH, DSN, PASSWORD_FILE):
+        if value := {**environment, TRUTH: "postgresql"}.get(name):
+            out.print(f"  {name}={value}", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,5 @@
-"""`python -m services.retriever` serves; `rebuild` embeds and indexes everything anew; `move-index` moves the index."""
+"""`python -m services.retriever` serves; `rebuild` embeds and indexes everything anew; `move-index` moves the index,
+`move-truth` the documents."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from services.retriever import index_move
 from services.retriever.build import build
 from services.retriever.rebuild import rebuild
 from services.retriever.settings import RetrieverSettings
+from services.retriever.truth_kinds import move_truth
 from services.retriever.truth_schema import TruthUnusable
 
 
@@ -29,8 +31,10 @@ def main(arguments: list[str]) -> int:
             settings = RetrieverSettings()
             log.configure(settings.log_level, "retriever")
             uvloop.run(index_move.run(settings, arguments[1:]))
+        elif arguments == ["move-truth"]:
+            move_truth(RetrieverSettings())
         else:
-            print("usage: python -m services.retriever [rebuild | move-index KIND]", file=sys.stderr)
+            print("usage: python -m services.retriever [rebuild | move-index KIND | move-truth]", file=sys.stderr)
             return 2
     except (MeshError, TruthUnusable, index_move.MoveRefused) as error:
         print(f"retriever: {error}", file=sys.stderr)

@@ -1,4 +1,5 @@
-"""What the guard holds back and why, and what owners released: a small SQLite file beside the store of truth.
+"""What the guard holds back and why, and what owners released: a small SQLite file beside the store of truth, or two tables in it
+where several retrievers share it.
 
 A passage is known by the digest of its text, so that a release outlives the next import of its document. The truth decides what is
 found; this file is about reasons and releases alone. Knows neither the guard nor an index.
@@ -7,7 +8,6 @@ found; this file is about reasons and releases alone. Knows neither the guard no
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 
 from services.mesh.sqlite import Database
+from services.retriever.truth import Connection, Truth
 
 MAX_NOTES = 20_000
 """Notes that are kept; beyond that the oldest go, and the passages they were about stay held back without a reason."""
@@ -68,11 +69,16 @@ def digest_of(title_path: Sequence[str], text: str) -> bytes:
 
 
 class QuarantineBook:
-    """Opens the file in `folder`."""
+    """Opens the file in `folder`; or uses the tables of `truth`, where other retrievers share that."""
 
-    def __init__(self, folder: Path) -> None:
-        self._database = Database(folder / "quarantine.db", "quarantine", synchronous="FULL")
-        self._database.setup(lambda connection: connection.executescript(_TABLES))
+    def __init__(self, folder: Path, truth: Truth | None = None) -> None:
+        self._own: Database | None = None
+        if truth is None or not truth.shared:
+            self._own = Database(folder / "quarantine.db", "quarantine", synchronous="FULL")
+            self._own.setup(lambda connection: connection.executescript(_TABLES))
+            self._database: Database | Truth = self._own
+        else:
+            self._database = truth
 
     async def note(self, tenant: str, held: Sequence[Held]) -> None:
         """Keep why passages are held back."""
@@ -84,10 +90,10 @@ class QuarantineBook:
             for item in held
         ]
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             connection.executemany(
-                "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET category = excluded.category,"
-                " rules = excluded.rules, text = excluded.text",
+                "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, document, digest) DO UPDATE SET"
+                " category = excluded.category, rules = excluded.rules, text = excluded.text",
                 rows,
             )
             connection.execute(
@@ -99,7 +105,7 @@ class QuarantineBook:
     async def released(self, tenant: str, digests: Sequence[bytes]) -> frozenset[bytes]:
         """Those of `digests` that their owner released."""
 
-        def read(connection: sqlite3.Connection) -> frozenset[bytes]:
+        def read(connection: Connection) -> frozenset[bytes]:
             if connection.execute("SELECT 1 FROM released WHERE tenant = ? LIMIT 1", (tenant,)).fetchone() is None:
                 return frozenset()
             one = "SELECT 1 FROM released WHERE tenant = ? AND digest = ?"
@@ -110,7 +116,7 @@ class QuarantineBook:
     async def release(self, tenant: str, document: str, digest: bytes, subject: str) -> bool:
         """From now on a passage passes; False where it is not held back."""
 
-        def write(connection: sqlite3.Connection) -> bool:
+        def write(connection: Connection) -> bool:
             gone = connection.execute(
                 "DELETE FROM held WHERE tenant = ? AND document = ? AND digest = ?", (tenant, document, digest)
             ).rowcount
@@ -124,7 +130,7 @@ class QuarantineBook:
     async def notes(self, tenant: str, collection: str, after: tuple[str, bytes], limit: int) -> list[Held]:
         """Notes on the passages of `collections/{c}` in the order of documents and digests, behind `after`."""
 
-        def read(connection: sqlite3.Connection) -> list[Held]:
+        def read(connection: Connection) -> list[Held]:
             rows = connection.execute(
                 "SELECT * FROM held WHERE tenant = ? AND document >= ? AND document < ? AND (document, digest) > (?, ?)"
                 " ORDER BY document, digest LIMIT ?",
@@ -141,7 +147,7 @@ class QuarantineBook:
     async def forget(self, tenant: str, held: Sequence[Held]) -> None:
         """Notes about what is not held back any more."""
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             connection.executemany(
                 "DELETE FROM held WHERE tenant = ? AND document = ? AND digest = ?",
                 [(tenant, item.document, item.digest) for item in held],
@@ -151,7 +157,8 @@ class QuarantineBook:
 
     async def close(self) -> None:
         """Closes the file."""
-        await self._database.close()
+        if self._own is not None:
+            await self._own.close()
 
 
 def _cut(text: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from services.retriever.settings import RetrieverSettings
 from services.retriever.truth import Truth
 from services.retriever.truth_schema import TruthUnusable
@@ -14,11 +17,29 @@ def truth_of(settings: RetrieverSettings) -> Truth:
     Raises:
         TruthUnusable: it cannot be used; the message says what to do.
     """
-    if settings.retriever_truth == "postgresql":
-        # Its client is not installed where no PostgreSQL is used.
-        try:
-            from services.retriever.postgres.truth import PostgresTruth
-        except ModuleNotFoundError as error:
-            raise TruthUnusable(f"the client of PostgreSQL is not installed ({error.name}): make setup-postgres") from None
-        return PostgresTruth(settings.folder, settings.retriever_postgres)
-    return SqliteTruth(settings.folder)
+    if settings.retriever_truth == "sqlite":
+        return SqliteTruth(settings.folder)
+    with _client():
+        from services.retriever.postgres.truth import PostgresTruth
+    return PostgresTruth(settings.folder, settings.retriever_postgres)
+
+
+def move_truth(settings: RetrieverSettings) -> None:
+    """Copies the SQLite file to the PostgreSQL of the settings, and prints what was compared.
+
+    Raises:
+        TruthUnusable: see `postgres.moving.move`.
+    """
+    with _client():
+        from services.retriever.postgres.moving import move
+    for table in move(settings.folder, settings.retriever_postgres):
+        print(f"{table.table}: {table.rows} rows, SHA-256 {table.sha256[:16]} in both")
+
+
+@contextmanager
+def _client() -> Iterator[None]:
+    """Its client is not installed where no PostgreSQL is used."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise TruthUnusable(f"the client of PostgreSQL is not installed ({error.name}): make setup-postgres") from None
