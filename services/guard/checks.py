@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ragmesh.guard.v1 import guard_service_pb2 as pb
+
 from services.guard.classifier.classifier import InjectionClassifier
 from services.guard.detection import stand_in
 from services.guard.detection.allowed import load_allowed
@@ -96,6 +98,7 @@ class CheckBuilder:
             classifier=self._classifier,
             question=policy.classifier_question,
             document=policy.classifier_document,
+            passing=[category for category, action in policy.actions.items() if action < pb.ACTION_BLOCK],
         )
         names = [item.display_name for item in self._assistants.values()]
         small_talk = SmallTalk(self._settings.guard_small_talk_dir, [*names, *policy.persona_names])

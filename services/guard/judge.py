@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ragmesh.evidence.v1 import text_pb2
@@ -24,7 +24,7 @@ from services.guard.detection.rules import LoadedRule, Target
 from services.guard.views import FOLDED, ORIGINAL, View, each_reading
 
 MAX_FINDINGS = 32
-MAX_WHOLE = 2_048
+MAX_WHOLE = 512
 """Characters up to which everything is looked for, also where it is blocked already."""
 _ROUNDING = 1e-9
 _LONG_ADDRESS = re.compile(r"(\b\w{1,12}://\S{40})\S+")
@@ -88,6 +88,7 @@ class Judge:
         classifier: asked about questions and passages; None: rules alone.
         question: calibrated probability from which the classifier blocks a question alone; None: its own threshold.
         document: the same for a passage.
+        passing: categories that the policy does not block: what is found in them leaves nothing settled.
     """
 
     def __init__(
@@ -99,7 +100,9 @@ class Judge:
         classifier: InjectionClassifier | None = None,
         question: float | None = None,
         document: float | None = None,
+        passing: Collection[pb.Category.ValueType] = (),
     ) -> None:
+        self._passing = frozenset(passing)
         self._matcher = matcher
         self._block = block
         self._flag = flag
@@ -112,7 +115,7 @@ class Judge:
 
     def without_classifier(self) -> Judge:
         """The same rules, alone."""
-        return Judge(self._matcher, block=self._block, flag=self._flag)
+        return Judge(self._matcher, block=self._block, flag=self._flag, passing=self._passing)
 
     def question(self, text: str) -> tuple[pb.Verdict, list[Sighting]]:
         """The verdict on a question, and what it rests on."""
@@ -177,9 +180,10 @@ class Judge:
 
     def _settled(self, best: Mapping[str, Sighting], target: Target) -> bool:
         """Whether it is blocked, whatever else is seen."""
+        counted = [item for item in best.values() if item.rule.category not in self._passing]
         if target is Target.DOCUMENT:
-            return any(self._holds_back(item) for item in best.values())
-        return max(_sums(best.values()).values(), default=0.0) >= self._block - _ROUNDING
+            return any(self._holds_back(item) for item in counted)
+        return max(_sums(counted).values(), default=0.0) >= self._block - _ROUNDING
 
     def _learned(self, views: Sequence[View], target: Target, seen: Sequence[Sighting]) -> Sighting | None:
         """What the classifier finds most suspicious, where it counts."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import operator
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +50,6 @@ class _Asked:
     """A rule's pattern, or its parts, by the numbers of their expressions."""
 
     rule: LoadedRule
-    rank: tuple[float, int]
-    """Where it comes among all: what adds most first."""
     needs: frozenset[int]
     """Atoms without which it does not match."""
     words: tuple[int, ...]
@@ -95,7 +92,8 @@ class Matcher:
         self.rules = tuple(rules)
         self._allowed = tuple(allowed)
         self._spelled: list[_Spelled] = []
-        self._asked: dict[Target, dict[int, list[_Asked]]] = {target: {} for target in Target}
+        # By an atom: what is looked for only where it is, as what it needs and its place in `_items`.
+        self._asked: dict[Target, dict[int, list[tuple[frozenset[int], int]]]] = {target: {} for target in Target}
         numbers: dict[str, int] = {}
         atoms: dict[Atom, int] = {}
         where: list[str] = []
@@ -112,22 +110,22 @@ class Matcher:
 
         asked: list[_Asked] = []
         for rule in self.rules:
-            score = -rule.rule.score
             for expression in rule.expressions:
                 pattern = number(expression, rule)
-                asked.append(_Asked(rule, (score, len(asked)), self._spelled[pattern].needs, (pattern,)))
+                asked.append(_Asked(rule, self._spelled[pattern].needs, (pattern,)))
             if rule.parts.words:
                 words, context, unless = (
                     tuple(number(item, rule) for item in part) for part in (rule.parts.words, rule.parts.context, rule.parts.unless)
                 )
                 needs = frozenset[int]().union(*(self._spelled[item].needs for item in words))
-                asked.append(_Asked(rule, (score, len(asked)), needs, words, True, context, unless))
+                asked.append(_Asked(rule, needs, words, True, context, unless))
+        # What adds most is looked for first.
+        self._items = sorted(asked, key=lambda item: -item.rule.rule.score)
         rarity = [atom.least for atom in atoms]
-        for item in asked:
-            # Looked for only where its rarest atom is.
+        for place, item in enumerate(self._items):
             rarest = max(item.needs, key=rarity.__getitem__)
             for target in item.rule.targets:
-                self._asked[target].setdefault(rarest, []).append(item)
+                self._asked[target].setdefault(rarest, []).append((item.needs, place))
         try:
             self._engine = make_engine(tuple(atoms), cache)
         except EngineError as error:
@@ -152,26 +150,17 @@ class Matcher:
         data = text.encode("utf-8", "replace")
         proposed = self._engine.proposed(data)
         asked = self._asked[target]
-        may = [
-            item
-            for atom in proposed
-            if atom in asked
-            for item in asked[atom]
-            if item.needs <= proposed and item.rule.rule.id not in known
-        ]
+        may = sorted([place for atom in proposed if atom in asked for needs, place in asked[atom] if needs <= proposed])
         if not may:
             return
-        may.sort(key=_rank)
-        matches = _matches(_Scan(data, self._spelled, proposed), may)
+        items = (self._items[place] for place in may)
+        matches = _matches(_Scan(data, self._spelled, proposed), (item for item in items if item.rule.rule.id not in known))
         counted = (match for match in matches if not any(item.lets_pass(match, data) for item in self._allowed))
         for match in itertools.islice(counted, MAX_MATCHES):
             yield match if len(data) == len(text) else _in_characters(match, data)
 
 
-_rank = operator.attrgetter("rank")
-
-
-def _matches(scan: _Scan, may: Sequence[_Asked]) -> Iterator[Match]:
+def _matches(scan: _Scan, may: Iterable[_Asked]) -> Iterator[Match]:
     for item in may:
         rule = item.rule
         if item.near:

@@ -8,22 +8,33 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from functools import cached_property
+from typing import Any
+
+import re2
 
 MENTIONED = 0.3
 """What is left of a rule's score where its words are only spoken about."""
 
+# Each choice begins with its sign, which `re` then skips to.
 _QUOTED = re.compile(
-    r'"[^"]{1,400}"|(?<!\w)\'[^\'\n]{1,400}\'(?!\w)|`[^`]{1,400}`|[“„][^”“]{1,400}[”“]|«[^»]{1,400}»|‘[^’]{1,400}’(?!\w)'
+    r'"[^"]{1,400}"|\'(?<!\w\')[^\'\n]{1,400}\'(?!\w)|`[^`]{1,400}`|“[^”“]{1,400}[”“]|„[^”“]{1,400}[”“]|«[^»]{1,400}»|‘[^’]{1,400}’(?!\w)'
 )
+
+
+def _compiled(pattern: str) -> Any:
+    """RE2, over UTF-8: an order of magnitude quicker than `re` at long choices and at what ends where the text does."""
+    return re2.compile(pattern.encode())
+
+
 # Folded, like the rules: no diacritics.
-_ABOUT_WORDS = re.compile(
+_ABOUT_WORDS = _compiled(
     r"\b(?:what (?:does|do|did|is meant|is the meaning|would)\b.{0,400}\bmeans?\b"
     r"|what(?:'s| is| are) (?:meant by|the meaning|a|an|the)\b"
     r"|meaning of|mean by|means\b|defin(?:e|ition)|explain (?:what|why|how|the (?:phrase|term|meaning|concept|sentence))"
     r"|(?:the|this|a) (?:phrase|term|sentence|string|expression|attack|prompt injection|words)\b"
     r"|(?:examples?|kinds?|types?) of|called|known as|such as|why (?:do|does|is|are|would|might)"
     r"|(?:prevent|detect|defend|protect|recogni[sz]e|mitigate|guard against|block)\b"
-    r"|was (?:bedeutet|heisst|heißt|meint|versteht man)|bedeutung|erklar\w* (?:den|die|was|mir)|der (?:satz|ausdruck|begriff)"
+    r"|was (?:bedeutet|heisst|heißt|meint|versteht man)|bedeutung|erklar[a-z]* (?:den|die|was|mir)|der (?:satz|ausdruck|begriff)"
     r"|que (?:signifie|veut dire)|signification|qu'est-ce que|que significa|que quiere decir|significado"
     r"|cosa (?:significa|vuol dire)"
     r"|o que (?:significa|quer dizer)|wat betekent|betekenis|co (?:to )?(?:znaczy|oznacza|znamena)|znaczenie|ne (?:demek|anlama)"
@@ -31,11 +42,11 @@ _ABOUT_WORDS = re.compile(
 )
 
 # Right before the words: somebody asks what they themselves may do, or is told not to.
-_ASKED_OR_DENIED = re.compile(
+_ASKED_OR_DENIED = _compiled(
     r"(?:\b(?:(?:can|may|should|must|could|do|does|did|will|would) (?:i|we|one|people|patients|doctors|anyone)"
     r"|(?:darf|kann|soll|sollte|muss|konnte) (?:ich|man)|(?:puis|dois|peux)-je|peut-on|doit-on|est-ce que je (?:peux|dois)"
     r"|puedo|debo|se puede|posso|devo|si puo|pode-se|(?:mag|kan|moet) (?:ik|men)|czy (?:moge|mozna|musze|powinienem)"
-    r"|mohu|muzu|smim)(?: [\w'-]+){0,2}"
+    r"|mohu|muzu|smim)(?: [\pL\pN_'-]+){0,2}"
     r"|(?:можно ли|могу ли я|нужно ли|должен ли я)(?: [^ ]+){0,2}"
     r"|\b(?:do not|don't|never|not to|nicht|niemals|non|no|nao|niet|nie|ne)|не)[ ]$"
 )
@@ -43,7 +54,7 @@ _BEFORE_ASKED = 60
 """Characters before a match in which such a beginning is looked for."""
 
 # What may stand between the beginning of a sentence and an order: "Please now ignore ...", "IMPORTANT: you must ignore ...".
-_ORDER = re.compile(
+_ORDER = _compiled(
     r"(?:^|[.!?:;\n\r\"'(\[{<>*#|=_-])[\s*#>-]*"
     r"(?:(?:please|now|also|and|then|so|but|just|first|next|instead|simply|kindly|immediately|important|attention|warning|urgent|note"
     r"|hey|hi|hello"
@@ -64,7 +75,11 @@ def without_quotations(text: str) -> str:
 
 def about_words(text: str) -> bool:
     """Whether `text`, quotations taken out, asks or speaks about what words mean."""
-    return _ABOUT_WORDS.search(_QUOTED.sub(" ", text.lower())) is not None
+    return _ABOUT_WORDS.search(_bytes(_QUOTED.sub(" ", text))) is not None
+
+
+def _bytes(text: str) -> bytes:
+    return text.lower().encode("utf-8", "replace")
 
 
 class Speech:
@@ -84,8 +99,11 @@ class Speech:
     @cached_property
     def _framed(self) -> tuple[int, int] | None:
         """Where it is asked what words mean."""
-        asked = _ABOUT_WORDS.search(self._text.lower())
-        return asked.span() if asked is not None else None
+        data = _bytes(self._text)
+        asked = _ABOUT_WORDS.search(data)
+        if asked is None:
+            return None
+        return len(data[: asked.start()].decode("utf-8", "replace")), len(data[: asked.end()].decode("utf-8", "replace"))
 
     def quoted(self, start: int, end: int) -> bool:
         """Whether [start, end) lies inside quotation marks."""
@@ -97,11 +115,11 @@ class Speech:
         """Whether the words at [start, end) of a question are spoken about rather than meant."""
         if self.quoted(start, end):
             return self._about_words
-        if _ASKED_OR_DENIED.search(self._text[max(0, start - _BEFORE_ASKED) : start].lower()):
+        if _ASKED_OR_DENIED.search(_bytes(self._text[max(0, start - _BEFORE_ASKED) : start])):
             return True
         # Without quotation marks only a question that frames the words counts: "what does ... mean".
         return self._framed is not None and self._framed[0] <= start and end <= self._framed[1]
 
     def is_order(self, start: int) -> bool:
         """Whether a sentence begins at `start`, but for what introduces an order."""
-        return _ORDER.search(self._text[max(0, start - _BEFORE) : start].lower()) is not None
+        return _ORDER.search(_bytes(self._text[max(0, start - _BEFORE) : start])) is not None

@@ -48,7 +48,8 @@ _CYRILLIC_ONLY = re.compile("[дёжийлфцчшщъыэюяДЖИЙЛФЦЧШ
 _ALL_IMITATORS = re.compile(f"[0-9{''.join(_IMITATORS)}]+")
 # Digits for letters, or the codes of a URL, may stand between.
 _MIXED = re.compile(f"[A-Za-z][0-9%]*[{''.join(_IMITATORS)}]|[{''.join(_IMITATORS)}][0-9%]*[A-Za-z]")
-_WORD = re.compile(r"[^\W_]+")
+# A word that is not all ASCII; others imitate nothing.
+_WORD = re.compile(r"(?<![^\W_])[0-9A-Za-z]*+[^\W_0-9A-Za-z][^\W_]*+")
 _MAX_TABLE = 20_000
 """Characters that the table remembers; a text of many scripts costs time, not memory."""
 

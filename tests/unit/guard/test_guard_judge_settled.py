@@ -58,6 +58,14 @@ def test_a_short_message_is_looked_at_whole() -> None:
     assert len(asked.texts) > 1
 
 
+def test_what_the_policy_lets_pass_settles_nothing() -> None:
+    text = "cbd'; DROP TABLE documents; -- " + LONG.removeprefix(ATTACK) + ATTACK
+    verdict, _ = Judge(matcher(), block=1.0, flag=0.5).question(text)
+    assert {finding.category for finding in verdict.findings} == {pb.CATEGORY_CODE_INJECTION}
+    verdict, _ = Judge(matcher(), block=1.0, flag=0.5, passing=[pb.CATEGORY_CODE_INJECTION]).question(text)
+    assert {finding.category for finding in verdict.findings} > {pb.CATEGORY_CODE_INJECTION}
+
+
 def test_an_explanation_is_complete() -> None:
     _, judge = counted()
     verdict, seen = judge.question(LONG)
