@@ -71,3 +71,10 @@ def interleave(ranked: Sequence[Sequence[_T]], key: Callable[[_T], Hashable]) ->
                 seen.add(name)
                 found.append(item)
     return found
+
+
+def led(ranked: Sequence[_T], by: Sequence[_T], key: Callable[[_T], Hashable]) -> list[_T]:
+    """`ranked` with the one before everything else that comes first in `by`; as it is where none does."""
+    places = {key(item): place for place, item in reversed(list(enumerate(ranked)))}
+    first = next((places[key(item)] for item in by if key(item) in places), 0)
+    return [*ranked[first : first + 1], *ranked[:first], *ranked[first + 1 :]]

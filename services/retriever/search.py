@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError
 from services.retriever import truth_reads
-from services.retriever.fusion import Method, fuse, interleave, spread
+from services.retriever.fusion import Method, fuse, interleave, led, spread
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.legs import Joined, Legs, Scope, timed
 from services.retriever.near_duplicates import without_repeats
@@ -89,13 +89,20 @@ class Search:
         if not queries:
             return found
         where = Scope(reader, scope, embedder, budget)
-        found.traces = list(await asyncio.gather(*(self._trace(where, query, wanted, found) for query in queries)))
+        # Beside its parts the whole is searched by both legs, and not reranked, which would cost as much as a part more.
+        whole = [self._trace(where, plan.whole, replace(wanted, rerank_depth=0), found)] if plan.whole is not None else []
+        traces = await asyncio.gather(*(self._trace(where, query, wanted, found) for query in queries), *whole)
+        found.traces = list(traces[: len(queries)])
         spreads = [
             spread([replace(one, query=number) for one in trace.ranked], _document, self._per_document)
             for number, trace in enumerate(found.traces)
         ]
         # What linked documents both say comes once, from the one that was found first.
         together = interleave(spreads, _chunk)
+        heads = len({_chunk(one[0]) for one in spreads if one})
+        for trace in traces[len(queries) :]:
+            # Which of the parts' best comes first, the question as a whole knows better than their order does.
+            together = [*led(together[:heads], trace.fused, _document), *together[heads:]]
         once = without_repeats(together, _cluster, _document, _text)
         found.repeated = {_chunk(one) for one in together} - {_chunk(one) for one in once}
         found.results = once[: wanted.limit]

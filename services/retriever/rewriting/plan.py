@@ -53,6 +53,8 @@ class Plan:
     """One, or one for each part."""
     parts: tuple[str, ...] = ()
     """The parts' texts where there are several."""
+    whole: Query | None = None
+    """The question as one, where there are several parts: it says which part's best comes first."""
     changes: tuple[Change, ...] = ()
     language: str = "und"
     type: QuestionType.ValueType = QuestionType.QUESTION_TYPE_UNSPECIFIED

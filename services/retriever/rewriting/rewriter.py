@@ -48,10 +48,12 @@ class Rewriter:
         text = completed.text if completed is not None else question
         if asked.reformulate and RewriteKind.REWRITE_KIND_REFORMULATION not in without:
             return self._reformulated(text, language, lexicon, changes)
+        whole = None
         parts = [] if completed is not None or RewriteKind.REWRITE_KIND_PARTS in without else parts_of(question, language)
         if parts:
             changes.append(Change(RewriteKind.REWRITE_KIND_PARTS, question, " | ".join(parts)))
             queries = [self._query(part, "", lexicon, without, language, changes) for part in parts]
+            whole = self._query(question, "", lexicon, without, language, [])
         else:
             before = completed.before if completed is not None else ""
             if completed is not None and completed.whole:
@@ -61,6 +63,7 @@ class Rewriter:
             text=text,
             queries=tuple(queries),
             parts=tuple(parts),
+            whole=whole,
             changes=tuple(dict.fromkeys(changes)),
             language=language,
             type=question_type(text),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.retriever.fusion import Method, fuse, interleave, spread
+from services.retriever.fusion import Method, fuse, interleave, led, spread
 
 METHODS: list[Method] = ["relative", "ranks"]
 
@@ -47,3 +47,11 @@ def test_what_is_one_too_many_moves_behind_and_nothing_is_lost() -> None:
 def test_lists_are_interleaved_and_nothing_comes_twice() -> None:
     assert interleave([["a", "b", "c"], ["b", "d"], []], str) == ["a", "b", "d", "c"]
     assert interleave([], str) == []
+
+
+def test_who_comes_first_in_another_list_leads_and_nothing_is_added() -> None:
+    assert led(["a", "b", "c"], ["x", "c", "b"], str) == ["c", "a", "b"]
+    assert led(["a", "b"], ["x"], str) == ["a", "b"]
+    assert led([], ["x"], str) == []
+    assert led(["apple", "bread", "beer"], ["ale", "bun"], lambda word: word[0]) == ["apple", "bread", "beer"]
+    assert led(["apple", "bread", "beer"], ["bun", "ale"], lambda word: word[0]) == ["bread", "apple", "beer"]

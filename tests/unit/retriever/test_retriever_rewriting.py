@@ -253,6 +253,8 @@ def test_a_plan_names_every_change(lexicon: Lexicon) -> None:
     kinds = [change.kind for change in plan.changes]
     assert kinds == [RewriteKind.REWRITE_KIND_SPELLING, RewriteKind.REWRITE_KIND_PARTS, RewriteKind.REWRITE_KIND_ACRONYM]
     assert [query.text for query in plan.queries] == list(plan.parts)
+    assert plan.whole is not None
+    assert {term for query in plan.queries for term, _ in query.terms} <= {term for term, _ in plan.whole.terms}
     assert plan.text == "Does nabiximols help MS and why is warfarin dangerous?"
     assert (plan.language, plan.leans) == ("en", False)
 
