@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 
 from cli.parts.weaviate import NodePorts, is_ready, launch_spec
 from services.retriever.weaviate_settings import WeaviateSettings
+from tests.server_process import ServerProcess
 
 READY_WITHIN_S = 90.0
 
@@ -29,35 +27,22 @@ class Node:
     ports: NodePorts
     join: str = ""
     voters: tuple[tuple[str, int], ...] = ()
-    process: subprocess.Popen[bytes] | None = field(default=None)
+    data: str = ""
+    """Folder of its data inside `folder`; empty: its name."""
+    server: ServerProcess = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.server = ServerProcess(f"Weaviate {self.name}", self.folder / f"{self.name}.log")
 
     def start(self) -> None:
-        spec = launch_spec(self.folder / self.name, self.ports, node=self.name, join=self.join, voters=self.voters)
-        with (self.folder / f"{self.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                spec.argv, env=spec.env, cwd=spec.cwd, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
+        place = self.folder / (self.data or self.name)
+        self.server.start(launch_spec(place, self.ports, node=self.name, join=self.join, voters=self.voters))
 
     def wait_until_ready(self) -> None:
-        assert self.process is not None
-        deadline = time.monotonic() + READY_WITHIN_S
-        while not asyncio.run(is_ready(self.ports)):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                log = (self.folder / f"{self.name}.log").read_text(errors="replace")
-                raise RuntimeError(f"Weaviate {self.name} was not ready: {log[-4000:]}")
-            time.sleep(0.1)
+        self.server.wait_until(lambda: asyncio.run(is_ready(self.ports)), READY_WITHIN_S)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        if self.process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, how)
-        try:
-            self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(timeout=20)
-        self.process = None
+        self.server.stop(how)
 
     def settings(self, **changes: object) -> WeaviateSettings:
         return settings_for([self], **changes)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +11,9 @@ from pathlib import Path
 import pytest
 import tritonclient.grpc as triton
 
+from cli.parts.ports import free_ports
 from cli.parts.triton import ENGINES, launch_spec
+from tests.server_process import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = ROOT / "deploy" / "triton" / "model_repository"
@@ -29,26 +27,10 @@ class RunningTriton:
     ready_after_s: float
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; all are held until all are known, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    deadline = time.monotonic() + READY_WITHIN_S
-    with triton.InferenceServerClient(address) as client:
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                break
-            with contextlib.suppress(triton.InferenceServerException):
-                if client.is_server_ready():
-                    return
-            time.sleep(0.05)
-    raise RuntimeError(f"Triton was not ready: {log.read_text(errors='replace')[-4000:]}")
+def _is_ready(address: str) -> bool:
+    with triton.InferenceServerClient(address) as client, contextlib.suppress(triton.InferenceServerException):
+        return bool(client.is_server_ready())
+    return False
 
 
 @contextlib.contextmanager
@@ -61,25 +43,15 @@ def running_triton(
 ) -> Iterator[RunningTriton]:
     grpc_port, http_port = free_ports(2)
     spec = launch_spec(work_dir, repository, grpc_port, http_port, otlp_endpoint=otlp_endpoint, engines=engines, runtime=runtime)
-    log = work_dir / "triton.log"
+    server = ServerProcess("Triton", work_dir / "triton.log")
     began = time.monotonic()
-    with log.open("wb") as output:
-        # Its own session, so that the stubs it starts end with it.
-        process = subprocess.Popen(
-            spec.argv, env=spec.env, cwd=spec.cwd, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            address = f"127.0.0.1:{grpc_port}"
-            _wait_until_ready(process, address, log)
-            yield RunningTriton(address, process.pid, time.monotonic() - began)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-                try:
-                    process.wait(timeout=15)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait(timeout=15)
+    server.start(spec)
+    try:
+        address = f"127.0.0.1:{grpc_port}"
+        server.wait_until(lambda: _is_ready(address), READY_WITHIN_S)
+        yield RunningTriton(address, server.pid, time.monotonic() - began)
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")
