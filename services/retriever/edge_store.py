@@ -6,6 +6,7 @@ would build the graph, holds the GIL for most of a minute at 200,000. Knows no t
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import zlib
@@ -103,11 +104,11 @@ class EdgeStore:
         with _failing():
             self._shard.update(edge.UpdateOperation.delete_points_by_filter(_filter("version", version)))
 
-    def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> list[Hit]:
+    def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """See `VectorStore`."""
         return self._query(edge.Query.Nearest(vector.tolist(), using=_DENSE), collection, limit, None)
 
-    def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> list[Hit]:
+    def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """See `VectorStore`."""
         weights: dict[int, float] = {}
         for term, weight in terms:

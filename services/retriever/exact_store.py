@@ -4,6 +4,7 @@ broken index is rebuilt. FTS5 has k1 = 1.2 and b = 0.75 built in, so that its ra
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections import defaultdict
@@ -122,7 +123,7 @@ class ExactStore:
             connection.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM chunk WHERE version = ?)", (version,))
             connection.execute("DELETE FROM chunk WHERE version = ?", (version,))
 
-    def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> list[Hit]:
+    def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """See `VectorStore`."""
         ids, rows = self._matrix(collection)
         scores = rows @ vector
@@ -140,7 +141,7 @@ class ExactStore:
                 self._matrices[collection] = (ids, rows)
             return self._matrices[collection]
 
-    def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> list[Hit]:
+    def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """See `VectorStore`."""
         # BM25 is a sum over terms: one search for each weight that occurs, added up.
         by_weight: defaultdict[float, list[str]] = defaultdict(list)

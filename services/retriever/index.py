@@ -6,13 +6,14 @@ texts nor rights, which the store of truth joins to every hit.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import orjson
@@ -47,6 +48,10 @@ class IndexAway(IndexUnusable):
     """The server of the index does not answer, or not as it should: it is as it was once it is back, but for what it missed."""
 
 
+class IndexLate(IndexUnusable):
+    """The server of the index did not answer in the time that the caller had; that says nothing about the index."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A chunk that a leg found."""
@@ -55,10 +60,22 @@ class Hit:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class FusedHit:
+    """A chunk that both legs together found, as the index fused them."""
+
+    id: int
+    score: float
+    dense: float | None
+    """Its score in the dense leg; None where that leg did not bring it."""
+    sparse: float | None
+
+
 class VectorStore(Protocol):
     """An index. Calls block: never on the loop. Searches may come from several threads, changes from one at a time.
 
-    Every method raises IndexUnusable where the index fails.
+    Every method raises IndexUnusable where the index fails. A search takes `seconds` at most where it stands on a server, and
+    raises IndexLate then; one in files of this machine takes no notice.
     """
 
     @property
@@ -74,11 +91,11 @@ class VectorStore(Protocol):
         """Forgets all chunks of a document version; none is fine."""
         ...
 
-    def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> list[Hit]:
+    def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """The chunks of a collection with the largest dot product with `vector` (DIMENSIONS,), best first."""
         ...
 
-    def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> list[Hit]:
+    def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """The chunks of a collection with the highest BM25 score above 0, best first."""
         ...
 
@@ -92,6 +109,24 @@ class VectorStore(Protocol):
 
     def close(self) -> None:
         """Ends the use of the index; flushes nothing."""
+        ...
+
+
+@runtime_checkable
+class FusingStore(Protocol):
+    """An index that fuses both legs itself, in one call."""
+
+    def hybrid(
+        self,
+        vector: NDArray[np.float32],
+        terms: WeightedTerms,
+        collection: int,
+        limit: int,
+        *,
+        dense_weight: float,
+        seconds: float = math.inf,
+    ) -> list[FusedHit]:
+        """The best of both legs by relative scores, as `fusion.fuse` has them, best first."""
         ...
 
 

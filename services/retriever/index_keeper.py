@@ -7,6 +7,7 @@ the chunks are there before their version is current, and what a killed process 
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import shutil
 import time
@@ -26,8 +27,11 @@ from services.mesh.log import get_logger
 from services.retriever import truth_reads, truth_writes
 from services.retriever.exact_store import ExactStore
 from services.retriever.index import (
+    FusedHit,
+    FusingStore,
     Hit,
     IndexAway,
+    IndexLate,
     IndexMeta,
     IndexUnusable,
     StoreKind,
@@ -309,13 +313,42 @@ class IndexKeeper:
     async def _change(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._changing, work)
 
-    async def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> Answer:
+    async def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> Answer:
         """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
-        return await self._search("dense", lambda store: store.dense(vector, collection, limit))
+        return await self._search("dense", lambda store: store.dense(vector, collection, limit, seconds))
 
-    async def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> Answer:
+    async def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> Answer:
         """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
-        return await self._search("sparse", lambda store: store.sparse(terms, collection, limit))
+        return await self._search("sparse", lambda store: store.sparse(terms, collection, limit, seconds))
+
+    @property
+    def fuses(self) -> bool:
+        """Whether the index fuses both legs itself, and answers."""
+        return isinstance(self._store, FusingStore)
+
+    async def hybrid(
+        self,
+        vector: NDArray[np.float32],
+        terms: WeightedTerms,
+        collection: int,
+        limit: int,
+        *,
+        dense_weight: float,
+        seconds: float = math.inf,
+    ) -> list[FusedHit] | None:
+        """See `FusingStore`; None where the index cannot do that, or not now: each leg can still be asked for alone."""
+        store = self._store
+        if not isinstance(store, FusingStore):
+            return None
+        ask = partial(store.hybrid, vector, terms, collection, limit, dense_weight=dense_weight, seconds=seconds)
+        with telemetry.span("store index hybrid", ragmesh__store="index"):
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._searching, ask)
+            except IndexLate as reason:
+                log.warning("index.late", reason=str(reason))
+            except IndexUnusable as reason:
+                self._broken(store, reason)
+        return None
 
     async def _search(self, leg: str, ask: Callable[[VectorStore], list[Hit]]) -> Answer:
         loop = asyncio.get_running_loop()
@@ -324,6 +357,8 @@ class IndexKeeper:
             if store is not None:
                 try:
                     return Answer(await loop.run_in_executor(self._searching, ask, store), by_stand_in=False)
+                except IndexLate:
+                    raise MeshError("STORE_UNAVAILABLE", "the index is late", metadata={"store": "index"}) from None
                 except IndexUnusable as reason:
                     self._broken(store, reason)
             stand_in = await self._stand_in()
@@ -350,7 +385,7 @@ class IndexKeeper:
                 store.upsert(batch)
         return store
 
-    def _broken(self, store: VectorStore, reason: IndexUnusable) -> None:
+    def _broken(self, store: VectorStore | FusingStore, reason: IndexUnusable) -> None:
         if self._store is not store:
             return
         self._store = None

@@ -20,7 +20,7 @@ from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads
-from services.retriever.index import Hit
+from services.retriever.index import FusedHit, Hit
 from services.retriever.index_keeper import Answer, IndexKeeper
 from services.retriever.models import Models, fingerprint
 from services.retriever.query import Query
@@ -37,6 +37,7 @@ MAX_FETCH = 1024
 """Most hits that a leg is asked for, however many of them turn out to be hidden."""
 _WIDEN = 4
 _DENSE_SHARE = 0.6
+_INDEX_SHARE = 0.4
 _RESERVE_SECONDS = 0.05  # for joining and answering
 
 
@@ -59,12 +60,15 @@ class Joined:
     dense: dict[int, float]
     sparse: dict[int, float]
     chunks: dict[int, FoundChunk]
+    fused: dict[int, float] | None = None
+    """Fused by relative scores, where the index did that itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Hits:
     dense: list[Hit]
     sparse: list[Hit]
+    fused: list[FusedHit] | None = None
 
     def ids(self) -> list[int]:
         return list({hit.id: None for leg in (self.dense, self.sparse) for hit in leg})
@@ -105,22 +109,33 @@ class Legs:
         self._models = models
         self._dense_seconds = dense_seconds
 
-    async def find(self, scope: Scope, query: Query, found: Found, *, dense_weight: float, limit: int, wanted: int) -> Joined:
+    async def find(
+        self, scope: Scope, query: Query, found: Found, *, dense_weight: float, limit: int, wanted: int, fused: bool = False
+    ) -> Joined:
         """At least `limit` readable chunks, if there are so many.
 
         Args:
             wanted: how many each leg is asked for first.
+            fused: whether the index may fuse the legs itself, by relative scores, where it can.
 
         Raises:
             MeshError: where no leg works.
         """
         fetch = min(wanted, MAX_FETCH)
         vector: list[NDArray[np.float32]] = []
+        together = fused and 0 < dense_weight < 1
         while True:
-            hits = await self._both(scope, query, found, dense_weight, fetch, vector)
+            hits = await self._fused(scope, query, found, dense_weight, fetch, vector) if together else None
+            together = hits is not None
+            if hits is None:
+                hits = await self._both(scope, query, found, dense_weight, fetch, vector)
             visible = await self._truth.read(
                 partial(truth_reads.visible_chunks, reader=scope.reader, collection=scope.collection, ids=hits.ids())
             )
+            if together and len(visible) < len(hits.ids()):
+                # What this reader may not see took part in the fusion: without it, leg by leg.
+                together = False
+                continue
             if len(visible) >= limit or fetch >= MAX_FETCH or hits.exhausted(fetch):
                 break
             # Much of what was found is hidden from this reader: look further down.
@@ -130,7 +145,31 @@ class Legs:
             {hit.id: hit.score for hit in hits.dense if hit.id in visible},
             {hit.id: hit.score for hit in hits.sparse if hit.id in visible},
             visible,
+            None if hits.fused is None else {hit.id: hit.score for hit in hits.fused},
         )
+
+    async def _fused(
+        self, scope: Scope, query: Query, found: Found, dense_weight: float, fetch: int, vector: list[NDArray[np.float32]]
+    ) -> _Hits | None:
+        """Both legs in one call, as many hits as two would bring together; None where each has to be asked for alone."""
+        if not self._index.fuses or Leg.DENSE in found.degraded:
+            return None
+
+        async def ask() -> list[FusedHit] | None:
+            if not vector:
+                vector.append(await self._vector(scope, query))
+            if not vector[0].any():
+                return None
+            return await self._index.hybrid(
+                vector[0], query.terms, scope.collection, 2 * fetch, dense_weight=dense_weight, seconds=_index_seconds(scope)
+            )
+
+        fused = await timed(found, Leg.DENSE, ask)
+        if fused is None or isinstance(fused, MeshError):
+            return None
+        dense = sorted((Hit(one.id, one.dense) for one in fused if one.dense is not None), key=_score, reverse=True)
+        sparse = sorted((Hit(one.id, one.sparse) for one in fused if one.sparse is not None), key=_score, reverse=True)
+        return _Hits(dense, sparse, fused)
 
     async def _both(
         self, scope: Scope, query: Query, found: Found, dense_weight: float, fetch: int, vector: list[NDArray[np.float32]]
@@ -144,10 +183,12 @@ class Legs:
             if not vector:
                 vector.append(await self._vector(scope, query))
             # A question without a single known word has no direction.
-            return hits(await self._index.dense(vector[0], scope.collection, fetch)) if vector[0].any() else []
+            return (
+                hits(await self._index.dense(vector[0], scope.collection, fetch, _index_seconds(scope))) if vector[0].any() else []
+            )
 
         async def sparse() -> list[Hit]:
-            return hits(await self._index.sparse(query.terms, scope.collection, fetch))
+            return hits(await self._index.sparse(query.terms, scope.collection, fetch, _index_seconds(scope)))
 
         legs: dict[Leg, Callable[[], Awaitable[list[Hit]]]] = {}
         if dense_weight > 0 and Leg.DENSE not in found.degraded:
@@ -170,6 +211,15 @@ class Legs:
             if fingerprint(served) != scope.embedder:
                 raise embedder_changed(scope.embedder, fingerprint(served))
             return await self._models.embed_query(query.text, timeout=seconds)
+
+
+def _index_seconds(scope: Scope) -> float:
+    """How long an index on a server may take, so that something can still be done without it."""
+    return scope.budget.share(_INDEX_SHARE, reserve=_RESERVE_SECONDS)
+
+
+def _score(hit: Hit) -> float:
+    return hit.score
 
 
 def _hits(answer: Sequence[Hit] | MeshError | None) -> list[Hit]:

@@ -36,6 +36,8 @@ class Wanted:
     fusion: Method
     max_tokens: int | None = None
     """Token budget of the passages and their headers; None: they stay whole."""
+    by_leg: bool = False
+    """Whether each leg is to be seen whole, also where the index could fuse both itself."""
 
 
 class Search:
@@ -123,7 +125,16 @@ class Search:
 
     async def _trace(self, scope: Scope, query: Query, wanted: Wanted, found: Found) -> Trace:
         first = max(wanted.limit * self._overfetch, self._reranking.candidates if wanted.rerank_depth else 0)
-        joined = await self._legs.find(scope, query, found, dense_weight=wanted.dense_weight, limit=wanted.limit, wanted=first)
+        joined = await self._legs.find(
+            scope,
+            query,
+            found,
+            dense_weight=wanted.dense_weight,
+            limit=wanted.limit,
+            wanted=first,
+            # Its answer by ranks would not say what each leg gave, which the reranker and the judgement of sufficiency need.
+            fused=wanted.fusion == "relative" and not wanted.by_leg,
+        )
         fused = _fused(joined, wanted)
         return Trace(joined.dense, joined.sparse, fused, await self._reranked(scope, query, wanted, found, fused))
 
@@ -142,7 +153,7 @@ class Search:
 
 
 def _fused(joined: Joined, wanted: Wanted) -> list[Result]:
-    scores = fuse(joined.dense, joined.sparse, wanted.dense_weight, wanted.fusion)
+    scores = joined.fused or fuse(joined.dense, joined.sparse, wanted.dense_weight, wanted.fusion)
     # Equal scores are ordered by id, so that the same search gives the same order.
     ranked = sorted(scores, key=lambda chunk: (-scores[chunk], chunk))
     return [Result(joined.chunks[chunk], joined.dense.get(chunk), joined.sparse.get(chunk), scores[chunk]) for chunk in ranked]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -66,7 +66,7 @@ class RetrieverServicer(RetrieverServiceServicer):
 
     async def Explain(self, request: pb.ExplainRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.ExplainResponse:
         """Finds passages, and says why these."""
-        wanted = self._wanted(request.search)
+        wanted = replace(self._wanted(request.search), by_leg=True)
         with telemetry.span("retriever.explain"):
             found = await self._found(request.search, wanted)
             return explain_response(

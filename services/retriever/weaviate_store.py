@@ -8,6 +8,8 @@ of the index holds the name of the collection and the epoch it stands at.
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import secrets
 import threading
 import uuid
@@ -29,7 +31,17 @@ from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
 from weaviate.collections import CollectionAsync
 from weaviate.exceptions import WeaviateBaseError
 
-from services.retriever.index import BM25_B, BM25_K1, Hit, IndexAway, IndexMeta, IndexUnusable, WeightedTerms
+from services.retriever.index import (
+    BM25_B,
+    BM25_K1,
+    FusedHit,
+    Hit,
+    IndexAway,
+    IndexLate,
+    IndexMeta,
+    IndexUnusable,
+    WeightedTerms,
+)
 from services.retriever.records import IndexedChunk
 from services.retriever.weaviate_settings import WeaviateNode, WeaviateSettings
 
@@ -41,6 +53,9 @@ _BATCH = 256
 _NAME_FILE = "weaviate"
 _REPEATS = 8
 """Steps of a term's weight: BM25 in Weaviate has no weights, but counts a term that is repeated in the query again."""
+
+_PART = re.compile(r"Result Set (keyword|vector)[^)]*\) Document [^:]*: original score ([-+.\deE]+),")
+"""How Weaviate says, in the explanation of a hybrid hit, which score a leg gave it."""
 
 T = TypeVar("T")
 Work = Callable[[WeaviateAsyncClient], Coroutine[Any, Any, T]]
@@ -267,9 +282,9 @@ class WeaviateStore:
                 if answer.matches == answer.successful:
                     break
 
-    def dense(self, vector: NDArray[np.float32], collection: int, limit: int) -> list[Hit]:
+    def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """See `VectorStore`; approximate, by HNSW."""
-        return self._search(partial(self._dense, vector.tolist(), collection, limit))
+        return self._search(partial(self._dense, vector.tolist(), collection, limit), seconds)
 
     async def _dense(self, vector: list[float], collection: int, limit: int, client: WeaviateAsyncClient) -> list[Hit]:
         scope = await self._scope(client, collection)
@@ -280,9 +295,9 @@ class WeaviateStore:
         )
         return [Hit(one.uuid.int, -float(one.metadata.distance or 0.0)) for one in found.objects]
 
-    def sparse(self, terms: WeightedTerms, collection: int, limit: int) -> list[Hit]:
+    def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """See `VectorStore`. Weights count in steps of an eighth of the greatest."""
-        return self._search(partial(self._sparse, _repeated(terms), collection, limit))
+        return self._search(partial(self._sparse, _repeated(terms), collection, limit), seconds)
 
     async def _sparse(self, query: str, collection: int, limit: int, client: WeaviateAsyncClient) -> list[Hit]:
         scope = await self._scope(client, collection)
@@ -295,37 +310,51 @@ class WeaviateStore:
         return [hit for hit in hits if hit.score > 0]
 
     def hybrid(
-        self, vector: NDArray[np.float32], terms: WeightedTerms, collection: int, limit: int, *, dense_weight: float, by_rank: bool
-    ) -> list[Hit]:
-        """Both legs and their fusion in Weaviate: by relative scores, or by ranks."""
-        fusion = HybridFusion.RANKED if by_rank else HybridFusion.RELATIVE_SCORE
-        return self._search(partial(self._hybrid, vector.tolist(), _repeated(terms), collection, limit, dense_weight, fusion))
-
-    async def _hybrid(
         self,
-        vector: list[float],
-        query: str,
+        vector: NDArray[np.float32],
+        terms: WeightedTerms,
         collection: int,
         limit: int,
-        alpha: float,
+        *,
+        dense_weight: float,
+        seconds: float = math.inf,
+    ) -> list[FusedHit]:
+        """See `FusingStore`. Each leg brings 100 hits at least (QUERY_HYBRID_MAXIMUM_RESULTS of Weaviate), or `limit`.
+
+        Raises:
+            IndexLate: also where the explanations of this Weaviate do not say what each leg gave.
+        """
+        ask = partial(self.fused, vector, terms, collection, limit, dense_weight=dense_weight, fusion=HybridFusion.RELATIVE_SCORE)
+        found = self._search(lambda client: ask(client=client), seconds)
+        return [_parts(one.uuid.int, float(one.metadata.score or 0.0), one.metadata.explain_score or "") for one in found]
+
+    async def fused(
+        self,
+        vector: NDArray[np.float32],
+        terms: WeightedTerms,
+        collection: int,
+        limit: int,
+        *,
+        dense_weight: float,
         fusion: HybridFusion,
         client: WeaviateAsyncClient,
-    ) -> list[Hit]:
+    ) -> list[Any]:
+        """What Weaviate answers, fused by either method, with its explanations."""
         scope = await self._scope(client, collection)
         if scope is None:
             return []
         found = await scope.query.hybrid(
-            query,
-            alpha=alpha,
-            vector={_DENSE: vector},
+            _repeated(terms),
+            alpha=dense_weight,
+            vector={_DENSE: vector.tolist()},
             target_vector=_DENSE,
             query_properties=[_TERMS],
             fusion_type=fusion,
             limit=limit,
             return_properties=[],
-            return_metadata=MetadataQuery(score=True),
+            return_metadata=MetadataQuery(score=True, explain_score=True),
         )
-        return [Hit(one.uuid.int, float(one.metadata.score or 0.0)) for one in found.objects]
+        return list(found.objects)
 
     def _of(self, client: WeaviateAsyncClient) -> CollectionAsync[Any, Any]:
         return client.collections.use(self._name).with_consistency_level(self._level)
@@ -362,8 +391,14 @@ class WeaviateStore:
         """See `VectorStore`."""
         self._server.close()
 
-    def _search(self, work: Work[list[Hit]]) -> list[Hit]:
-        return self._server.run(work, self._server.settings.search_seconds)
+    def _search(self, work: Work[T], seconds: float) -> T:
+        own = self._server.settings.search_seconds
+        try:
+            return self._server.run(work, min(own, seconds))
+        except IndexAway as reason:
+            if seconds < own:
+                raise IndexLate(str(reason)) from reason
+            raise
 
     def _change(self, work: Work[T]) -> T:
         return self._server.run(work, self._server.settings.change_seconds)
@@ -372,6 +407,15 @@ class WeaviateStore:
 def _quantizer(compression: str) -> Any:
     quantizer = Configure.VectorIndex.Quantizer
     return {"none": None, "int8": quantizer.sq(), "rq": quantizer.rq(), "pq": quantizer.pq()}[compression]
+
+
+def _parts(chunk: int, score: float, explanation: str) -> FusedHit:
+    found = {leg: float(value) for leg, value in _PART.findall(explanation)}
+    if not found:
+        raise IndexLate("this Weaviate explains its hybrid hits otherwise")
+    # It turns distances around before it fuses: what it calls the score of a dot product is one more.
+    dense = found["vector"] - 1.0 if "vector" in found else None
+    return FusedHit(chunk, score, dense, found.get("keyword"))
 
 
 def _uuid(chunk: int) -> uuid.UUID:

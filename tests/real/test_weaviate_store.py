@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from weaviate import WeaviateAsyncClient
+from weaviate.classes.query import HybridFusion
 
+from cli.parts.weaviate import NodePorts
+from services.retriever import fusion
 from services.retriever.exact_store import ExactStore
-from services.retriever.index import IndexAway, IndexMeta, IndexUnusable, StoreKind, VectorStore
+from services.retriever.fusion import Method, fuse
+from services.retriever.index import IndexAway, IndexLate, IndexMeta, IndexUnusable, StoreKind, VectorStore, WeightedTerms
 from services.retriever.weaviate_store import WeaviateKind, WeaviateStore
 from tests.real.weaviate_fixture import Node, weaviate_node
 from tests.unit.retriever.test_retriever_store import (
@@ -63,6 +70,8 @@ __all__ = [
 ]
 
 META = IndexMeta("weaviate", "instance", "embedder", 0)
+DEPTH = 100
+"""Hits that each leg of a hybrid search brings in Weaviate, at least."""
 
 
 @pytest.fixture
@@ -104,15 +113,103 @@ def test_the_sparse_leg_ranks_by_bm25(store: VectorStore) -> None:
         assert len({hit.id for hit in found[:10]} & set(best)) >= min(9, len(best))
 
 
-@pytest.mark.parametrize("by_rank", [False, True])
-def test_both_legs_are_fused_on_the_server(filled: WeaviateStore, by_rank: bool) -> None:
-    def fused(weight: float) -> list[int]:
-        terms = [("liver", 1.0), ("enzym", 1.0)]
-        return [hit.id for hit in filled.hybrid(unit(0, 0, 1), terms, 1, 4, dense_weight=weight, by_rank=by_rank)]
+def fused_there(
+    store: WeaviateStore, vector: NDArray[np.float32], terms: WeightedTerms, limit: int, weight: float, method: Method
+) -> dict[int, float]:
+    by = HybridFusion.RANKED if method == "ranks" else HybridFusion.RELATIVE_SCORE
 
-    assert fused(1.0)[0] == 4
-    assert fused(0.0)[0] == 1
-    assert {1, 4} <= set(fused(0.5)[:3])
+    async def ask(client: WeaviateAsyncClient) -> dict[int, float]:
+        found = await store.fused(vector, terms, 1, limit, dense_weight=weight, fusion=by, client=client)
+        return {one.uuid.int: float(one.metadata.score) for one in found}
+
+    return store._search(ask, 10.0)
+
+
+def in_order(scores: Mapping[int, float]) -> list[tuple[float, set[int]]]:
+    """Groups of ids that tie, best first."""
+    groups: list[tuple[float, set[int]]] = []
+    for found in sorted(scores, key=lambda one: -scores[one]):
+        if groups and groups[-1][0] - scores[found] < 1e-6:
+            groups[-1][1].add(found)
+        else:
+            groups.append((scores[found], {found}))
+    return groups
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+@pytest.mark.parametrize("weight", [0.2, 0.5, 0.8])
+def test_weaviate_fuses_both_legs_as_we_do(
+    store: WeaviateStore, method: Method, weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.2 is the weight of our settings. Weaviate counts ranks from 0 and we from 1: its 60 is our 59."""
+    monkeypatch.setattr(fusion, "RRF_K", 59.0)
+    store.upsert(random_chunks(np.random.default_rng(SEED), 400))
+    rng = np.random.default_rng(SEED + 2)
+    for _ in range(12):
+        vector = rng.normal(size=256).astype(np.float32)
+        vector /= np.linalg.norm(vector)
+        terms = [(f"w{int(number)}", 1.0) for number in rng.choice(200, size=4, replace=False)]
+        dense = {hit.id: hit.score for hit in store.dense(vector, 1, DEPTH)}
+        sparse = {hit.id: hit.score for hit in store.sparse(terms, 1, DEPTH)}
+        ours = fuse(dense, sparse, weight, method)
+        theirs = fused_there(store, vector, terms, DEPTH, weight, method)
+        # Behind the best fifty the last hits of a leg come, of which those that tie may be others.
+        best = sorted(theirs, key=lambda one: -theirs[one])[:50]
+        at = 0
+        for _, tied in in_order(ours):
+            here = best[at : at + len(tied)]
+            assert set(here) <= tied
+            at += len(tied)
+            if at >= len(best):
+                break
+        assert at >= len(best)
+        assert [ours[one] for one in best] == pytest.approx([theirs[one] for one in best], abs=1e-4)
+
+
+def test_a_fused_hit_has_the_score_of_each_leg(store: WeaviateStore) -> None:
+    store.upsert(random_chunks(np.random.default_rng(SEED), 400))
+    vector = np.random.default_rng(SEED + 3).normal(size=256).astype(np.float32)
+    vector /= np.linalg.norm(vector)
+    terms = [("w3", 1.0), ("w90", 1.0)]
+    dense = {hit.id: hit.score for hit in store.dense(vector, 1, DEPTH)}
+    sparse = {hit.id: hit.score for hit in store.sparse(terms, 1, DEPTH)}
+    found = store.hybrid(vector, terms, 1, 30, dense_weight=0.4)
+    assert len(found) == 30
+    assert any(one.dense is not None for one in found)
+    assert any(one.sparse is not None for one in found)
+    for one in found:
+        assert one.dense == pytest.approx(dense.get(one.id), abs=1e-4)
+        assert one.sparse == pytest.approx(sparse.get(one.id), abs=1e-3)
+    assert store.hybrid(vector, terms, 99, 30, dense_weight=0.4) == []
+
+
+def test_one_collection_alone_is_fused(store: WeaviateStore) -> None:
+    store.upsert([chunk(1, "liver enzyme", unit(1)), chunk(2, "liver enzyme", unit(1), collection=2)])
+    assert [one.id for one in store.hybrid(unit(1), [("liver", 1.0)], 1, 10, dense_weight=0.5)] == [1]
+
+
+def test_a_server_that_hangs_is_away_in_time_and_answers_when_it_goes_on(own_node: Node, tmp_path: Path) -> None:
+    made = WeaviateKind(own_node.settings(search_seconds=1.0, change_seconds=2.0)).create(tmp_path / "index", META)
+    made.upsert([chunk(1, "liver", unit(1))])
+    searches: list[Callable[[float], object]] = [
+        lambda seconds: made.sparse([("liver", 1.0)], 1, 10, seconds),
+        lambda seconds: made.dense(unit(1), 1, 10, seconds),
+        lambda seconds: made.hybrid(unit(1), [("liver", 1.0)], 1, 10, dense_weight=0.5, seconds=seconds),
+    ]
+    own_node.server.send(signal.SIGSTOP)
+    try:
+        for search in searches:
+            with pytest.raises(IndexAway):
+                search(60.0)
+            with pytest.raises(IndexLate):
+                search(0.2)
+        with pytest.raises(IndexAway):
+            made.upsert([chunk(2, "late", unit(2))])
+    finally:
+        own_node.server.send(signal.SIGCONT)
+    own_node.wait_until_ready()
+    assert [hit.id for hit in made.sparse([("liver", 1.0)], 1, 10)] == [1]
+    made.close()
 
 
 @pytest.mark.parametrize("compression", ["int8", "rq", "pq"])
@@ -140,8 +237,6 @@ def test_indexes_that_other_builds_left_behind_are_deleted(factory: StoreKind, t
 
 @pytest.fixture
 def own_node(tmp_path: Path) -> Iterator[Node]:
-    from cli.parts.weaviate import NodePorts
-
     node = Node("n1", tmp_path, NodePorts.choose())
     node.start()
     node.wait_until_ready()
