@@ -72,6 +72,9 @@ def to_kind(var: Path, to: str, samples: int, least: float) -> None:
         run_state.end_leftovers(folders)
         moved = asyncio.run(_move(folders, to, samples, least, own_server=NODES in known))
         write_down(folders, lines)
+    if moved is None:
+        out.print(f"The index is on the store {to} already.")
+        return
     out.print(
         f"Moved {moved.chunks} chunks: both indexes hold the same, and of the ten nearest to {moved.samples} of them they share"
         f" {moved.dense:.1%} by vectors and {moved.sparse:.1%} by words."
@@ -109,7 +112,7 @@ def write_down(folders: VarLayout, lines: Mapping[str, str]) -> None:
         dotenv.set_key(env_file(folders.root), name, value, quote_mode="never")
 
 
-async def _move(folders: VarLayout, to: str, samples: int, least: float, *, own_server: bool) -> Moved:
+async def _move(folders: VarLayout, to: str, samples: int, least: float, *, own_server: bool) -> Moved | None:
     if own_server:
         return await _ask_retriever(folders, to, samples, least, {})
     async with _weaviate(folders) as ports:
@@ -138,7 +141,8 @@ async def _weaviate(folders: VarLayout) -> AsyncIterator[NodePorts]:
         await child.stop(10.0)
 
 
-async def _ask_retriever(folders: VarLayout, to: str, samples: int, least: float, own: Mapping[str, str]) -> Moved:
+async def _ask_retriever(folders: VarLayout, to: str, samples: int, least: float, own: Mapping[str, str]) -> Moved | None:
+    """None: the index is of that kind already."""
     argv = (sys.executable, "-m", "services.retriever", "move-index", KINDS[to], "--samples", str(samples), "--least", str(least))
     environment = {**retriever_environment(folders), **own, "RAGMESH_LOG_LEVEL": "info"}
     child = await asyncio.create_subprocess_exec(
@@ -166,7 +170,7 @@ async def _ask_retriever(folders: VarLayout, to: str, samples: int, least: float
         raise
     finally:
         words = (await said).decode(errors="replace").strip()
-    if status or moved is None:
+    if status:
         reason = words.rpartition("\n")[2].removeprefix("retriever: ") or f"it ended with status {status}"
         raise CliError(f"The index was not moved: {reason}.", "The one in use is as it was.", exit_code=EXIT_FAILED)
     return moved

@@ -68,11 +68,11 @@ class Comparison:
         return ""
 
 
-async def move(settings: RetrieverSettings, to: Kind, *, samples: int = SAMPLES, least: float = LEAST_OVERLAP) -> Comparison:
-    """Builds and compares; what is built is taken at the next start that asks for `to`.
+async def move(settings: RetrieverSettings, to: Kind, *, samples: int = SAMPLES, least: float = LEAST_OVERLAP) -> Comparison | None:
+    """Builds and compares; what is built is taken at the next start that asks for `to`. None: it is of that kind already.
 
     Raises:
-        MoveRefused: there is no index yet, it stands there already, one of the two does not answer, or they do not agree.
+        MoveRefused: there is no index yet, one of the two does not answer, or they do not agree.
         TruthUnusable: while the retriever runs.
     """
     truth = truth_of(settings)
@@ -81,7 +81,8 @@ async def move(settings: RetrieverSettings, to: Kind, *, samples: int = SAMPLES,
         await truth.open()
         now = _kind_in_use(folder)
         if now == to:
-            raise MoveRefused(f"the index is of the kind {to} already")
+            log.info("index.there", kind=to)
+            return None
         in_use = store_kind(settings.model_copy(update={"retriever_index": now}))
         # Brings the index in use to what is stored, as every start does, and throws away what a killed move left.
         keeper = IndexKeeper(truth, folder, now, in_use, settings.retriever_fallback_chunks)
