@@ -135,6 +135,10 @@ class Matcher:
         ).hexdigest()
         """SHA-256 of the rules and of what is allowed."""
 
+    def proposed(self, data: bytes) -> set[int]:
+        """Numbers of the atoms that match `data`, UTF-8."""
+        return self._engine.proposed(data)
+
     def scan(self, text: str, target: Target) -> list[Match]:
         """Where which rule for `target` matches `text`, at most `MAX_PLACES` places a pattern and `MAX_MATCHES` in all."""
         return list(self.matches(text, target))
