@@ -21,7 +21,18 @@ from ragmesh_models.lexical import IdfTable
 from ragmesh_models.reading_text import Vocabulary
 from ragmesh_models.tokens import TextTokenizer
 
-from training import ANSWERER, RUNS, TOKENIZER, cards, passage_blend, reader_calibrate, reader_export, reader_listwise, word_vectors
+from training import (
+    ANSWERER,
+    RUNS,
+    TOKENIZER,
+    answer_decision,
+    cards,
+    passage_blend,
+    reader_calibrate,
+    reader_export,
+    reader_listwise,
+    word_vectors,
+)
 from training.progress import Run
 from training.reader_data import Group, GroupReader, examples, half_of, held_examples
 from training.reader_fit import PRESETS, PausedError, fit, grade
@@ -118,6 +129,7 @@ def ship(data: DataFolder, model: JointReader) -> dict[str, Any]:
     run = Run("reader_calibrate")
     passage_blend.tune(data)
     metrics = reader_calibrate.calibrate(data, run)
+    metrics["searched"] = answer_decision.tune(data, Run("reader_served"))
     reader_export.write_parity(model, ANSWERER)
     # The feature scorer's own figures stand beside the reader's.
     scorer = RUNS / "answerer" / "metrics.json"

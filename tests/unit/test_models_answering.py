@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from ragmesh_models.answering import ENGINES, NO_RANGE, Answerer, Decision
+from ragmesh_models.engine import Ranking, Reading, Scored
 from ragmesh_models.features import NAMES, FeatureReader, read_passage
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.questions import KINDS, read_question
@@ -190,3 +192,29 @@ def test_a_short_answer_lies_in_its_sentence(answerer: Answerer) -> None:
         for chosen in decide(answerer, question, [text]).sentences:
             if chosen.span != NO_RANGE:
                 assert chosen.sentence[0] <= chosen.span[0] < chosen.span[1] <= chosen.sentence[1]
+
+
+def test_further_sentences_of_the_cited_passage_are_shown_sooner_than_another_passage(answerer: Answerer) -> None:
+    class Told:
+        def __init__(self, shares: list[float]) -> None:
+            self.shares = shares
+
+        def rank(self, reading: Reading) -> Ranking:
+            scored = [
+                Scored(one, math.log(share), share, None) for one, share in zip(reading.candidates(), self.shares, strict=True)
+            ]
+            return Ranking(1.0, 0.5, 0.5, scored, None, near=0.1)
+
+    reading = answerer.start("When was it built?")
+    reading.add("The bridge was built in 1742. Ada Moss paid for the masons.", "")
+    reading.add("The mill burnt down in spring.", "")
+
+    def places(*shares: float) -> list[tuple[int, bool]]:
+        answerer._engines["told"] = Told(list(shares))
+        decision = answerer.decide(reading, 3, "told")
+        del answerer._engines["told"]
+        return [(one.passage, one.shown) for one in decision.sentences]
+
+    assert places(0.5, 0.06, 0.44) == [(0, True), (0, True), (1, False)]
+    assert places(0.5, 0.04, 0.46) == [(0, True), (1, True), (0, False)]
+    assert places(0.3, 0.1, 0.6) == [(1, True), (0, False), (0, False)]

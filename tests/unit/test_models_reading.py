@@ -16,7 +16,7 @@ from ragmesh_models.features import Passage as LexicalPassage
 from ragmesh_models.features import read_passage as read_lexical
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.questions import read_question
-from ragmesh_models.reader_engine import ReaderEngine, gather
+from ragmesh_models.reader_engine import ReaderEngine, gather, searched_features
 from ragmesh_models.reading import LONGEST_SPAN, NONE, PassageReading, Reader, feeds
 from ragmesh_models.reading_features import DYNAMIC, MAX_SENTENCES, PairReader, ask, read_passage
 from ragmesh_models.reading_text import (
@@ -324,3 +324,35 @@ def test_between_equal_sentences_the_better_found_passage_decides_and_whether_to
     assert first[0] - first[1] == pytest.approx(3.0, abs=1e-5)
     assert partly[0] == partly[1]
     assert len({ranking.answerable for ranking in answers}) == 1
+
+
+def test_a_searched_list_is_decided_by_the_best_score_of_the_search_and_any_other_by_its_text(vocabulary: Vocabulary) -> None:
+    lexical = LexicalEngine(ANSWERER, IdfTable.load(ANSWERER / "idf.bin"))
+    config = {**CONFIG, "searched": [0.0, 0.5, 0.0, 0.0, -3.0], "searched_threshold": 0.125}
+
+    def asked(*scores: float) -> Ranking:
+        request = _request()
+        for score in scores:
+            request.add(BRIDGE, "", reranked=score)
+        return ReaderEngine(_Fixed([_reading(vocabulary, BRIDGE, 2.0) for _ in scores], config), lexical).rank(request)  # type: ignore[arg-type]
+
+    searched = asked(4.0, np.nan)
+    assert (searched.threshold, logit(searched.answerable)) == (0.125, pytest.approx(0.5 * 4.0 - 3.0))
+    assert logit(asked(1e9).answerable) == pytest.approx(0.5 * 30 - 3.0), "a score is believed up to a limit"
+    assert asked(np.nan).threshold == 0.5
+    assert asked(np.nan).answerable > 0.9
+
+
+def test_what_a_searched_list_is_decided_by_belongs_to_the_sentence_that_is_shown(vocabulary: Vocabulary) -> None:
+    lexical = LexicalEngine(ANSWERER, IdfTable.load(ANSWERER / "idf.bin"))
+    request = _request()
+    request.add(BRIDGE, "", reranked=1.0)
+    request.add("Salt was dear. Salt was heavy.", "", reranked=2.0)
+    fixed = _Fixed([_reading(vocabulary, request.texts[0], 2.0), _reading(vocabulary, request.texts[1], -1.0)], CONFIG)
+    evidence = gather(fixed, lexical.rank(request), request)  # type: ignore[arg-type]
+    for best, passage in ((1, 0), (3, 1)):
+        odds, reranked, share, _ = searched_features(evidence, best)
+        assert (odds, reranked) == (pytest.approx(fixed.readings[passage].odds), 2.0)
+        assert share == evidence.reader[best]
+    with pytest.raises(ValueError, match="not reranked"):
+        searched_features(replace(evidence, reranked=None), 0)

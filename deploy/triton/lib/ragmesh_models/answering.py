@@ -30,8 +30,9 @@ MAX_SENTENCES = 16
 NO_RANGE = (-1, -1)
 ENGINES = ("reader", "lexical", "overlap", "first")
 """Names that a caller may say. `reader` is answered by `lexical` where no reader is installed."""
-# A further sentence is shown where it is nearly as good as the best, and says something else.
-_NEAR_BEST = 0.5
+# A sentence of another passage is shown from this part of the best one's share on: it is one more citation that may be wrong.
+# How near one of the same passage must be, the ranking says.
+_NEAR_BEST_ELSEWHERE = 0.9
 _DUPLICATE = 0.6
 
 
@@ -144,13 +145,17 @@ def _choose(ranking: Ranking, most: int) -> list[tuple[Scored, bool, bool]]:
     lead = _lead(ranking, best) if most > 1 else None
     taken = [best] if lead is None else [lead, best]
     chosen = [(one, True, one is lead) for one in taken]
-    floor = best.score + math.log(_NEAR_BEST)
+    own, elsewhere = best.score + math.log(ranking.near), best.score + math.log(_NEAR_BEST_ELSEWHERE)
+    near, far = [], []
     for one in order[1:]:
+        floor = own if one.candidate.passage == best.candidate.passage else elsewhere
+        (near if one.score >= floor else far).append(one)
+    for one, shown in [*((one, True) for one in near), *((one, False) for one in far)]:
         if len(chosen) >= most:
             break
         if not any(one is other or _alike(one.candidate, other.candidate) for other in taken):
             taken.append(one)
-            chosen.append((one, one.score >= floor, False))
+            chosen.append((one, shown, False))
     return chosen
 
 

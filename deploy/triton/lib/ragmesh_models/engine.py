@@ -89,6 +89,8 @@ class Ranking:
     """In reading order; those that the engine did not look at are left out."""
     short: ShortAnswer | None
     """The best short answer over all passages; its probability is that it is right."""
+    near: float = 0.5
+    """A further sentence of the best one's passage is shown from this part of the best one's share on."""
 
 
 class Engine(Protocol):

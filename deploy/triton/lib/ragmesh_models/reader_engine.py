@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ragmesh_models.engine import Ranking, Reading, Scored, ShortAnswer, sigmoid
+from ragmesh_models.engine import Ranking, Reading, Scored, ShortAnswer, is_real_sentence, sigmoid
 from ragmesh_models.feature_engine import LexicalEngine
 from ragmesh_models.reading import NONE, PassageReading, Reader
 
 MOST_READ = 20  # passages of one request; those behind are left to the feature scorer
 _FLOOR = -12.0  # of a normalised score, in nats
+_MOST_RERANKED = 30.0
+_NEAR = 0.1  # of further sentences of the best one's passage, which is cited already
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Evidence:
     somewhere: float  # log odds that any sentence is right
     passage: float  # best passage logit
     found: NDArray[np.float64]  # (sentences,) log share of its passage in what the search thought best; 0 where it does not say
+    reranked: float | None  # the reranker's best score; None where it was not asked
 
 
 def _logit(probability: float) -> float:
@@ -77,6 +80,7 @@ def gather(reader: Reader, lexical: Ranking, reading: Reading) -> Evidence:
         max(_FLOOR, min(-_FLOOR, _log_sum(totals))),
         max((r.score for r in readings), default=_FLOOR),
         _found(lexical, reading),
+        max((score for score in reading.reranked if math.isfinite(score)), default=None),
     )
 
 
@@ -107,6 +111,25 @@ def decision_features(evidence: Evidence, scores: NDArray[np.float64]) -> list[f
     ]
 
 
+def searched_features(evidence: Evidence, best: int) -> list[float]:
+    """What a searched list is decided by: log odds of the passage of `best`, the reranker's best score, the reader's log share of
+    `best`, the feature scorer's log odds of any answer. `best` is the sentence that would be shown.
+
+    Raises:
+        ValueError: the reranker was not asked.
+    """
+    if evidence.reranked is None:
+        raise ValueError("these passages were not reranked")
+    number = evidence.lexical.sentences[best].candidate.passage
+    odds = evidence.readings[number].odds if number < len(evidence.readings) else _FLOOR
+    return [
+        max(_FLOOR, min(-_FLOOR, odds)),
+        max(-_MOST_RERANKED, min(_MOST_RERANKED, evidence.reranked)),
+        float(evidence.reader[best]),
+        _logit(evidence.lexical.answerable),
+    ]
+
+
 def span_features(share: float, score: float, answerable: float) -> list[float]:
     return [share, score, _logit(answerable)]
 
@@ -134,10 +157,15 @@ class ReaderEngine:
         scores = weigh(evidence, config["sentence"])
         believed = linear(config["decision"], decision_features(evidence, scores))
         answerable = sigmoid(believed)
-        # One passage alone has no other to be compared with: it is believed less, in whether to answer, not in what.
-        decided = sigmoid(believed + float(config["alone"])) if len(reading.texts) == 1 else answerable
-        # Which passage the search thought best decides between sentences, not whether there is an answer: it always has a best.
         ranks = scores + float(config["found"]) * evidence.found
+        if evidence.reranked is not None and "searched" in config:
+            # How good the best is that a search found says more about whether its best sentence is right than the text alone does.
+            best = shown_first(ranks, lexical)
+            decided = sigmoid(linear(config["searched"], searched_features(evidence, best)))
+            threshold = float(config["searched_threshold"])
+        else:
+            # One passage alone has no other to be compared with: it is believed less, in whether to answer, not in what.
+            decided = sigmoid(believed + float(config["alone"])) if len(reading.texts) == 1 else answerable
         sentences: list[Scored] = []
         whole: tuple[float, ShortAnswer] | None = None
         for n, one in enumerate(lexical.sentences):
@@ -150,7 +178,13 @@ class ReaderEngine:
                     whole = rank, short
             support = sigmoid(linear(config["support"], [float(scores[n]), _logit(answerable)]))
             sentences.append(Scored(one.candidate, float(ranks[n]), support, short))
-        return Ranking(decided, threshold, span_threshold, sentences, whole[1] if whole else None)
+        return Ranking(decided, threshold, span_threshold, sentences, whole[1] if whole else None, _NEAR)
+
+
+def shown_first(ranks: NDArray[np.float64], lexical: Ranking) -> int:
+    """Index of the sentence that stands first: the best real one, where there is one."""
+    real = np.array([is_real_sentence(one.candidate) for one in lexical.sentences])
+    return int(np.where(real | ~real.any(), ranks, -np.inf).argmax())
 
 
 def weigh(evidence: Evidence, weights: Sequence[float]) -> NDArray[np.float64]:
