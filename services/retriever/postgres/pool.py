@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -30,6 +30,7 @@ READ = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 WRITE = f"BEGIN; SELECT pg_advisory_xact_lock({_WRITING})"
 """One change at a time over all retrievers: so that rows of the outbox come in the order of the commits, and no id is given twice.
 What a statement sees begins after the lock was taken (READ COMMITTED), so with everything that was committed before."""
+_AWAY_SECONDS = 0.25
 _AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 
 
@@ -42,6 +43,8 @@ class TransactionPool:
 
     def __init__(self, target: dict[str, Any], settings: PostgresSettings) -> None:
         self._settings = settings
+        self._away = False
+        """Whether nobody got a connection lately: then callers hardly wait, and who follows the changes tries again and again."""
         self._pool = AsyncConnectionPool(
             kwargs={**target, "autocommit": True},
             min_size=1,
@@ -118,7 +121,7 @@ class TransactionPool:
             raise logged(error) from None
 
     async def _attempt(self, begin: str, work: Callable[[Connection], T]) -> T:
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             try:
                 await connection.execute(begin.encode())
                 result = await suspending.run(work, connection)
@@ -130,6 +133,20 @@ class TransactionPool:
             # Whether a change whose COMMIT got no answer has happened is not known: that is never tried again.
             await connection.execute(b"ROLLBACK" if begin is READ else b"COMMIT")
             return result
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        try:
+            connection = await self._pool.getconn(_AWAY_SECONDS if self._away else self._settings.connect_seconds)
+        except PoolTimeout:
+            self._away = True
+            raise
+        self._away = False
+        try:
+            yield connection
+        finally:
+            # One that is broken, or in a transaction still, is thrown away or rolled back there.
+            await self._pool.putconn(connection)
 
     async def close(self) -> None:
         """Closes all connections."""
