@@ -116,7 +116,14 @@ def _made(source: str, wide: Sequence[str]) -> Expression:
         raise ExpressionError(f"not a regular expression: {_reason(error)}") from None
     if exact.match(b""):
         raise ExpressionError("matches the empty text")
-    return Expression(tuple(Atom(item, needs_code_points(item)) for item in wide), exact, source)
+    return Expression(tuple(Atom(_ended(item), needs_code_points(item)) for item in wide), exact, source)
+
+
+def _ended(expression: str) -> str:
+    """`expression` with the end of the text written so that both engines take it for the same: to Hyperscan `$` may stand before a
+    last line feed.
+    """
+    return _TOKEN.sub(lambda part: r"\z" if part[0] == "$" else part[0], expression)
 
 
 def _reason(error: Exception) -> str:
