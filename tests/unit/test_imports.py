@@ -43,6 +43,10 @@ ALSO = {
     "cli/evaluation/": {"ragmesh_models"},
     "training/injection_": {"services"},
     "training/intent_classifier_": {"services", "ragmesh"},
+    # What judges searches is fitted on searches of the mesh, as the evaluation starts it.
+    "training/sufficiency_": {"cli", "services", "ragmesh"},
+    # Real texts to fill stores with are read as training reads them, by their digests, and embedded as the mesh does.
+    "bench/store_data": {"training", "ragmesh_models"},
 }
 OURS = {"services", "cli", "training", "bench", "tests", "ragmesh", "ragmesh_models", "ragmesh_engines", "buf"}
 # Libraries that are dear to load, or that only some environments have.

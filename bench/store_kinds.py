@@ -1,0 +1,68 @@
+"""Our own stores, as `store_worker` fills and asks them: through `VectorStore`, as the retriever does, both legs at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.store_worker import LEG, TOP, Asked, fused
+from services.retriever.edge_store import EdgeStore
+from services.retriever.exact_store import ExactStore
+from services.retriever.index import IndexMeta, VectorStore
+from services.retriever.records import IndexedChunk
+from services.retriever.weaviate_settings import WeaviateSettings
+
+_COLLECTION = 1
+
+
+class Ours:
+    """Any `VectorStore`."""
+
+    def __init__(self, store: VectorStore) -> None:
+        self._store = store
+        self._legs = ThreadPoolExecutor(2)
+
+    def fill(self, first: int, vectors: NDArray[np.float32], terms: Sequence[Sequence[str]]) -> None:
+        """See `Asked`."""
+        rows = zip(vectors, terms, strict=True)
+        self._store.upsert([IndexedChunk(first + at, 1, _COLLECTION, tuple(words), row) for at, (row, words) in enumerate(rows)])
+
+    def finish(self) -> None:
+        """See `Asked`."""
+        self._store.flush(1, "bench")
+
+    def dense(self, vector: NDArray[np.float32], limit: int) -> list[int]:
+        """See `Asked`."""
+        return [hit.id for hit in self._store.dense(vector, _COLLECTION, limit)]
+
+    def sparse(self, terms: Sequence[str], limit: int) -> list[int] | None:
+        """See `Asked`."""
+        return [hit.id for hit in self._store.sparse([(term, 1.0) for term in terms], _COLLECTION, limit)]
+
+    def hybrid(self, vector: NDArray[np.float32], terms: Sequence[str]) -> list[int] | None:
+        """Both legs on threads, then the fusion: what a search does."""
+        dense = self._legs.submit(self._store.dense, vector, _COLLECTION, LEG)
+        sparse = self._store.sparse([(term, 1.0) for term in terms], _COLLECTION, LEG)
+        return fused([(hit.id, hit.score) for hit in dense.result()], [(hit.id, hit.score) for hit in sparse])[:TOP]
+
+
+def _edge(folder: Path, _: str) -> Ours:
+    return Ours(EdgeStore.create(folder / "index", IndexMeta("edge", "bench", "", 0)))
+
+
+def _exact(folder: Path, _: str) -> Ours:
+    return Ours(ExactStore.create(folder / "index", IndexMeta("exact", "bench", "", 0)))
+
+
+def _weaviate(folder: Path, server: str) -> Ours:
+    from services.retriever.weaviate_store import WeaviateKind
+
+    settings = WeaviateSettings.model_validate_json(server)
+    return Ours(WeaviateKind(settings).create(folder / "index", IndexMeta("weaviate", "bench", "", 0)))
+
+
+KINDS: dict[str, Callable[[Path, str], Asked]] = {"edge": _edge, "exact": _exact, "weaviate": _weaviate}
