@@ -10,12 +10,13 @@ import asyncio
 import hashlib
 import itertools
 import json
+import math
 import os
 import random
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -49,6 +50,10 @@ _START_SECONDS = 90.0
 _CALL_SECONDS = 30.0
 _PER_ROUND = 60
 _STREAMS = 2
+_UNACKED = 4
+"""Documents of a stream that are sent and not acked."""
+_OTHERS = 6
+"""Documents of earlier rounds that a look is taken at, beside those of the round."""
 _VERSIONS = 100_000
 _LAST_MOMENT_SECONDS = 0.8
 _POLL_SECONDS = 0.02
@@ -221,23 +226,33 @@ def _messages(number: int, version: int) -> Iterator[documents_pb.ImportDocument
 
 
 async def import_documents(channel: grpc.aio.Channel, documents: Iterable[tuple[int, int]], ledger: Ledger) -> None:
-    """Imports documents, number and version, one after the other over one stream; notes each as sent, then as acked."""
+    """Imports documents, number and version, over one stream, some at a time; notes each as sent, then as acked, in that order."""
     stub: DocumentServiceAsyncStub = DocumentServiceStub(channel)
+    sent: deque[tuple[int, int]] = deque()
     with context.as_principal(_EDITOR):
         stream = stub.ImportDocuments()
+
+        async def take() -> None:
+            response = await stream.read()
+            if not isinstance(response, documents_pb.ImportDocumentsResponse):
+                raise ConnectionResetError("the stream ended")
+            if not response.HasField("acked"):
+                raise RuntimeError(f"a document was refused: {response.rejected}")
+            number, version = sent.popleft()
+            ledger.acked[number] = version
+            ledger.acks += 1
+
         try:
             for number, version in documents:
                 ledger.tried[number] = version
+                sent.append((number, version))
                 for message in _messages(number, version):
                     await stream.write(message)
-                response = await stream.read()
-                if not isinstance(response, documents_pb.ImportDocumentsResponse):
-                    raise ConnectionResetError("the stream ended")
-                if not response.HasField("acked"):
-                    raise RuntimeError(f"a document was refused: {response.rejected}")
-                ledger.acked[number] = version
-                ledger.acks += 1
+                if len(sent) == _UNACKED:
+                    await take()
             await stream.done_writing()
+            while sent:
+                await take()
         finally:
             stream.cancel()
 
@@ -313,8 +328,8 @@ async def _first_ack(ledger: Ledger, importing: asyncio.Task[None]) -> None:
             await asyncio.sleep(_POLL_SECONDS / 10)
 
 
-async def kill_retriever(settings: RetrieverSettings, rounds: int, seed: int) -> Figures:
-    """Kills the retriever `rounds` times.
+async def kill_retriever(settings: RetrieverSettings, rounds: int, seed: int, seconds: float = math.inf) -> Figures:
+    """Kills the retriever `rounds` times, or as often as there is time for.
 
     Raises:
         RuntimeError: it does not start, or refuses a document.
@@ -323,11 +338,12 @@ async def kill_retriever(settings: RetrieverSettings, rounds: int, seed: int) ->
     figures = Figures(settings.retriever_index, "retriever", seed)
     ledger = Ledger()
     back: list[float] = []
+    ends = time.monotonic() + seconds
     for round_number in range(1, rounds + 2):
         begun = time.monotonic()
         async with retriever_process(settings) as (process, channel):
             back.append(time.monotonic() - begun)
-            last = round_number == rounds + 1
+            last = round_number == rounds + 1 or time.monotonic() > ends
             await count(channel, ledger, figures)
             await look(channel, ledger, _chosen(rng, ledger, round_number - 1, every=last), figures)
             if last:
@@ -341,8 +357,10 @@ async def kill_retriever(settings: RetrieverSettings, rounds: int, seed: int) ->
     return _summed(figures, ledger, back[1:])
 
 
-async def kill_weaviate(settings: RetrieverSettings, server: WeaviateServer, rounds: int, seed: int) -> Figures:
-    """Kills the Weaviate server `rounds` times, while a retriever imports on.
+async def kill_weaviate(
+    settings: RetrieverSettings, server: WeaviateServer, rounds: int, seed: int, seconds: float = math.inf
+) -> Figures:
+    """Kills the Weaviate server `rounds` times, or as often as there is time for, while a retriever imports on.
 
     Raises:
         RuntimeError: the retriever does not start, ends, or refuses a document.
@@ -351,6 +369,7 @@ async def kill_weaviate(settings: RetrieverSettings, server: WeaviateServer, rou
     figures = Figures(settings.retriever_index, "weaviate", seed)
     ledger = Ledger()
     back: list[float] = []
+    ends = time.monotonic() + seconds
     async with retriever_process(settings) as (_, channel):
         for round_number in range(1, rounds + 1):
             importing = asyncio.create_task(import_until_lost(channel, round_number, ledger))
@@ -366,7 +385,10 @@ async def kill_weaviate(settings: RetrieverSettings, server: WeaviateServer, rou
             await _until_the_index_answers(channel)
             back.append(time.monotonic() - begun)
             await count(channel, ledger, figures)
-            await look(channel, ledger, _chosen(rng, ledger, round_number, every=round_number == rounds), figures)
+            last = round_number == rounds or time.monotonic() > ends
+            await look(channel, ledger, _chosen(rng, ledger, round_number, every=last), figures)
+            if last:
+                break
     return _summed(figures, ledger, back)
 
 
@@ -395,7 +417,7 @@ def _chosen(rng: random.Random, ledger: Ledger, round_number: int, *, every: boo
         return list(ledger.tried)
     fresh = [number for number, version in ledger.tried.items() if version // _VERSIONS == round_number]
     others = [number for number in ledger.tried if number not in set(fresh)]
-    return fresh + rng.sample(others, min(20, len(others)))
+    return fresh + rng.sample(others, min(_OTHERS, len(others)))
 
 
 def _summed(figures: Figures, ledger: Ledger, back: list[float]) -> Figures:

@@ -29,7 +29,7 @@ NAME = "kills"
 _SEED = 20261121
 
 
-async def measure(store: Literal["edge", "exact", "weaviate"], victim: Victim, rounds: int, seed: int) -> Figures:
+async def measure(store: Literal["edge", "exact", "weaviate"], victim: Victim, rounds: int, seed: int, seconds: float) -> Figures:
     """Figures of `rounds` kills."""
     with tempfile.TemporaryDirectory(prefix="rmk") as name:
         var = Path(name)
@@ -41,8 +41,8 @@ async def measure(store: Literal["edge", "exact", "weaviate"], victim: Victim, r
                 await server.start()
             try:
                 if victim == "weaviate":
-                    return await kill_weaviate(settings, server, rounds, seed)
-                return await kill_retriever(settings, rounds, seed)
+                    return await kill_weaviate(settings, server, rounds, seed, seconds)
+                return await kill_retriever(settings, rounds, seed, seconds)
             finally:
                 await server.kill()
 
@@ -73,12 +73,13 @@ def main() -> int:
     arguments.add_argument("--store", choices=("edge", "exact", "weaviate"), default="edge")
     arguments.add_argument("--victim", choices=("retriever", "weaviate"), default="retriever")
     arguments.add_argument("--rounds", type=int, choices=range(1, 1001), metavar="1..1000", default=50)
+    arguments.add_argument("--minutes", type=float, default=60.0, help="after which no further kill begins")
     arguments.add_argument("--seed", type=int, default=_SEED)
     arguments.add_argument("--dry", action="store_true", help="write nothing down")
     parsed = arguments.parse_args()
     if parsed.victim == "weaviate" and parsed.store != "weaviate":
         arguments.error("only an index on Weaviate has a server to kill")
-    figures = asyncio.run(measure(parsed.store, parsed.victim, parsed.rounds, parsed.seed))
+    figures = asyncio.run(measure(parsed.store, parsed.victim, parsed.rounds, parsed.seed, parsed.minutes * 60))
     print(json.dumps(figures.as_json(), indent=2))
     if not parsed.dry:
         kept = json.loads(FIGURES.read_text(encoding="utf-8"))
