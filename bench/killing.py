@@ -52,8 +52,8 @@ _PER_ROUND = 60
 _STREAMS = 2
 _UNACKED = 4
 """Documents of a stream that are sent and not acked."""
-_OTHERS = 6
-"""Documents of earlier rounds that a look is taken at, beside those of the round."""
+_FRESH, _OTHERS = 16, 6
+"""Documents of a round, and of those before it, that are searched for after it."""
 _VERSIONS = 100_000
 _LAST_MOMENT_SECONDS = 0.8
 _POLL_SECONDS = 0.02
@@ -412,12 +412,14 @@ async def _until_the_index_answers(channel: grpc.aio.Channel) -> None:
 
 
 def _chosen(rng: random.Random, ledger: Ledger, round_number: int, *, every: bool) -> list[int]:
-    """The documents of a round and some of the others; or every one."""
+    """Some documents of a round, those that were sent last among them, and some of the others; or every one."""
     if every:
         return list(ledger.tried)
     fresh = [number for number, version in ledger.tried.items() if version // _VERSIONS == round_number]
     others = [number for number in ledger.tried if number not in set(fresh)]
-    return fresh + rng.sample(others, min(_OTHERS, len(others)))
+    last = sorted(fresh, key=lambda number: ledger.tried[number])[-_FRESH // 2 :]
+    rest = sorted(set(fresh) - set(last))
+    return last + rng.sample(rest, min(_FRESH // 2, len(rest))) + rng.sample(others, min(_OTHERS, len(others)))
 
 
 def _summed(figures: Figures, ledger: Ledger, back: list[float]) -> Figures:
