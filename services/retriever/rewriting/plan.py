@@ -53,10 +53,10 @@ class Plan:
     """One, or one for each part."""
     parts: tuple[str, ...] = ()
     """The parts' texts where there are several."""
-    whole: Query | None = None
-    """The question as one, where there are several parts: it says which part's best comes first."""
     changes: tuple[Change, ...] = ()
     language: str = "und"
     type: QuestionType.ValueType = QuestionType.QUESTION_TYPE_UNSPECIFIED
     leans: bool = field(default=False)
     """The question names nothing, and nothing was there to complete it from."""
+    whole: Query | None = None
+    """The question as one, where there are several parts: it says which part's best comes first."""
