@@ -270,6 +270,15 @@ def test_each_way_can_be_left_out(lexicon: Lexicon) -> None:
     assert (plan.changes, plan.text, len(plan.queries)) == ((), asked.question, 1)
 
 
+def test_a_second_search_asks_by_the_telling_words_as_one_query(lexicon: Lexicon) -> None:
+    asked = Asked("Does nabiximols help MS and why is warfarin dangerous?", language="en", reformulate=True)
+    plan = Rewriter().plan(asked, lexicon)
+    assert next(change.kind for change in plan.changes) == RewriteKind.REWRITE_KIND_REFORMULATION
+    assert (plan.parts, plan.whole, len(plan.queries)) == ((), None, 1)
+    assert (plan.text, plan.language) == (asked.question, "en")
+    assert {"nabiximol", "warfarin"} & {term for term, _ in plan.queries[0].terms}
+
+
 def test_a_follow_up_is_searched_with_what_it_leans_on(lexicon: Lexicon) -> None:
     plan = Rewriter().plan(Asked("Is it a blood thinner?", said("What does warfarin treat?")), lexicon)
     assert plan.text == "Is warfarin a blood thinner?"
