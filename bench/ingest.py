@@ -260,14 +260,15 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         ),
         (
             "memory (PSS of everything)",
-            f"{memory['quarter_mib']:.0f} MiB at {memory['quarter_chunks']:,}, {memory['end_mib']:.0f} MiB at {memory['end_chunks']:,} chunks",
+            f"{memory['quarter_mib']:.0f} MiB at {memory['quarter_chunks']:,}, "
+            f"{memory['end_mib']:.0f} MiB at {memory['end_chunks']:,} chunks",
             "flat",
         ),
         ("what grew, MiB", grown, ""),
         (
             "search beside an import, p95",
-            f"{beside['p95_ms_beside']:.0f} ms of {beside['p95_ms_quiet']:.0f} ms: {beside['p95_ratio']:.2f}x (n {beside['n_beside']}, "
-            f"failed {beside['failed_beside']})",
+            f"{beside['p95_ms_beside']:.0f} ms, alone {beside['p95_ms_quiet']:.0f} ms: {beside['p95_ratio']:.2f}x "
+            f"(n {beside['n_beside']}, failed {beside['failed_beside']})",
             "<= 2x",
         ),
         *(

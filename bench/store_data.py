@@ -86,7 +86,7 @@ def made(chunks: int, data: Path | None, seed: int = 0) -> tuple[StoreData, int]
 
 def _documents(data: Path) -> Iterator[str]:
     folder = DataFolder(data)
-    lines = [folder.read(name, use="evaluate").decode().splitlines() for name in _REAL_FILES]
+    lines = [folder.read(name, use="evaluate").decode().split("\n") for name in _REAL_FILES]
     texts = [str(json.loads(line).get("text", "")) for line in (line for rows in lines for line in rows) if line.strip()]
     random.Random(0).shuffle(texts)
     yield from (text for text in texts if len(text) > 400)

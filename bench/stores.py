@@ -1,10 +1,10 @@
 """Our stores beside each other and beside others: what a search, filling, memory and disk cost, and what an approximate leg misses.
 
-    python -m bench.stores [--chunks 50000 [200000 ...]] [--data FOLDER] [--kinds edge exact ...] [--json FILE] [--write NOTE]
+    python -m bench.stores [--chunks 50000 200000] [--data FOLDER] [--kinds edge exact] [--json FILE] [--write NOTE]
 
-Every store has a process of its own, one after the other, the same chunks and the same questions, one at a time. Weaviate takes part
-where it is set up (`make setup-weaviate`), LanceDB and FAISS where `make setup-bench` was called. `--write` puts the table into
-RESULTS.md, with the note (for example: alone on the machine).
+Every store has a process of its own, one after the other, the same chunks and the same questions, one at a time. Weaviate takes
+part where it is set up (`make setup-weaviate`), LanceDB and FAISS where `make setup-bench` was called. `--write` puts the table
+into RESULTS.md, with the note (for example: alone on the machine).
 """
 
 from __future__ import annotations
@@ -82,14 +82,11 @@ def measure(kind: str, data: Path, chunks: int) -> dict[str, Any]:
         used = _cpu(process) if process is not None else 0.0
         python = sys.executable if kind in OURS else str(PEER_PYTHON)
         where = ("--data", str(data), "--folder", str(folder / "store"), "--chunks", str(chunks), "--server", server)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(str(ROOT / one) for one in ("", "gen/python", "deploy/triton/lib")),
-        }
+        paths = os.pathsep.join(str(ROOT / one) for one in ("", "gen/python", "deploy/triton/lib"))
         done = subprocess.run(
             [python, "-m", "bench.store_worker", kind, *where],
             cwd=ROOT,
-            env=environment | {"OMP_NUM_THREADS": "1", "LANCE_LOG": "error"},
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "LANCE_LOG": "error"},
             stdout=subprocess.PIPE,
             timeout=_WORKER_SECONDS,
             check=True,
@@ -150,11 +147,12 @@ def report(figures: dict[str, Any], note: str) -> str:
     source = "open documentation and textbooks (`training/manifest.json`)" if figures["data"] else "made documents (`bench.corpus`)"
     return f"""## Stores
 
-`python -m bench.stores`, {note}; load average {figures["load_average"]:.1f} at the end. {figures["real_chunks"]:,} passages of {source},
-embedded by the embedder that is served, and mixtures of them with noise up to the number (`bench/store_data.py`); 400 questions, one
-at a time, forty hits a leg, ten fused. Times in ms, p50 / p95. Recall: the ten nearest of the dense leg that an exact scan finds. Rate:
-chunks a second into the store, indexes built included. Memory: what the process grew by; Weaviate's whole server. Asked, for `edge`,
-hybrid: 50,000 p50 <= 2, p95 <= 5; 200,000 p50 <= 3; recall >= .97.
+`python -m bench.stores`, {note}; load average {figures["load_average"]:.1f} at the end.
+{figures["real_chunks"]:,} passages of {source}, embedded by the embedder that is served,
+and mixtures of them with noise up to the number (`bench/store_data.py`); 400 questions, one at a time, forty hits a leg, ten fused.
+Times in ms, p50 / p95. Recall: the ten nearest of the dense leg that an exact scan finds. Rate: chunks a second into the store,
+indexes built included. Memory: what the process grew by; Weaviate's whole server. Asked, for `edge`, hybrid: 50,000 p50 <= 2,
+p95 <= 5; 200,000 p50 <= 3; recall >= .97.
 
 | chunks | store | hybrid | dense | BM25 | recall@10 | chunks/s | memory MiB | disk MiB |
 |---|---|---|---|---|---|---|---|---|
