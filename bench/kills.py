@@ -57,9 +57,10 @@ def section(runs: dict[str, dict[str, Any]]) -> str:
     table = "\n".join(rows)
     return f"""## Killed while importing
 
-`python -m bench.kills`: SIGKILL at a random moment of an import, then a look at the list of all documents and searches for some
-of the round and of those before it, and after the last kill for every one. *Cut*: kills that met a document that was sent and not acked yet. *Back*:
-from the start of what was killed until it answers, median and longest. Asked: 0 acked documents lost, 0 half, 0 duplicates.
+`python -m bench.kills`: SIGKILL at a random moment of an import, then a look at the list of all documents and searches for
+some of the round and of those before it, and after the last kill for every one. *Cut*: kills that met a document that was sent
+and not acked yet. *Back*: from the start of what was killed until it answers, median and longest. Asked: 0 acked documents lost,
+0 half, 0 duplicates.
 
 | store | killed | kills | cut | acked | documents at the end | lost | half | twice | back |
 |---|---|---|---|---|---|---|---|---|---|

@@ -7,11 +7,9 @@ import os
 import random
 import signal
 import sqlite3
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import grpc
 import pytest
@@ -21,18 +19,28 @@ from ragmesh.retriever.v1 import retriever_service_pb2 as pb
 from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceStub
 from ragmesh.retriever.v1.retriever_service_pb2_grpc import RetrieverServiceStub
 
+from bench.killing import (
+    PARTS,
+    Figures,
+    Ledger,
+    count,
+    import_documents,
+    judge,
+    kill_retriever,
+    launch,
+    look,
+    retriever_process,
+)
 from services.mesh import context
-from services.mesh.channel import open_channel
 from services.retriever.settings import RetrieverSettings
-from tests.service.retriever.retriever_fixture import EDITOR, RecordingGuard, import_of, running_guard, short_folder
+from tests.service.retriever.retriever_fixture import EDITOR, RecordingGuard, running_guard, short_folder
 from tests.service.triton_fixture import RunningTriton, triton_server
 from tests.unit.retriever.local_site import local_site
 
 __all__ = ["triton_server"]
 
 SEED = 20260721
-ROUNDS = 5
-PARTS = 4
+ROUNDS = 3
 START_SECONDS = 60
 
 
@@ -42,119 +50,32 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-def environment(folder: Path, triton: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "RAGMESH_RUN_DIR": str(folder / "run"),
-        "RAGMESH_DATA_DIR": str(folder / "data"),
-        "RAGMESH_TRITON": triton,
-        "RAGMESH_LOG_LEVEL": "warning",
-    }
-
-
-async def launch(folder: Path, triton: str, *arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.retriever",
-        *arguments,
-        env=environment(folder, triton),
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-
-
-@asynccontextmanager
-async def process_of(
-    folder: Path, triton: str, settings: RetrieverSettings
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, grpc.aio.Channel]]:
-    """A retriever process that answers, and a channel to it; killed at the end where it still runs."""
-    (folder / "run" / "retriever.sock").unlink(missing_ok=True)
-    process = await launch(folder, triton)
-    channel = open_channel(settings, "retriever")
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not (folder / "run" / "retriever.sock").exists():
-            assert process.returncode is None, "it ended"
-            assert time.monotonic() < deadline, "it did not start"
-            await asyncio.sleep(0.02)
-        await asyncio.wait_for(channel.channel_ready(), START_SECONDS)
-        yield process, channel
-    finally:
-        await channel.close()
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-def document(number: int, version: int) -> str:
-    sections = (f"## Part {part}\n\nZebra{number} of version{version} in part {part}.\n" for part in range(PARTS))
-    return f"# Document {number}\n\n" + "\n".join(sections)
-
-
-async def acked_until_lost(channel: grpc.aio.Channel, round_number: int, acked: dict[int, int], tried: dict[int, int]) -> None:
-    """Imports new and changed documents until the process is gone; notes what was acked."""
-    requests = []
-    for number in range(60):
-        # Some are new in each round, the others are replaced.
-        name, version = (number if number % 2 else 100 * round_number + number), round_number
-        tried[name] = version
-        requests.append((name, version))
-    for name, version in requests:
-        with context.as_principal(EDITOR):
-            call = DocumentServiceStub(channel).ImportDocuments(_stream(name, version))
-            async for response in call:
-                assert response.HasField("acked"), response
-                acked[name] = version
-
-
-async def _stream(name: int, version: int) -> AsyncIterator[documents_pb.ImportDocumentsRequest]:
-    for request in import_of(f"d{name}", document(name, version)):
-        yield request
-
-
-async def verify(channel: grpc.aio.Channel, acked: dict[int, int], tried: dict[int, int]) -> None:
-    """Every acked document is found whole; what was not acked is there whole or not at all."""
-    stub = RetrieverServiceStub(channel)
-    with context.as_principal(EDITOR):
-        for name, last in tried.items():
-            request = pb.SearchRequest(collection="collections/default", query=f"zebra{name}", limit=16, dense_weight=0.0)
-            found = await stub.Search(request, timeout=20)
-            mine = [one.text for one in found.evidence if one.document.endswith(f"/d{name}")]
-            versions = {text.split(" in part")[0].rpartition("version")[2] for text in mine}
-            assert len(mine) in (0, PARTS), (name, mine)
-            assert len(versions) <= 1, (name, mine)
-            if name in acked:
-                assert mine, f"d{name} was acked and is lost"
-                assert acked[name] <= int(versions.pop()) <= last
+@pytest.mark.parametrize(
+    ("passages", "acked", "wrong"),
+    [
+        ([], None, set()),
+        ([], 3, {"lost"}),
+        ([f"Zebra1 of version3 in part {part}." for part in range(PARTS)], 3, set()),
+        ([f"Zebra1 of version4 in part {part}." for part in range(PARTS)], 3, set()),
+        ([f"Zebra1 of version2 in part {part}." for part in range(PARTS)], 3, {"lost"}),
+        ([f"Zebra1 of version3 in part {part}." for part in range(PARTS - 1)], None, {"half"}),
+        ([f"Zebra1 of version{3 + part % 2} in part {part}." for part in range(PARTS)], 3, {"half"}),
+        ([f"Zebra1 of version3 in part {part % PARTS}." for part in range(PARTS + 1)], 3, {"duplicates"}),
+    ],
+)
+def test_what_counts_as_lost_half_and_twice(passages: list[str], acked: int | None, wrong: set[str]) -> None:
+    assert judge(passages, acked, tried=4) == wrong
 
 
 @pytest.mark.timeout(300)
-async def test_killed_at_any_moment(folder: Path, triton_server: RunningTriton) -> None:
-    rng = random.Random(SEED)
-    settings = RetrieverSettings(run_dir=folder / "run", data_dir=folder / "data", triton=triton_server.grpc)
-    acked: dict[int, int] = {}
-    tried: dict[int, int] = {}
+@pytest.mark.parametrize("kind", ["edge", "exact"])
+async def test_killed_at_any_moment(folder: Path, triton_server: RunningTriton, kind: Literal["edge", "exact"]) -> None:
+    settings = RetrieverSettings(run_dir=folder / "run", data_dir=folder / "data", triton=triton_server.grpc, retriever_index=kind)
     async with running_guard(settings, RecordingGuard()):
-        for round_number in range(1, ROUNDS + 1):
-            async with process_of(folder, triton_server.grpc, settings) as (process, channel):
-                if tried:
-                    await verify(channel, acked, tried)
-                importing = asyncio.create_task(acked_until_lost(channel, round_number, acked, tried))
-                before = len(acked)
-                deadline = time.monotonic() + START_SECONDS
-                while len(acked) == before and round_number == 1:
-                    assert time.monotonic() < deadline
-                    await asyncio.sleep(0.005)
-                await asyncio.sleep(rng.uniform(0.0, 0.6))
-                os.kill(process.pid, signal.SIGKILL)
-                await process.wait()
-                with pytest.raises(grpc.aio.AioRpcError):
-                    await importing
-        async with process_of(folder, triton_server.grpc, settings) as (_, channel):
-            await verify(channel, acked, tried)
-    assert acked
+        figures = await kill_retriever(settings, ROUNDS, SEED)
+    assert figures.acks
+    assert figures.looks
+    assert figures.clean(), figures
 
 
 @pytest.mark.timeout(300)
@@ -186,7 +107,7 @@ async def test_killed_at_any_moment_of_a_refresh(folder: Path, triton_server: Ru
         stored = 0
         async with running_guard(settings, RecordingGuard()):
             for _ in range(ROUNDS):
-                async with process_of(folder, triton_server.grpc, settings) as (process, channel):
+                async with retriever_process(settings) as (process, channel):
                     refreshing = asyncio.create_task(refresh(channel))
                     await asyncio.sleep(rng.uniform(0.1, 1.5))
                     os.kill(process.pid, signal.SIGKILL)
@@ -194,7 +115,7 @@ async def test_killed_at_any_moment_of_a_refresh(folder: Path, triton_server: Ru
                     await asyncio.gather(refreshing, return_exceptions=True)
                 before, stored = stored, _whole_documents(folder)
                 assert stored >= before, "what was stored is there after the next kill"
-            async with process_of(folder, triton_server.grpc, settings) as (_, channel):
+            async with retriever_process(settings) as (_, channel):
                 finished = (await refresh(channel))[-1].finished
     assert finished.document_count == 41
     assert finished.progress.stored_count + finished.progress.unchanged_count == 41
@@ -217,22 +138,25 @@ def _whole_documents(folder: Path) -> int:
 
 async def test_a_clean_stop_is_clean_and_keeps_everything(folder: Path, triton_server: RunningTriton) -> None:
     settings = RetrieverSettings(run_dir=folder / "run", data_dir=folder / "data", triton=triton_server.grpc)
+    ledger, figures = Ledger(), Figures("edge", "retriever", SEED)
     async with running_guard(settings, RecordingGuard()):
-        async with process_of(folder, triton_server.grpc, settings) as (process, channel):
-            with context.as_principal(EDITOR):
-                (response,) = [one async for one in DocumentServiceStub(channel).ImportDocuments(_stream(1, 1))]
-            assert response.acked.chunk_count == PARTS
+        async with retriever_process(settings) as (process, channel):
+            await import_documents(channel, [(1, 1)], ledger)
+            assert ledger.acked == {1: 1}
             process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(process.wait(), START_SECONDS) == 0
-        async with process_of(folder, triton_server.grpc, settings) as (_, channel):
-            await verify(channel, {1: 1}, {1: 1})
+        async with retriever_process(settings) as (_, channel):
+            await count(channel, ledger, figures)
+            await look(channel, ledger, [1], figures)
+    assert (figures.documents, figures.looks) == (1, 1)
+    assert figures.clean(), figures
 
 
 async def test_a_second_process_on_the_same_folder_ends_with_a_reason(folder: Path, triton_server: RunningTriton) -> None:
     settings = RetrieverSettings(run_dir=folder / "run", data_dir=folder / "data", triton=triton_server.grpc)
-    async with process_of(folder, triton_server.grpc, settings):
+    async with retriever_process(settings):
         for arguments in ((), ("rebuild",)):
-            second = await launch(folder, triton_server.grpc, *arguments)
+            second = await launch(settings, *arguments)
             _, error = await asyncio.wait_for(second.communicate(), START_SECONDS)
             assert second.returncode == 1
             assert b"another process" in error
@@ -242,19 +166,18 @@ async def test_a_second_process_on_the_same_folder_ends_with_a_reason(folder: Pa
 async def test_the_rebuild_command_brings_everything_to_the_served_embedder(folder: Path, triton_server: RunningTriton) -> None:
     settings = RetrieverSettings(run_dir=folder / "run", data_dir=folder / "data", triton=triton_server.grpc)
     async with running_guard(settings, RecordingGuard()):
-        async with process_of(folder, triton_server.grpc, settings) as (_, channel):
-            with context.as_principal(EDITOR):
-                assert [one async for one in DocumentServiceStub(channel).ImportDocuments(_stream(1, 1))]
+        async with retriever_process(settings) as (_, channel):
+            await import_documents(channel, [(1, 1)], Ledger())
         pretend_another_embedder(folder)
-        refused = await launch(folder, triton_server.grpc)
+        refused = await launch(settings)
         _, error = await asyncio.wait_for(refused.communicate(), START_SECONDS)
         assert refused.returncode == 1
         assert b"EMBEDDER_CHANGED" in error
         assert b"python -m services.retriever rebuild" in error
-        rebuilt = await launch(folder, triton_server.grpc, "rebuild")
+        rebuilt = await launch(settings, "rebuild")
         _, error = await asyncio.wait_for(rebuilt.communicate(), START_SECONDS)
         assert rebuilt.returncode == 0, error
-        async with process_of(folder, triton_server.grpc, settings) as (_, channel):
+        async with retriever_process(settings) as (_, channel):
             with context.as_principal(EDITOR):
                 request = pb.SearchRequest(collection="collections/default", query="zebra1 part", dense_weight=1.0)
                 found = await RetrieverServiceStub(channel).Search(request, timeout=20)

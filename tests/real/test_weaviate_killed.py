@@ -1,0 +1,47 @@
+"""SIGKILL at any moment of an import into an index on Weaviate: of the retriever, and of the server under it.
+
+`python -m bench.kills --store weaviate` does the same fifty times.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.killing import Victim, WeaviateServer, kill_retriever, kill_weaviate
+from services.retriever.settings import RetrieverSettings
+from tests.service.retriever.retriever_fixture import RecordingGuard, running_guard, short_folder
+from tests.service.triton_fixture import RunningTriton, triton_server
+
+__all__ = ["triton_server"]
+
+SEED = 20261121
+ROUNDS = 3
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("victim", ["retriever", "weaviate"])
+async def test_killed_at_any_moment(tmp_path: Path, triton_server: RunningTriton, victim: Victim) -> None:
+    server = WeaviateServer(tmp_path)
+    await server.start()
+    try:
+        with short_folder() as folder:
+            settings = RetrieverSettings(
+                run_dir=folder / "run",
+                data_dir=folder / "data",
+                triton=triton_server.grpc,
+                retriever_index="weaviate",
+                retriever_weaviate=server.settings,
+            )
+            async with running_guard(settings, RecordingGuard()):
+                if victim == "weaviate":
+                    figures = await kill_weaviate(settings, server, ROUNDS, SEED)
+                else:
+                    figures = await kill_retriever(settings, ROUNDS, SEED)
+    finally:
+        await server.kill()
+    assert figures.rounds == ROUNDS
+    assert figures.acks
+    assert figures.looks
+    assert figures.clean(), figures
