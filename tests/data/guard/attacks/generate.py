@@ -1,4 +1,4 @@
-"""Writes attacks.jsonl and benign.jsonl from the YAML files beside it: the same bytes every time.
+"""Writes attacks.jsonl and benign.jsonl from the files beside it: the same bytes every time.
 
 python tests/data/guard/attacks/generate.py
 """
@@ -6,7 +6,8 @@ python tests/data/guard/attacks/generate.py
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def attacks(file: dict[str, Any]) -> Iterator[dict[str, str]]:
             for place, line in enumerate(lines):
                 split = "held_out" if place == len(lines) - 1 else "train"
                 for _ in range(DRAWS if "{h}" in line else 1):
-                    text = line.replace("{h}", held["harm"][turn % len(held["harm"])])
+                    text = line.replace("{h}", held["harm"][turn % len(held["harm"])]) if "{h}" in line else line
                     turn += 1
                     yield {"text": text, "label": "attack", "source": "own", "lang": lang, "family": family, "split": split}
 
@@ -50,10 +51,29 @@ def benign(file: dict[str, Any]) -> Iterator[dict[str, str]]:
                 yield {"text": line.replace("{t}", topic), "label": "benign", "source": "own-frames", "lang": lang}
 
 
+def natural() -> Iterator[dict[str, str]]:
+    """Each line of natural/{language}.txt once."""
+    for path in sorted((HERE / "natural").glob("*.txt")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield {"text": line, "label": "benign", "source": "own-natural", "lang": path.stem}
+
+
+def _file(name: str) -> dict[str, Any]:
+    made: dict[str, Any] = yaml.safe_load((HERE / f"{name}.yaml").read_text(encoding="utf-8"))
+    return made
+
+
+def everything() -> dict[str, Iterable[dict[str, str]]]:
+    """The rows of each file that is made."""
+    return {
+        "attacks": chain(attacks(_file("attacks")), attacks(_file("natural_attacks"))),
+        "benign": chain(benign(_file("benign")), natural()),
+    }
+
+
 def main() -> None:
-    for name, made in (("attacks", attacks), ("benign", benign)):
-        file = yaml.safe_load((HERE / f"{name}.yaml").read_text(encoding="utf-8"))
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in made(file)]
+    for name, rows in everything().items():
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         (HERE / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
