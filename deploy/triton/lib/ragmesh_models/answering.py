@@ -146,7 +146,8 @@ def _choose(ranking: Ranking, most: int) -> list[tuple[Scored, bool, bool]]:
     taken = [best] if lead is None else [lead, best]
     chosen = [(one, True, one is lead) for one in taken]
     own, elsewhere = best.score + math.log(ranking.near), best.score + math.log(_NEAR_BEST_ELSEWHERE)
-    near, far = [], []
+    near: list[Scored] = []
+    far: list[Scored] = []
     for one in order[1:]:
         floor = own if one.candidate.passage == best.candidate.passage else elsewhere
         (near if one.score >= floor else far).append(one)
