@@ -22,6 +22,8 @@ class Query:
     """For the embedder and the reranker; what it leans on stands in the line above the question."""
     terms: tuple[tuple[str, float], ...]
     """Terms with their weights, each once. Empty: there is nothing to search for."""
+    asked: str = ""
+    """The question that its passages are to answer, where its text is another; the reranker reads it."""
 
 
 def make_query(

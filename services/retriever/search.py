@@ -143,7 +143,7 @@ class Search:
             return ranked
 
         async def rerank() -> list[Result]:
-            order, skipped = await self._reranking.order(query.text, ranked, wanted.rerank_depth, scope.budget)
+            order, skipped = await self._reranking.order(query.asked or query.text, ranked, wanted.rerank_depth, scope.budget)
             if skipped:
                 found.degraded[Leg.RERANK] = skipped
             return order

@@ -6,6 +6,7 @@ Knows no index: what a collection says about words comes in as its lexicon.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from ragmesh.evidence.v1.search_pb2 import RewriteKind
 
@@ -79,7 +80,8 @@ class Rewriter:
         ]
         keywords = " ".join(dict.fromkeys(known)) or text
         changes.append(Change(RewriteKind.REWRITE_KIND_REFORMULATION, text, keywords))
-        query = self._query(keywords, "", lexicon, (), language, changes)
+        # Other words find other passages; whether these answer is asked of the question as it was, its unknown words included.
+        query = replace(self._query(keywords, "", lexicon, (), language, changes), asked=text)
         return Plan(text, (query,), (), tuple(dict.fromkeys(changes)), language, question_type(text))
 
     def _completed(

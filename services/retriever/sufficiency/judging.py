@@ -27,6 +27,7 @@ from services.retriever.results import Found, Result
 from services.retriever.rewriting.lexicon import Lexicon
 from services.retriever.rewriting.plan import Plan
 from services.retriever.sufficiency.features import NAMES, features
+from services.retriever.terms import terms
 
 _FILE = Path(__file__).with_name("model.json")
 
@@ -121,7 +122,12 @@ def judge(found: Found, model: Model) -> Judged:
 def _part(plan: Plan, number: int, results: Sequence[Result], lexicon: Lexicon, model: Model) -> tuple[float, NDArray[np.float64]]:
     own = [result for result in results if result.query == number] if len(plan.queries) > 1 else list(results)
     # What the question leans on and what was added counts less, and is not asked for.
-    asked = [term for term, weight in plan.queries[number].terms if weight >= 1]
+    query = plan.queries[number]
+    asked = (
+        [term for term, weight in query.terms if weight >= 1]
+        if not query.asked
+        else list(dict.fromkeys(terms(query.asked, plan.language)))
+    )
     vector = features(asked, own, lexicon, plan.language)
     if not own:
         return 0.0, vector

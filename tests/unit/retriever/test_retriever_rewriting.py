@@ -277,6 +277,7 @@ def test_a_second_search_asks_by_the_telling_words_as_one_query(lexicon: Lexicon
     assert (plan.parts, plan.whole, len(plan.queries)) == ((), None, 1)
     assert (plan.text, plan.language) == (asked.question, "en")
     assert {"nabiximol", "warfarin"} & {term for term, _ in plan.queries[0].terms}
+    assert (plan.queries[0].asked, plan.queries[0].text != asked.question) == (asked.question, True)
 
 
 def test_a_follow_up_is_searched_with_what_it_leans_on(lexicon: Lexicon) -> None:

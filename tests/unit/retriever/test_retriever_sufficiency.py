@@ -134,3 +134,15 @@ def test_a_model_of_other_features_is_refused(tmp_path: Path) -> None:
     file.write_text(json.dumps({"names": ["other"]}))
     with pytest.raises(ValueError, match="other features"):
         Model.load(file)
+
+
+def test_a_second_search_is_judged_by_the_question_as_it_was() -> None:
+    passages = [result(1, "Sesame oil is the base.", rerank=2.0)]
+    strict = model(0.0, unknown_share=-8.0)
+    keywords = Query("base oil", (("base", 1.0), ("oil", 1.0)))
+    first = judge(Found(Plan("Which base oil has Mongolia?", (keywords,)), LEXICON, passages), strict)
+    second = Query(keywords.text, keywords.terms, asked="Which base oil has Mongolia?")
+    again = judge(Found(Plan("Which base oil has Mongolia?", (second,), language="en"), LEXICON, passages), strict)
+    assert first.probability is not None
+    assert again.probability is not None
+    assert again.probability < 0.3 < first.probability
