@@ -15,7 +15,7 @@ from pathlib import Path
 from cli.documents.sample import SAMPLE_CORPUS
 from services.retriever.rewriting.common_words import common_words
 
-BYTES_PER_CHUNK = 1_000
+BYTES_PER_CHUNK = 590
 """About what of a made document becomes one chunk of the default size."""
 _CHANGED = 0.35
 """Share of the words that are drawn anew."""

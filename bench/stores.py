@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -169,6 +170,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--write", metavar="NOTE", help="write results_stores.json and the section of RESULTS.md")
     options = parser.parse_args()
+    # A server that was started is ended with the measurement, also where that is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     figures = run(options.chunks, options.kinds or [], options.data)
     section = report(figures, options.write or "not kept")
     if options.json:
