@@ -42,8 +42,9 @@ _INTRO = {
         "encoder of question and passage (9.0 M parameters, 7.0 M of them word rows; int8) with heads for passage, sentence, span, "
         "nowhere, yes or no, trained on single passages, then on lists of the right one beside BM25's best wrong ones; its "
         "scores are weighed against the feature scorer's, and the reranker's opinion of the passages "
-        "(`rerank_scores`) joins both. Both copy ranges and never write a word. `retrieval_scores` are checked for shape and "
-        "not used; the order of the passages is, by `lexical`."
+        "(`rerank_scores`) joins both. Where passages come with those, the answerability is the probability that the best sentence "
+        "is right, by that opinion and the reader's; it goes with a threshold of its own. Both copy ranges and never write a word. "
+        "`retrieval_scores` are checked for shape and not used; the order of the passages is, by `lexical`."
     ),
     "intent": (
         "Tells small talk (greeting, thanks, goodbye, identity, capabilities, wellbeing) from questions, in English and German: "
