@@ -292,6 +292,8 @@ def _weigh(match: Match, view: View, speech: mention.Speech, target: Target) -> 
         # A document that quotes an order reports it; in a question the quotation alone proves nothing.
         about = speech.quoted if target is Target.DOCUMENT else speech.mentioned
         meant = not about(match.start, match.end)
+    if rule.code and meant and target is Target.INPUT:
+        meant = not speech.about_code(match.start, match.end)
     score = match.score if meant else match.score * mention.MENTIONED
     order = not rule.quotable or speech.is_order(match.start)
     return Sighting(rule, view, match.start, match.end, score, meant, order)

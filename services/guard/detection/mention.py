@@ -12,6 +12,8 @@ from typing import Any
 
 import re2
 
+from services.guard.views import fold
+
 MENTIONED = 0.3
 """What is left of a rule's score where its words are only spoken about."""
 
@@ -50,6 +52,40 @@ _ASKED_OR_DENIED = _compiled(
     r"|(?:можно ли|могу ли я|нужно ли|должен ли я)(?: [^ ]+){0,2}"
     r"|\b(?:do not|don't|never|not to|nicht|niemals|non|no|nao|niet|nie|ne)|не)[ ]$"
 )
+# Who asks how code works or why it does not, in prose: folded.
+_ASKS = _compiled(
+    r"\b(?:how (?:do|does|can|could|should|would|to)|what (?:is|are|was|does|do|did|happens)|what's|why|which|when"
+    r"|is it|is (?:there|a|an|the)|are|does|do|did|can|could|should|would|explain|describe|difference|meaning of|fix|debug"
+    r"|fails?|failed|error|not work(?:ing)?|doesn't work|does not work|protect|prevent|avoid|escape|sanitize|safe|allowed"
+    r"|format|shorten|convert|show|(?:write|create|implement|give me|need) (?:an?|the|some)"
+    r"|wie|was (?:macht|ist|bedeutet|bewirkt|passiert)|warum|wieso|erklar[a-z]*|kann|funktioniert"
+    r"|comment|pourquoi|que (?:fait|signifie)|qu'est-ce|explique[a-z]*|peut"
+    r"|como|por que|que (?:hace|es|significa)|explica[a-z]*|o que|porque"
+    r"|come|perche|cosa|che (?:cosa|fa)|spiega[a-z]*|hoe|waarom|wat (?:doet|is|betekent)|leg [a-z ]{0,12}uit"
+    r"|jak|dlaczego|co (?:robi|to|dela|znamena)|czy|wyjasnij|proc|vysvetli|nasil|neden|ne (?:ise|demek|yapar)|acikla)\b"
+    r"|(?:как|почему|зачем|что (?:делает|такое|значит)|объясни|можно ли)"
+)
+_CODE = _compiled(
+    r"\b(?:code|coding|script|scripts|bash|shell|terminal|linux|unix|windows|sql|mysql|postgres[a-z]*|sqlite|mongo[a-z]*"
+    r"|quer(?:y|ies)|database|table|python|java|javascript|js|typescript|react|vue|node|php|ruby|perl|html|css|tags?|element"
+    r"|attribute|markdown|jinja2?|template[a-z]*|regex|placeholders?|characters?|quotes?|path|files?|folder|directory|import"
+    r"|module|commands?|one-liner|function|variable|string|program[a-z]*|page|site|server|api|bug|exploit|vulnerab[a-z]*"
+    r"|injection|log4shell|log4j|xss|browser|image|picture|diagram|git|docker|npm|nginx|svg|url|anchor"
+    r"|datei|befehl|skript|abfrage|tabelle|vorlage|fichier|commande|requete|modele|archivo|comando|consulta|plantilla|arquivo"
+    r"|modello|bestand|opdracht|plik|polecenie|zapytanie|szablon[a-z]*|soubor|prikaz|dotaz|sablon[a-z]*|dosya|komut|sorgu"
+    r"|codigo|codice|kod)\b|(?:код|файл|команд|запрос|скрипт|шаблон)"
+)
+# Who wants code run does not ask about it.
+_RUN = _compiled(
+    r"(?:^|[.!?:;,] *|\b(?:please|you|and|then|now|just|bitte|und|dann) )"
+    r"(?:run|execute|evaluate|invoke|launch|perform|read|open|fetch|fuhre|execute[zr]?|lancez?|ejecut[ae]|esegui|executa|voer"
+    r"|uruchom|wykonaj|spust|calistir|выполни|запусти)\b[^.?!\n]{0,60}$"
+)
+_PROSE_WORD = re.compile(r"(?<![^\s(\"'`])[^\W\d_][^\W_]*(?=[\s,.:;?!)\"'`]|$)")
+_LEAST_PROSE = 4
+"""Words around code without which nobody asks about it."""
+_MAX_ASKED = 2_000
+"""Characters of a text, and on either side of code, in which it is asked about."""
 _BEFORE_ASKED = 60
 """Characters before a match in which such a beginning is looked for."""
 
@@ -119,6 +155,18 @@ class Speech:
             return True
         # Without quotation marks only a question that frames the words counts: "what does ... mean".
         return self._framed is not None and self._framed[0] <= start and end <= self._framed[1]
+
+    @cached_property
+    def _asks_about_code(self) -> bool:
+        data = _bytes(fold(self._text[:_MAX_ASKED]))
+        return _ASKS.search(data) is not None and _CODE.search(data) is not None
+
+    def about_code(self, start: int, end: int) -> bool:
+        """Whether the code at [start, end) is what a question is about: prose around it asks, and names what it is."""
+        if not self._asks_about_code or _RUN.search(_bytes(fold(self._text[max(0, start - _BEFORE) : start]))) is not None:
+            return False
+        around = f"{self._text[max(0, start - _MAX_ASKED) : start]} {self._text[end : end + _MAX_ASKED]}"
+        return len(_PROSE_WORD.findall(around)) >= _LEAST_PROSE
 
     def is_order(self, start: int) -> bool:
         """Whether a sentence begins at `start`, but for what introduces an order."""

@@ -116,6 +116,8 @@ class LoadedRule:
     targets: frozenset[Target]
     quotable: bool
     """Whether its words may be spoken about without being meant; see `mention.py`."""
+    code: bool
+    """Whether what it sees is code, which a question may be about."""
     expressions: tuple[Expression, ...]
     """Its patterns, spelled out."""
     parts: Parts
@@ -129,6 +131,7 @@ class _RuleFile(BaseModel):
     category: str
     applies_to: Annotated[list[Target], Field(min_length=1)]
     quotable: bool = True
+    code: bool = False
     words: dict[Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")], _Words] = {}
     rules: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_RULES)]
 
@@ -216,6 +219,7 @@ def _loaded(entry: dict[str, Any], file: _RuleFile, where: str) -> LoadedRule:
         _category(rule.category or file.category, where),
         frozenset(rule.applies_to or file.applies_to),
         file.quotable,
+        file.code,
         tuple(expressions.pattern(written, file.words) for written in rule.patterns),
         parts,
         where,
