@@ -13,7 +13,7 @@ from services.retriever.canonical import CanonicalText, DocumentRejected
 from services.retriever.near_duplicates import signature
 from services.retriever.parsers.decoding import decode
 
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 """Moves when the same bytes get another canonical text, so that a document imported again is parsed again."""
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"

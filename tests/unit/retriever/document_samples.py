@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -148,4 +150,18 @@ def mail(body: str, html: str = "", attachment: str = "", **headers: str) -> byt
         message.add_alternative(html, subtype="html")
     if attachment:
         message.add_attachment(b"bytes", maintype="application", subtype="octet-stream", filename=attachment)
+    return message.as_bytes()
+
+
+def attached(subject: str, parts: list[tuple[str, str, bytes]]) -> bytes:
+    """A mail with attachments: name, media type, bytes."""
+    message = EmailMessage()
+    message["From"], message["Subject"] = "Ann <ann@example.org>", subject
+    message.set_content(f"See {len(parts)} files.")
+    for name, media_type, data in parts:
+        main, sub = media_type.split("/")
+        if main == "message":
+            message.add_attachment(email.message_from_bytes(data, policy=email.policy.default), filename=name)
+        else:
+            message.add_attachment(data, maintype=main, subtype=sub, filename=name)
     return message.as_bytes()

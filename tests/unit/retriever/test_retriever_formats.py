@@ -11,6 +11,7 @@ import pypdf
 import pytest
 
 from services.retriever.canonical import BlockKind, CanonicalText, DocumentRejected
+from services.retriever.parsers import mail
 from services.retriever.parsers.archive import MAX_ENTRIES
 from services.retriever.parsing import MEDIA_TYPES, media_type_of, parse
 from tests.unit.retriever import document_samples as samples
@@ -272,6 +273,44 @@ def test_a_mail_says_who_and_when_and_names_what_is_attached() -> None:
     assert (document.title, document.published) == ("Rota", "2024-02-05T10:00:00+01:00")
     assert document.warnings == ("1 attachments were not read",)
     assert refusal("just words", MAIL).reason == "MEDIA_TYPE_UNSUPPORTED"
+
+
+def test_what_is_attached_is_read_below_its_name_as_a_document_of_its_kind() -> None:
+    inner = samples.attached("Inner", [("rota.csv", "text/csv", b"Name,Day\nAnn,Monday\n")])
+    outer = samples.attached(
+        "Outer",
+        [
+            ("note.md", "text/markdown", b"# Barn\n\nThe zebra sleeps.\n\n- one\n- two\n"),
+            ("broken.pdf", "application/octet-stream", b"%PDF-1.4 no more"),
+            ("inner.eml", MAIL, inner),
+            ("x.bin", "application/octet-stream", b"bytes"),
+        ],
+    )
+    document = read(outer, MAIL)
+    text = document.text.decode()
+    assert "Attachment: note.md\n\nBarn\n\nThe zebra sleeps.\n\n" in text
+    assert "Attachment: rota.csv" in text
+    assert "Name: Ann; Day: Monday" in text
+    levels = {document.slice(block.start, block.end): block.level for block in document.blocks if block.kind is BlockKind.HEADING}
+    assert (levels["Attachment: note.md"], levels["Barn"], levels["Inner"]) == (2, 3, 3)
+    assert [warning.split(":")[0] for warning in document.warnings] == ["attachment broken.pdf", "1 attachments were not read"]
+
+
+def test_attachments_are_bounded_in_number_size_and_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "MAX_ATTACHMENTS", 2)
+    notes = [(f"{name}.txt", "text/plain", f"The {name} sleeps.".encode()) for name in ("zebra", "donkey", "mule")]
+    text = text_of(samples.attached("Many", notes), MAIL)
+    assert ("The donkey sleeps." in text, "The mule sleeps." in text, "Attachment: mule.txt" in text) == (True, False, True)
+    monkeypatch.setattr(mail, "MAX_ATTACHMENT_BYTES", 17)
+    document = read(samples.attached("Large", notes[:2]), MAIL)
+    assert "The donkey sleeps." not in document.text.decode()
+    assert "DOCUMENT_TOO_LARGE" in document.warnings[0]
+    monkeypatch.undo()
+    deep = samples.attached("Deepest", [])
+    for name in ("Deeper", "Deep", "Top"):
+        deep = samples.attached(name, [("inner.eml", MAIL, deep)])
+    text = text_of(deep, MAIL)
+    assert ("Deeper" in text, "Deepest" in text) == (True, False)
 
 
 # --- Web pages -----------------------------------------------------------------------------------------------------------------
