@@ -29,6 +29,10 @@ from services.retriever.truth_sources import SourceKey, SourceRecord
 
 _EDITOR = "editor"
 _PROGRESS_SECONDS = 0.5
+_NOT_REGISTERED = (
+    "there is no such source; a folder is none, because nobody who may call this shall have files of this machine read: "
+    "`ragmesh ingest` or `ragmesh watch` reads it again, where it lies"
+)
 
 
 class SourceCalls:
@@ -140,7 +144,12 @@ class SourceCalls:
         principal = call.principal_or_none() or Principal(tenant=DEFAULT_TENANT)
         key = SourceKey.parse(principal.tenant, request.name)
         if _EDITOR in principal.roles and not request.HasField("signature"):
-            return await self._truth.read(lambda connection: truth_sources.find_source(connection, key))
+            try:
+                return await self._truth.read(lambda connection: truth_sources.find_source(connection, key))
+            except MeshError as error:
+                if error.reason != "SOURCE_NOT_FOUND":
+                    raise
+                raise MeshError("SOURCE_NOT_FOUND", _NOT_REGISTERED, metadata=error.metadata) from error
         if not request.HasField("signature"):
             raise MeshError("PERMISSION_DENIED", "this needs the role editor, or a signature", metadata={"role": _EDITOR})
         if request.force:
