@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -154,3 +157,21 @@ async def test_a_retriever_that_runs_is_left_alone(tmp_path: Path, postgres: Ser
             moving.move(tmp_path / "here", settings)
     finally:
         await other.close()
+
+
+@pytest.mark.timeout(300)
+async def test_the_command_moves_and_says_what_to_set(tmp_path: Path, postgres: Server) -> None:
+    await fill(tmp_path / "data" / "retriever")
+    database = postgres.new_database()
+    command = [str(Path(sys.executable).with_name("ragmesh")), "store", "migrate", "--to", "postgresql", "--var", str(tmp_path)]
+    options = ["--dsn", postgres.dsn(database), "--password-file", str(postgres.password_file())]
+
+    unset = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=140)
+    assert (unset.returncode, "set RAGMESH_RETRIEVER_POSTGRES__DSN" in unset.stderr) == (1, True)
+
+    moved = await asyncio.to_thread(subprocess.run, [*command, *options], capture_output=True, text=True, timeout=140)
+    assert moved.returncode == 0, moved.stderr
+    assert "document: 152 rows, SHA-256" in moved.stdout
+    assert f"RAGMESH_RETRIEVER_POSTGRES__DSN={postgres.dsn(database)}" in moved.stdout
+    assert "RAGMESH_RETRIEVER_TRUTH=postgresql" in moved.stdout
+    assert postgres.password not in moved.stdout + moved.stderr
