@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import structlog
 import typer
@@ -25,14 +25,11 @@ from cli.commands.options import VAR, Var
 from cli.console import err, out
 from cli.documents.sample import SAMPLE_CORPUS
 from cli.errors import EXIT_FAILED
-from cli.evaluation.answers import run_answers
-from cli.evaluation.compare import differences, unpaired
-from cli.evaluation.reader import run_reader
-from cli.evaluation.retrieval import run_retrieval
-from cli.evaluation.run import EvalRun, keep, read_run, show
-from cli.evaluation.searching import run_searching
-from cli.evaluation.verifier import run_verifier
 
+if TYPE_CHECKING:
+    from cli.evaluation.run import EvalRun
+
+# What measures is imported where it is asked for: it holds the services, and every other command would wait for them.
 app = typer.Typer(help="Measure the models, each as it is served.", no_args_is_help=True, rich_markup_mode=None)
 app.command("goldens")(goldens)
 app.command("guard")(guard)
@@ -40,14 +37,21 @@ app.command("output")(output)
 app.command("intents")(intents)
 app.command("pii")(pii)
 
+
+@app.callback()
+def _quietly() -> None:
+    # What is measured logs as the services do; here only what goes wrong is of interest.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, each item beside it.")]
 Engine = Annotated[Literal["reader", "lexical", "overlap", "first"], typer.Option(help="Engine of the answerer that is evaluated.")]
 Corpus = Annotated[Path, typer.Option(help="JSON lines {id, title, text}.")]
 
 
 def _run(work: Coroutine[Any, Any, EvalRun], json_file: Path | None, var: Path) -> None:
-    # The clients of the mesh log as its services do; here only what goes wrong is of interest.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    from cli.evaluation.run import keep, show
+
     run = asyncio.run(work)
     show(run, keep(run, json_file, var))
 
@@ -67,6 +71,8 @@ def reader(
     the one best sentence; _strict: a labelled place does; shown_2: in one of the best two. Questions without an answer do not
     count in shown_*, and whether a question would be answered at all does not matter there.
     """
+    from cli.evaluation.reader import run_reader
+
     _run(run_reader(data, engine), json_file, var)
 
 
@@ -82,6 +88,8 @@ def retrieval(
     r1 to r50: share of queries with a relevant document among the first; chunks of a document count once. The baselines order the
     passages of the hybrid search again.
     """
+    from cli.evaluation.retrieval import run_retrieval
+
     _run(run_retrieval(corpus, queries), json_file, var)
 
 
@@ -97,6 +105,8 @@ def search(
     r1, r5, mrr10: of the nearest document that answers; all5: all of the documents that are needed stand among the first five;
     changed: share of the questions that were searched otherwise than they were asked.
     """
+    from cli.evaluation.searching import run_searching
+
     _run(run_searching(corpus, files), json_file, var)
 
 
@@ -111,6 +121,8 @@ def verifier(
     Two labels make it two-way: supported against the rest. auroc is that of the first label that occurs. claim_only_accuracy is
     what a bag of words of the claim alone gets right on claims that it was not fitted on.
     """
+    from cli.evaluation.verifier import run_verifier
+
     _run(run_verifier(pairs), json_file, var)
 
 
@@ -130,6 +142,8 @@ def answers(
     the share of all questions that could be answered with 95 % right sentences. Beside the figures lies the risk-coverage curve
     as PNG.
     """
+    from cli.evaluation.answers import run_answers
+
     _run(run_answers(corpus, questions, engine), json_file, var)
 
 
@@ -142,6 +156,9 @@ def compare(
     ] = False,
 ) -> None:
     """Paired differences between two runs over the same items: 10,000 bootstrap samples, 95 % intervals."""
+    from cli.evaluation.compare import differences, unpaired
+    from cli.evaluation.run import read_run
+
     before, after = read_run(a), read_run(b)
     found = differences(before, after)
     table = Table("", "figure", "A", "B", "B - A", "95 % interval", "", box=None)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-import structlog
 import typer
 from rich.table import Table
 
 from cli.commands.options import VAR, Var
 from cli.console import err, out
-from cli.evaluation.guard import GuardRow, as_json, percent, run_guard, write
-from cli.evaluation.rows import read_rows
 
 
 def guard(
@@ -27,7 +23,9 @@ def guard(
     Judged in this process exactly as CheckInput and CheckDocument do. Flagged is what would not pass as it is: a question that is
     blocked; a passage that is quarantined or quoted. us_p50 and us_p99 are microseconds a text, the rows one after the other.
     """
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    from cli.evaluation.guard import GuardRow, as_json, percent, run_guard, write
+    from cli.evaluation.rows import read_rows
+
     run = run_guard(read_rows(rows, GuardRow), as_, var)
     if json_file is not None:
         write(as_json(run), json_file)

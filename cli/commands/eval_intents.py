@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from cli.console import err, out
-from cli.evaluation.guard import write
-from cli.evaluation.intents import IntentRow, Share, as_json, run_intents
-from cli.evaluation.rows import read_rows
+
+if TYPE_CHECKING:
+    from cli.evaluation.intents import Share
 
 
 def _cells(share: Share) -> tuple[str, str, str]:
@@ -32,6 +32,10 @@ def intents(
     its intent is named, so that one that is refused is wrong; in_scope_unrefused: without a threshold. out_of_scope: rows of intent
     oos that are refused. us_p50 and us_p99 are microseconds a text.
     """
+    from cli.evaluation.guard import write
+    from cli.evaluation.intents import IntentRow, as_json, run_intents
+    from cli.evaluation.rows import read_rows
+
     run = run_intents(read_rows(train, IntentRow), read_rows(rows, IntentRow), save)
     if json_file is not None:
         write(as_json(run), json_file)

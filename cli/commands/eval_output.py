@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 from rich.table import Table
 
 from cli.commands.options import VAR, Var
 from cli.console import err, out
 from cli.errors import EXIT_USAGE, CliError
-from cli.evaluation.guard import write
-from cli.evaluation.output import OutputRow, as_json, figures, grouped, run_output
-from cli.evaluation.output_fit import fit as fit_output
-from cli.evaluation.rows import read_rows
 
 
 def output(
@@ -33,7 +27,11 @@ def output(
     this process. verified: every claim would be shown as Verified. balanced_accuracy: of Verified against the rest. ece: of the
     confidence of what would be shown. With --fit nothing else is shown: judge the other half after it.
     """
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    from cli.evaluation.guard import write
+    from cli.evaluation.output import OutputRow, as_json, figures, grouped, run_output
+    from cli.evaluation.output_fit import fit as fit_output
+    from cli.evaluation.rows import read_rows
+
     taken = [row for row in read_rows(rows, OutputRow) if not half or row.half == half]
     if not taken:
         raise CliError(f"{rows}: no row whose half is {half}", exit_code=EXIT_USAGE)

@@ -9,9 +9,6 @@ import typer
 from rich.table import Table
 
 from cli.console import err, out
-from cli.evaluation.guard import write
-from cli.evaluation.pii import PiiRow, as_json, run_pii
-from cli.evaluation.rows import read_rows
 
 
 def _cell(value: float | None, low: float | None, high: float | None) -> str:
@@ -28,6 +25,10 @@ def pii(
     entity_type, start_position, end_position) are read as well; kinds that the guard does not look for, such as names, are counted
     as not_measured. checksummed: cards, IBANs and national numbers together.
     """
+    from cli.evaluation.guard import write
+    from cli.evaluation.pii import PiiRow, as_json, run_pii
+    from cli.evaluation.rows import read_rows
+
     run = run_pii(read_rows(rows, PiiRow))
     if json_file is not None:
         write(as_json(run), json_file)
