@@ -7,29 +7,22 @@ of the index holds the name of the collection and the epoch it stands at.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 import secrets
-import threading
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
 import numpy as np
-import weaviate
 from numpy.typing import NDArray
 from weaviate import WeaviateAsyncClient
 from weaviate.classes.config import Configure, ConsistencyLevel, DataType, Property, Tokenization, VectorDistances
 from weaviate.classes.data import DataObject
-from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
 from weaviate.collections import CollectionAsync
-from weaviate.exceptions import WeaviateBaseError
 
 from services.retriever.index import (
     BM25_B,
@@ -43,7 +36,8 @@ from services.retriever.index import (
     WeightedTerms,
 )
 from services.retriever.records import IndexedChunk
-from services.retriever.weaviate_settings import WeaviateNode, WeaviateSettings
+from services.retriever.weaviate_server import WeaviateServer, Work
+from services.retriever.weaviate_settings import WeaviateSettings
 
 KIND = "weaviate"
 _DENSE = "dense"
@@ -58,7 +52,6 @@ _PART = re.compile(r"Result Set (keyword|vector)[^)]*\) Document [^:]*: original
 """How Weaviate says, in the explanation of a hybrid hit, which score a leg gave it."""
 
 T = TypeVar("T")
-Work = Callable[[WeaviateAsyncClient], Coroutine[Any, Any, T]]
 
 
 class WeaviateKind:
@@ -73,10 +66,10 @@ class WeaviateKind:
         Raises:
             IndexAway: Weaviate does not answer.
         """
-        server = _Server(self._settings)
+        server = WeaviateServer(self._settings)
         name = f"{_prefix(meta)}{secrets.token_hex(4)}"
         try:
-            server.run(partial(server.create, name), self._settings.change_seconds)
+            server.run(partial(_create, self._settings, name), self._settings.change_seconds)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (folder / _NAME_FILE).write_text(name)
         except BaseException:
@@ -99,9 +92,9 @@ class WeaviateKind:
             name = (folder / _NAME_FILE).read_text()
         except (OSError, UnicodeDecodeError) as error:
             raise IndexUnusable(f"the index does not say which collection of Weaviate it is ({type(error).__name__})") from error
-        server = _Server(self._settings)
+        server = WeaviateServer(self._settings)
         try:
-            server.run(partial(server.adopt, name, _prefix(meta)), self._settings.change_seconds)
+            server.run(partial(_adopt, name, _prefix(meta)), self._settings.change_seconds)
         except BaseException:
             server.close()
             raise
@@ -113,128 +106,45 @@ def _prefix(meta: IndexMeta) -> str:
     return "Ragmesh" + "".join(character for character in meta.instance if character.isalnum()) + "X"
 
 
-class _Server:
-    """Clients of the nodes on an event loop in a thread of its own, for callers that block."""
-
-    def __init__(self, settings: WeaviateSettings) -> None:
-        self.settings = settings
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="weaviate", daemon=True)
-        self._thread.start()
-        self._clients = [_client(settings, node) for node in settings.nodes]
-        self._connecting = asyncio.Lock()
-        self._first = 0
-        """Which node is asked first: the last one that answered."""
-
-    def run(self, work: Work[T], seconds: float) -> T:
-        """Runs `work` for at most `seconds`, with the next node where one is away; what is late is cancelled, in Weaviate too.
-
-        Raises:
-            IndexAway: no node answers.
-        """
-        if not self._thread.is_alive():
-            raise IndexAway("the connection to Weaviate was closed")
-        future = asyncio.run_coroutine_threadsafe(self._within(work, seconds), self._loop)
-        try:
-            return future.result(seconds + 1.0)
-        except FutureTimeoutError:
-            future.cancel()
-            raise IndexAway("Weaviate does not answer in time") from None
-
-    async def _within(self, work: Work[T], seconds: float) -> T:
-        ends = self._loop.time() + seconds
-        failure = IndexAway("Weaviate does not answer in time")
-        first, count = self._first, len(self._clients)
-        for tried in range(count):
-            at = (first + tried) % count
-            # A node that hangs must leave time for the others. One that is gone costs as much: the client tries it again and again.
-            share = (ends - self._loop.time()) / (count - tried)
-            try:
-                async with asyncio.timeout(share):
-                    client = self._clients[at]
-                    async with self._connecting:  # two calls that connect at once would leave one connection behind
-                        if not client.is_connected():
-                            await client.connect()
-                    answer = await work(client)
-                self._first = at
-                return answer
-            except TimeoutError:
-                failure = IndexAway("Weaviate does not answer in time")
-            except (httpx.HTTPError, OSError) as error:
-                failure = IndexAway(f"Weaviate cannot be reached: {type(error).__name__}")
-            except WeaviateBaseError as error:  # its text may hold addresses
-                failure = IndexAway(f"Weaviate failed: {type(error).__name__}")
-        raise failure
-
-    async def create(self, name: str, client: WeaviateAsyncClient) -> None:
-        settings = self.settings
-        await client.collections.create(
-            name,
-            vector_config=Configure.Vectors.self_provided(
-                name=_DENSE,
-                quantizer=_quantizer(settings.compression),
-                vector_index_config=Configure.VectorIndex.hnsw(distance_metric=VectorDistances.DOT, ef=settings.ef),
-            ),
-            properties=[
-                Property(
-                    name=_TERMS,
-                    data_type=DataType.TEXT,
-                    tokenization=Tokenization.WHITESPACE,
-                    index_filterable=False,
-                    index_searchable=True,
-                ),
-                Property(name=_VERSION, data_type=DataType.INT, index_filterable=True),
-            ],
-            inverted_index_config=Configure.inverted_index(bm25_k1=BM25_K1, bm25_b=BM25_B),
-            multi_tenancy_config=Configure.multi_tenancy(enabled=True, auto_tenant_creation=True, auto_tenant_activation=True),
-            replication_config=Configure.replication(factor=settings.replication_factor, async_enabled=True)
-            if settings.replication_factor > 1
-            else None,
-        )
-
-    async def adopt(self, name: str, prefix: str, client: WeaviateAsyncClient) -> None:
-        held = await client.collections.list_all(simple=True)
-        if name not in held:
-            raise IndexUnusable(f"Weaviate has no collection {name}")
-        for other in held:
-            if other.startswith(prefix) and other != name:
-                await client.collections.delete(other)
-
-    def close(self) -> None:
-        """Ends the client and its thread; again is fine."""
-        if self._loop.is_closed() or not self._thread.is_alive():
-            return
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5.0)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
-        self._loop.close()
-
-    async def _close(self) -> None:
-        for client in self._clients:
-            await client.close()
-
-
-def _client(settings: WeaviateSettings, node: WeaviateNode) -> WeaviateAsyncClient:
-    return weaviate.use_async_with_custom(
-        http_host=node.host,
-        http_port=node.http_port,
-        http_secure=settings.secure,
-        grpc_host=node.host,
-        grpc_port=node.grpc_port,
-        grpc_secure=settings.secure,
-        auth_credentials=Auth.api_key(settings.api_key) if settings.api_key else None,
-        additional_config=AdditionalConfig(
-            timeout=Timeout(init=settings.change_seconds, query=settings.search_seconds, insert=settings.change_seconds)
+async def _create(settings: WeaviateSettings, name: str, client: WeaviateAsyncClient) -> None:
+    await client.collections.create(
+        name,
+        vector_config=Configure.Vectors.self_provided(
+            name=_DENSE,
+            quantizer=_quantizer(settings.compression),
+            vector_index_config=Configure.VectorIndex.hnsw(distance_metric=VectorDistances.DOT, ef=settings.ef),
         ),
-        # They ask a package registry for the newest version of the client.
-        skip_init_checks=True,
+        properties=[
+            Property(
+                name=_TERMS,
+                data_type=DataType.TEXT,
+                tokenization=Tokenization.WHITESPACE,
+                index_filterable=False,
+                index_searchable=True,
+            ),
+            Property(name=_VERSION, data_type=DataType.INT, index_filterable=True),
+        ],
+        inverted_index_config=Configure.inverted_index(bm25_k1=BM25_K1, bm25_b=BM25_B),
+        multi_tenancy_config=Configure.multi_tenancy(enabled=True, auto_tenant_creation=True, auto_tenant_activation=True),
+        replication_config=Configure.replication(factor=settings.replication_factor, async_enabled=True)
+        if settings.replication_factor > 1
+        else None,
     )
+
+
+async def _adopt(name: str, prefix: str, client: WeaviateAsyncClient) -> None:
+    held = await client.collections.list_all(simple=True)
+    if name not in held:
+        raise IndexUnusable(f"Weaviate has no collection {name}")
+    for other in held:
+        if other.startswith(prefix) and other != name:
+            await client.collections.delete(other)
 
 
 class WeaviateStore:
     """See `VectorStore`."""
 
-    def __init__(self, server: _Server, folder: Path, name: str, meta: IndexMeta) -> None:
+    def __init__(self, server: WeaviateServer, folder: Path, name: str, meta: IndexMeta) -> None:
         self._server = server
         self._folder = folder
         self._meta = meta

@@ -188,6 +188,25 @@ def test_one_collection_alone_is_fused(store: WeaviateStore) -> None:
     assert [one.id for one in store.hybrid(unit(1), [("liver", 1.0)], 1, 10, dense_weight=0.5)] == [1]
 
 
+def test_a_server_that_is_gone_is_not_waited_for(own_node: Node, tmp_path: Path) -> None:
+    """The client would try again for a minute; a change has to fail long before its own limit, so that imports go on."""
+    kind = WeaviateKind(own_node.settings(change_seconds=600))
+    made = kind.create(tmp_path / "index", META)
+    made.upsert([chunk(1, "liver", unit(1))])
+    made.flush(1, "embedder")
+    own_node.stop(signal.SIGKILL)
+    changes: list[Callable[[], object]] = [
+        lambda: made.upsert([chunk(2, "late", unit(2))]),
+        lambda: made.delete_version(1),
+        made.count,
+        lambda: kind.open(tmp_path / "index"),
+    ]
+    for change in changes:
+        with pytest.raises(IndexAway):
+            change()
+    made.close()
+
+
 def test_a_server_that_hangs_is_away_in_time_and_answers_when_it_goes_on(own_node: Node, tmp_path: Path) -> None:
     made = WeaviateKind(own_node.settings(search_seconds=1.0, change_seconds=2.0)).create(tmp_path / "index", META)
     made.upsert([chunk(1, "liver", unit(1))])
