@@ -4,7 +4,8 @@
     python -m bench.kills --store weaviate --victim weaviate           # the server is killed, the retriever lives
 
 Each run starts Triton and the guard of its own, in a folder of its own. Its figures take the place of those of the same store and
-victim in results.json, and its section of RESULTS.md is written anew. Ends with 1 where a document was lost, halved or doubled.
+victim in results.json, or are added to them (`--add`, with another `--seed`); its section of RESULTS.md is written anew. Ends with
+1 where a document was lost, halved or doubled.
 """
 
 from __future__ import annotations
@@ -47,6 +48,23 @@ async def measure(store: Literal["edge", "exact", "weaviate"], victim: Victim, r
                 await server.kill()
 
 
+def added(before: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """Both runs as one: what was counted is summed; of the times to be back the longest is kept, and the median of the longer."""
+    counted = {name: value + before[name] for name, value in run.items() if isinstance(value, int) and name != "seed"}
+    longer = max(before, run, key=lambda one: one["rounds"])
+    return {**run, **counted, "back_p50_s": longer["back_p50_s"], "back_max_s": max(before["back_max_s"], run["back_max_s"])}
+
+
+def write_down(figures: dict[str, Any], *, add: bool) -> None:
+    """Into results.json and RESULTS.md."""
+    kept = json.loads(FIGURES.read_text(encoding="utf-8"))
+    runs = kept.setdefault(NAME, {})
+    name = f"{figures['store']}, {figures['victim']}"
+    runs[name] = added(runs[name], figures) if add and name in runs else figures
+    FIGURES.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    RESULTS.write_text(replaced(RESULTS.read_text(encoding="utf-8"), NAME, section(runs)), encoding="utf-8")
+
+
 def section(runs: dict[str, dict[str, Any]]) -> str:
     """The section as Markdown, a row a run."""
     rows = [
@@ -76,6 +94,7 @@ def main() -> int:
     arguments.add_argument("--rounds", type=int, choices=range(1, 1001), metavar="1..1000", default=50)
     arguments.add_argument("--minutes", type=float, default=60.0, help="after which no further kill begins")
     arguments.add_argument("--seed", type=int, default=_SEED)
+    arguments.add_argument("--add", action="store_true", help="add to what was found before")
     arguments.add_argument("--dry", action="store_true", help="write nothing down")
     parsed = arguments.parse_args()
     if parsed.victim == "weaviate" and parsed.store != "weaviate":
@@ -83,10 +102,7 @@ def main() -> int:
     figures = asyncio.run(measure(parsed.store, parsed.victim, parsed.rounds, parsed.seed, parsed.minutes * 60))
     print(json.dumps(figures.as_json(), indent=2))
     if not parsed.dry:
-        kept = json.loads(FIGURES.read_text(encoding="utf-8"))
-        kept.setdefault(NAME, {})[f"{figures.store}, {figures.victim}"] = figures.as_json()
-        FIGURES.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-        RESULTS.write_text(replaced(RESULTS.read_text(encoding="utf-8"), NAME, section(kept[NAME])), encoding="utf-8")
+        write_down(figures.as_json(), add=parsed.add)
     return 0 if figures.clean() else 1
 
 
