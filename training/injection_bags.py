@@ -22,6 +22,14 @@ MOST_STRETCHES = 64
 
 
 @dataclass(frozen=True)
+class Honest:
+    """What honest text is made of, as `features.read` takes it."""
+
+    surprise: NDArray[np.float32]
+    known: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Bags:
     """b bags with m stretches over t tokens, of one kind."""
 
@@ -31,7 +39,7 @@ class Bags:
     """(m,) tokens of the stretches [start, end)."""
     ends: NDArray[np.int64]
     steps: NDArray[np.int16]
-    """(m, NUMBERS)."""
+    """(m, TOLD)."""
     first: NDArray[np.int64]
     """(b + 1,) the first stretch of each bag."""
     tokens: NDArray[np.int64]
@@ -45,7 +53,7 @@ class Bags:
         return len(self.attack)
 
 
-def bags_of(examples: Sequence[Example], kind: Kind, surprise: NDArray[np.float32], *, whole: bool = False) -> Bags:
+def bags_of(examples: Sequence[Example], kind: Kind, honest: Honest, *, whole: bool = False) -> Bags:
     """The bags of the examples of a kind, in order.
 
     Args:
@@ -56,7 +64,7 @@ def bags_of(examples: Sequence[Example], kind: Kind, surprise: NDArray[np.float3
     for number, example in enumerate(examples):
         if example.kind != kind:
             continue
-        read = features.read(example.text, surprise, placed=kind == "question")
+        read = features.read(example.text, honest.surprise, honest.known, placed=kind == "question")
         if not len(read):
             continue
         first, last = read.stretches(kind)
@@ -84,7 +92,7 @@ def bags_of(examples: Sequence[Example], kind: Kind, surprise: NDArray[np.float3
         at += high - low
     if not rows:
         none, first = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        empty, untold = np.zeros((0, features.LOOKUPS), dtype=np.int32), np.zeros((0, features.NUMBERS), dtype=np.int16)
+        empty, untold = np.zeros((0, features.LOOKUPS), dtype=np.int32), np.zeros((0, features.TOLD), dtype=np.int16)
         return Bags(empty, none, none, untold, first, first, none > 0, none)
     return Bags(
         np.concatenate(rows),

@@ -22,12 +22,13 @@ DRAWN: dict[str, Any] = {
     "attacks": {"en": 9_000, "other": 2_200},
     "benign": {"en": 4_200, "other": 900},
     "application": 8_000,
-    "suffix": 3_600,
+    "suffix": 5_000,
     "jailbreaks": 8,
     "asked": 10_000,
     "passages": 3_600,
     "documents": 9_000,
     "own": 4,
+    "repeated": 800,
 }
 _FAMILIES = {"override": 5, "extraction": 5, "persona": 4, "hijack": 5, "authority": 2, "delimiter": 2, "smuggle": 2,
              "subtle": 3, "pressure": 5}  # fmt: skip
@@ -233,6 +234,20 @@ class Drawing:
         found += [Example(text, False, "question", f"pud:{lang}") for lang, texts in self._prose.items() for text in texts]
         return found
 
+    def repeated(self, count: int) -> list[Example]:
+        """Something honest, over and over: what is nowhere suspicious adds up to nothing suspicious."""
+        return [Example(self._over_and_over(), False, "question", "repeated") for _ in range(count)]
+
+    def _over_and_over(self) -> str:
+        rng, draw = self._rng, self._rng.random()
+        if draw < 0.3:
+            text = " ".join(rng.choices(self._material.words, k=rng.randint(1, 4)))
+        elif draw < 0.6:
+            text = rng.choice(rng.choice(self._material.passages).split(". "))[:120]
+        else:
+            text = self._honest(rng.choice(LANGUAGES))[:200]
+        return rng.choice((" ", ". ", "\n", "! ")).join([text] * rng.randint(3, 60))
+
     def documents(self, count: int) -> list[Example]:
         """Documents, two of three with an instruction hidden in them."""
         found = []
@@ -314,4 +329,4 @@ def draw(data: DataFolder, material: Material, seed: int, share: float = 1.0) ->
     found += drawing.jailbreaks(trained, DRAWN["jailbreaks"])
     found += drawing.honest(count(DRAWN["asked"]), count(DRAWN["passages"])) + drawing.documents(count(DRAWN["documents"]))
     random.Random(seed).shuffle(found)
-    return found
+    return found + Drawing(data, material, seed + 2).repeated(count(DRAWN["repeated"]))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.guard.classifier.features import LOOKUPS, NUMBERS, ROWS, STEPS
+from services.guard.classifier.features import LOOKUPS, ROWS, STEPS, TOLD
 from services.guard.classifier.linear import stretch_sums
 from training.injection_bags import Bags
 
@@ -109,5 +109,5 @@ def _gradient(bags: Bags, chosen: NDArray[np.int64], slope: Floats, rng: np.rand
     seen = rng.random((len(tokens), LOOKUPS), dtype=np.float32) >= DROPPED
     told = (each[:, None] * seen).reshape(-1)
     table = np.bincount(bags.rows[tokens].reshape(-1), weights=told, minlength=ROWS)
-    steps = np.bincount(bags.steps[chosen].reshape(-1), weights=np.repeat(slope, NUMBERS), minlength=STEPS)
+    steps = np.bincount(bags.steps[chosen].reshape(-1), weights=np.repeat(slope, TOLD), minlength=STEPS)
     return np.concatenate([table, steps, [slope.sum()]]).astype(np.float32)

@@ -24,7 +24,7 @@ from services.guard.classifier.classifier import InjectionClassifier
 from services.guard.classifier.features import Kind
 from training import ROOT
 from training.guard_rows import documents, half, questions
-from training.injection_bags import Bags, bags_of
+from training.injection_bags import Bags, Honest, bags_of
 from training.injection_card import write_card
 from training.injection_data import Example, Material, draw
 from training.injection_model import LinearModel, fit
@@ -36,34 +36,54 @@ from training.splits import clean, evaluation_grams, refuse_contamination
 SEED = 20261121
 TARGET = ROOT / "services" / "guard" / "classifier"
 EPOCHS = 8
+KNOWN_PASSAGES, KNOWN_FROM = 12_000, 6
+"""Passages whose words are known, and how often a word or a pair must stand in them."""
 THRESHOLD = 0.98
 """Probability from which the guard blocks by the classifier alone, of both kinds."""
-WRONG: dict[Kind, float] = {"question": 0.003, "document": 0.002}
+WRONG: dict[Kind, float] = {"question": 0.005, "document": 0.006}
 """Shares of the honest texts of the tuning half that the classifier alone may disturb; the rules have the rest."""
 CHATS = ("chat:", "qualifire", "promptshield:")
-WORTH = {"asked": 1.5, "requests": 2.0, "exercises": 1.5, "garak": 2.0, "selfreminder": 2.0, "giskard-hijacking": 2.0}
+WORTH = {
+    **{"asked": 1.5, "requests": 2.0, "exercises": 1.5, "pud": 4.0},
+    **{"garak": 2.0, "selfreminder": 2.0, "giskard-hijacking": 2.0, "suffix": 2.0},
+}
 """How much an example of a source counts; 1 where none is given."""
+FOREIGN = 2.0
+"""How much an attack in another language than English counts: there is less honest text like it to tell it from."""
 _SIGNS = 96
 
-Surprise = NDArray[np.float32]
 
+def honest_of(sentences: Sequence[str], texts: Sequence[str]) -> Honest:
+    """Of honest text.
 
-def surprise_of(texts: list[str]) -> Surprise:
-    """(96 * 96,) bits of each pair of signs in honest text, with one added to every count."""
+    Args:
+        sentences: give the bits of each pair of signs, with one added to every count.
+        texts: give the words, and the pairs of words, that stand in them at least KNOWN_FROM times.
+    """
     counts = np.ones((_SIGNS, _SIGNS))
-    for text in texts:
+    for text in sentences:
         codes = np.frombuffer(features.plain(text).lower().encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
         if len(codes) > 1:
             np.add.at(counts.reshape(-1), features.pairs(codes), 1)
     bits = -np.log2(counts / counts.sum(1, keepdims=True))
-    found: Surprise = np.minimum(bits, 14).astype(np.float32).reshape(-1)
-    return found
+    surprise = np.minimum(bits, 14).astype(np.float16).astype(np.float32).reshape(-1)
+    told = np.zeros(features.ROWS, dtype=np.int64)
+    nothing = np.zeros(features.ROWS, dtype=bool)
+    for first in range(0, len(texts), 16):
+        # Texts are read in bundles: a look at a text costs more than its words.
+        rows = features.read("\n".join(texts[first : first + 16]), surprise, nothing, placed=True).rows
+        told += np.bincount(rows[:, (0, features.PAIR)].reshape(-1), minlength=features.ROWS)
+    return Honest(surprise, told >= KNOWN_FROM)
 
 
 def worth_of(examples: Sequence[Example], bags: Bags) -> NDArray[np.float64]:
     """(b,) how much each bag counts: honest questions more, since one in a hundred is all that may be disturbed."""
-    sources = [examples[number].source.split(":")[0] for number in bags.example.tolist()]
-    return np.array([WORTH.get(source, 1.0) for source in sources])
+    drawn = [examples[number] for number in bags.example.tolist()]
+    return np.array([FOREIGN if _foreign(one) else WORTH.get(one.source.split(":")[0], 1.0) for one in drawn])
+
+
+def _foreign(one: Example) -> bool:
+    return one.attack and one.source.startswith("drawn:") and one.source != "drawn:en"
 
 
 def temperature_of(logits: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
@@ -73,15 +93,15 @@ def temperature_of(logits: NDArray[np.float64], labels: NDArray[np.bool_]) -> fl
     return float(candidates[int(np.argmin(losses))])
 
 
-def offset_of(model: LinearModel, rows: Sequence[Text], kind: Kind, surprise: Surprise) -> float:
+def offset_of(model: LinearModel, rows: Sequence[Text], kind: Kind, honest: Honest) -> float:
     """The log odds that WRONG of the honest chats (of the honest documents) reach."""
     chosen = [row for row in rows if row.label == "benign" and (kind == "document" or row.source.startswith(CHATS))]
-    found = [_most(model, row.text, kind, surprise) for row in chosen]
+    found = [_most(model, row.text, kind, honest) for row in chosen]
     return float(np.quantile(found, 1 - WRONG[kind]))
 
 
-def _most(model: LinearModel, text: str, kind: Kind, surprise: Surprise) -> float:
-    bags = bags_of([Example(text, False, kind, "")], kind, surprise, whole=True)
+def _most(model: LinearModel, text: str, kind: Kind, honest: Honest) -> float:
+    bags = bags_of([Example(text, False, kind, "")], kind, honest, whole=True)
     return float(model.bag_logits(bags)[0][0]) if len(bags) else -20.0
 
 
@@ -94,22 +114,24 @@ def train(
     material = Material.of(data, held_out=False)
     examples = clean(draw(data, material, SEED, share), lambda row: row.text, known)
     refuse_contamination([row.text for row in examples], known, "injection")
-    surprise = surprise_of(material.passages[:4_000] + [row.text for row in examples if row.source.startswith("pud")])
+    sentences = material.passages[:4_000] + [row.text for row in examples if row.source.startswith("pud")]
+    honest = honest_of(sentences, material.passages[:KNOWN_PASSAGES] + material.questions[:KNOWN_PASSAGES])
     held = Material.of(data, held_out=True)
     tuning = draw(data, held, SEED + 1, 0.1 * share)
     chosen: dict[Kind, list[Text]] = {"question": questions(data, held), "document": documents(data, held)}
     version = datetime.date.today().isoformat() if target == TARGET else "draft"
     about: dict[str, Any] = {"version": version, "threshold": THRESHOLD, "examples": len(examples)}
-    metrics, arrays = dict(about), {"surprise": surprise.astype(np.float16)}
+    metrics = dict(about)
+    arrays: dict[str, NDArray[Any]] = {"surprise": honest.surprise.astype(np.float16), "known": np.packbits(honest.known)}
     kinds: tuple[Kind, ...] = get_args(Kind)
     for kind in kinds:
-        bags = bags_of(examples, kind, surprise)
+        bags = bags_of(examples, kind, honest)
         run.say(1, 1, f"{kind}: {len(bags)} bags, {len(bags.starts)} stretches, {len(bags.rows)} tokens", every_s=0)
         model = fit(bags, worth_of(examples, bags), epochs, SEED, lambda epoch, loss: run.log(epoch, loss=loss))
-        drawn = bags_of(tuning, kind, surprise)
+        drawn = bags_of(tuning, kind, honest)
         logits, _ = model.bag_logits(drawn)
         scale = 1 / temperature_of(logits, drawn.attack)
-        offset = offset_of(model, [row for row in chosen[kind] if half(row.text) == "tune"], kind, surprise)
+        offset = offset_of(model, [row for row in chosen[kind] if half(row.text) == "tune"], kind, honest)
         arrays |= model.arrays(kind, scale, float(np.log(THRESHOLD / (1 - THRESHOLD))) - scale * offset)
         right = (logits > 0) == drawn.attack
         metrics |= {f"{kind}: bags": len(bags), f"{kind}: scale, offset": f"{scale:.3f}, {offset:.3f}"}

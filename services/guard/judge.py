@@ -1,8 +1,9 @@
 """From what was seen to a verdict: rules that matched in some reading, what the trained classifier makes of it, what follows.
 
 One score a category: the sum of its rules, and what the classifier adds. Its log odds count from `SPAN` below its threshold, where
-they add nothing, up to the threshold, where they block alone; a weak rule and half a suspicion add up. So there is one threshold
-for everything, the blocking score. Knows rules, readings and the classifier; not where a text came from beyond its target.
+they add nothing, up to the threshold, where they block alone; a weak rule and half a suspicion add up. Where it finds nothing at
+all in a question, a rule of wording counts a little less: one alone no longer blocks, two do. So there is one threshold for
+everything, the blocking score. Knows rules, readings and the classifier; not where a text came from beyond its target.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ _ROUNDING = 1e-9
 _LONG_ADDRESS = re.compile(r"(\b\w{1,12}://\S{40})\S+")
 SPAN = 2.0
 """Log odds below the classifier's threshold at which it begins to count."""
+SURE = 7.0
+"""Log odds below the classifier's threshold from which it takes a question for honest."""
+DOUBT = 0.2
+"""What its word then takes from the score of a category of wording, as a share of the blocking score."""
+_WORDED = (pb.CATEGORY_OVERRIDE, pb.CATEGORY_ROLE, pb.CATEGORY_JAILBREAK, pb.CATEGORY_PROMPT_EXTRACTION)
+"""Categories that are about how something is said; code, markup and encoded text are not its to judge."""
 MAX_DECODED_VIEWS = 4
 """Decoded readings that the classifier is asked about."""
 MAX_DECODED_CHARACTERS = 4_096
@@ -119,15 +126,15 @@ class Judge:
 
     def question(self, text: str) -> tuple[pb.Verdict, list[Sighting]]:
         """The verdict on a question, and what it rests on."""
-        seen = self._seen(text, Target.INPUT)
-        return self._by_sum(seen), seen
+        seen, honest = self._seen(text, Target.INPUT)
+        return self._by_sum(seen, DOUBT * self._block if honest else 0.0), seen
 
     def passage(self, text: str) -> tuple[pb.Verdict, list[Sighting]]:
         """The verdict on a passage of a document: an order of high severity that is meant blocks, and the classifier.
 
         A text about prompts or security quotes such orders or reports them; it passes, flagged.
         """
-        seen = self._seen(text, Target.DOCUMENT)
+        seen, _ = self._seen(text, Target.DOCUMENT)
         verdict = self._by_sum(seen)
         grave = [item for item in seen if self._holds_back(item)]
         if grave:
@@ -146,10 +153,11 @@ class Judge:
         """Everything that the rules for `target` see, also what no longer changes the verdict."""
         return self._look(text, target, complete=True)[1]
 
-    def _seen(self, text: str, target: Target) -> list[Sighting]:
+    def _seen(self, text: str, target: Target) -> tuple[list[Sighting], bool]:
+        """What was seen, and whether the classifier takes the text for honest."""
         views, seen = self._look(text, target)
-        learned = self._learned(views, target, seen)
-        return [learned, *seen] if learned is not None else seen
+        learned, honest = self._learned(views, target, seen)
+        return ([learned, *seen] if learned is not None else seen), honest
 
     def _look(self, text: str, target: Target, *, complete: bool = False) -> tuple[list[View], list[Sighting]]:
         """The readings that were looked at, the original first, and each rule at its strongest place in them."""
@@ -183,12 +191,13 @@ class Judge:
         counted = [item for item in best.values() if item.rule.category not in self._passing]
         if target is Target.DOCUMENT:
             return any(self._holds_back(item) for item in counted)
-        return max(_sums(counted).values(), default=0.0) >= self._block - _ROUNDING
+        doubt = DOUBT * self._block if target is Target.INPUT and self._classifier is not None else 0.0
+        return max(_sums(counted).values(), default=0.0) >= self._block + doubt - _ROUNDING
 
-    def _learned(self, views: Sequence[View], target: Target, seen: Sequence[Sighting]) -> Sighting | None:
-        """What the classifier finds most suspicious, where it counts."""
+    def _learned(self, views: Sequence[View], target: Target, seen: Sequence[Sighting]) -> tuple[Sighting | None, bool]:
+        """What the classifier finds most suspicious, where it counts; and whether it finds nothing at all."""
         if self._classifier is None:
-            return None
+            return None, False
         kind: Kind = "document" if target is Target.DOCUMENT else "question"
         text = views[0].text
         # Who asks what quoted words mean is judged by his own.
@@ -205,18 +214,21 @@ class Judge:
         start, end = (0, len(text)) if view is views[0] and own != text else (suspicion.start, suspicion.end)
         share = 1 + (suspicion.log_odds - self._from[kind]) / SPAN
         if share <= 0:
-            return None
+            return None, suspicion.log_odds < self._from[kind] - SURE
         rule = Learned(_category(suspicion, kind, seen), self._classifier.ref)
         end = min(end, len(view.text))
-        return Sighting(rule, view, min(start, end), end, min(share, 1.0) * self._block, meant=True, order=True)
+        return Sighting(rule, view, min(start, end), end, min(share, 1.0) * self._block, meant=True, order=True), False
 
-    def _by_sum(self, seen: Sequence[Sighting]) -> pb.Verdict:
+    def _by_sum(self, seen: Sequence[Sighting], doubt: float = 0.0) -> pb.Verdict:
         sums = _sums(seen)
         verdict = pb.Verdict(action=pb.ACTION_ALLOW, findings=[self.finding(item) for item in _gravest(seen)[:MAX_FINDINGS]])
+        # Only what stands in the words as they were given: the classifier read no other reading of them as the rules did.
+        hidden = {item.rule.category for item in seen if item.view.name != ORIGINAL}
+        doubted = {key for key in sums if doubt and key in _WORDED and key not in hidden}
         if sums:
-            category = max(sums, key=lambda key: sums[key])
-            if sums[category] >= self._flag - _ROUNDING:
-                blocked = sums[category] >= self._block - _ROUNDING
+            category = max(sums, key=lambda key: sums[key] - (doubt if key in doubted else 0.0))
+            if max(sums.values()) >= self._flag - _ROUNDING:
+                blocked = sums[category] - (doubt if category in doubted else 0.0) >= self._block - _ROUNDING
                 verdict.action = pb.ACTION_BLOCK if blocked else pb.ACTION_FLAG
                 verdict.category = category
         return verdict

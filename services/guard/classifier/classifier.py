@@ -65,6 +65,7 @@ class InjectionClassifier:
 
     def __init__(self, weights: dict[str, NDArray[Any]], digest: str) -> None:
         self._surprise: NDArray[np.float32] = weights["surprise"].astype(np.float32).reshape(-1)
+        self._known = np.unpackbits(weights["known"], count=features.ROWS).astype(bool)
         self._linear = Linear(weights)
         about = json.loads(weights["about"].tobytes())
         self.threshold = float(about["threshold"])
@@ -112,7 +113,7 @@ class InjectionClassifier:
         return Suspicion(float(logits[best]), first, last, bits)
 
     def _logits(self, text: str, kind: Kind) -> tuple[features.Read, NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        read = features.read(text, self._surprise, placed=kind == "question")
+        read = features.read(text, self._surprise, self._known, placed=kind == "question")
         if not len(read):
             none = np.zeros(0, dtype=np.int64)
             return read, none, none, np.zeros(0, dtype=np.float32)

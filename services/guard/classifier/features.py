@@ -29,10 +29,15 @@ _RESERVED = 256
 """Rows that are not hashed to: shapes and places."""
 ROWS = _RESERVED + (1 << TABLE_BITS)
 _NO_PLACE = 255
-NUMBERS = 13
+NUMBERS = 15
 BINS = 12
 """Steps that each number is told in."""
-STEPS = NUMBERS * BINS
+CROSSED = ((6, 1), (6, 10), (6, 12), (1, 2), (13, 14), (14, 1))
+"""Pairs of numbers that are told together too: improbable letters alone are a name, among many signs an optimised suffix;
+known words in pairs that nobody writes are one as well."""
+TOLD = NUMBERS + len(CROSSED)
+"""Steps of a stretch."""
+STEPS = NUMBERS * BINS + len(CROSSED) * BINS**2
 
 Kind = Literal["question", "document"]
 _P = 0x9E3779B97F4A7C15
@@ -55,6 +60,8 @@ QUESTION_WINDOWS = (24, 64)
 """Tokens of the stretches of a question; a shorter question is one stretch."""
 RARE_BITS = 10.0
 """Surprise from which a pair of signs is rare."""
+PAIR = 6
+"""Place among a token's rows of the row of it and the token before it."""
 MAX_SENTENCE = 48
 MIN_SENTENCE = 4
 """Tokens."""
@@ -107,6 +114,9 @@ def _forms() -> NDArray[np.int64]:
 
 
 _FORMS = _forms()
+_EACH = np.arange(NUMBERS) * BINS
+_PAIRS = NUMBERS * BINS + np.arange(len(CROSSED)) * BINS**2
+_ONE, _OTHER = np.array(CROSSED).T
 
 
 @cache
@@ -151,6 +161,8 @@ class Read:
     """(n + 1,) cumulative: words, long words and signs that follow a sign, 21 bits each."""
     rare: NDArray[np.int32]
     """(characters + 1,) cumulative: pairs of signs that honest text hardly has."""
+    known: NDArray[np.int64]
+    """(n + 1,) cumulative: tokens that honest text has, and those that it has after the token before them, 21 bits each."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -206,20 +218,27 @@ class Read:
         found[:, 10] = np.sqrt((self.rare[last] - self.rare[first]) / characters)
         found[:, 11] = runs / size
         found[:, 12] = (self.surprise[-1] - self.surprise[last]) / np.maximum(len(self.surprise) - 1 - last, 1) / 8
+        held = self.known[ends] - self.known[starts]
+        found[:, 13] = (held & _MASK) / size
+        found[:, 14] = (held >> _BITS) / size
         return found
 
 
 def steps(numbers: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(m, NUMBERS) of `numbers`, each as one of STEPS: what is above 1 counts as 1."""
-    found: NDArray[np.int64] = np.clip(numbers * BINS, 0, BINS - 1).astype(np.int64) + np.arange(NUMBERS) * BINS
+    """(m, TOLD) of `numbers`, each, then each pair of CROSSED, as one of STEPS: what is above 1 counts as 1."""
+    each = np.clip(numbers * BINS, 0, BINS - 1).astype(np.int64)
+    found = np.empty((len(each), TOLD), dtype=np.int64)
+    found[:, :NUMBERS] = each + _EACH
+    found[:, NUMBERS:] = each[:, _ONE] * BINS + each[:, _OTHER] + _PAIRS
     return found
 
 
-def read(text: str, surprise: NDArray[np.float32], *, placed: bool) -> Read:
+def read(text: str, surprise: NDArray[np.float32], known: NDArray[np.bool_], *, placed: bool) -> Read:
     """Reads `text`.
 
     Args:
         surprise: (96 * 96,) bits of each pair of signs, as `pairs` numbers them.
+        known: (ROWS,) rows of the words, and of their pairs, that honest text has.
         placed: whether it matters where in the text a token stands; in a document it does not.
     """
     text = plain(text[:MAX_CHARACTERS])[: 4 * MAX_CHARACTERS]
@@ -260,7 +279,9 @@ def read(text: str, surprise: NDArray[np.float32], *, placed: bool) -> Read:
         places = _places()[:n]
         rows[HASHED + 1] = 200 + places
         rows[HASHED + 2] = 220 + places[::-1]
-    return Read(np.ascontiguousarray(rows.T), starts, ends, codes[starts], letters, bits, words, rare)
+    seen = np.zeros(n + 1, dtype=np.int64)
+    np.cumsum(known[rows[0]] + (known[rows[PAIR]].astype(np.int64) << _BITS), out=seen[1:])
+    return Read(np.ascontiguousarray(rows.T), starts, ends, codes[starts], letters, bits, words, rare, seen)
 
 
 def _codes(text: str) -> NDArray[np.uint32]:

@@ -40,7 +40,7 @@ class Linear:
 
         Args:
             rows: (n, LOOKUPS) of the tokens.
-            steps: (m, NUMBERS) of the stretches.
+            steps: (m, TOLD) of the stretches.
         """
         scale, bias = self._lines[kind]
         raw = stretch_sums(self._tables[kind].take(rows).sum(1), starts, ends) + self._steps[kind].take(steps).sum(1)
