@@ -44,6 +44,8 @@ QUESTIONS = {"squad": 160, "medquad": 110, "users": 130}
 LIMIT = 8
 """Passages that a turn asks for."""
 _SECONDS = 30.0
+# The legs and the reranker shall have the time that they ask for, however busy the machine is.
+_PATIENT = {"RAGMESH_RETRIEVER_RERANK_SECONDS": "10", "RAGMESH_RETRIEVER_DENSE_SECONDS": "5"}
 _WAIT_SECONDS = 120.0
 
 
@@ -164,10 +166,8 @@ class Searching:
 
 
 async def _searched(questions: Sequence[Question], corpus: Sequence[CorpusRow], run: Run) -> list[Searched]:
-    # The legs and the reranker shall have the time that they ask for, however busy the machine is.
-    patient = {"RAGMESH_RETRIEVER_RERANK_SECONDS": "10", "RAGMESH_RETRIEVER_DENSE_SECONDS": "5"}
     found: list[Searched] = []
-    async with throwaway_mesh(RETRIEVAL_PARTS, env=patient) as mesh, retriever_channel(mesh) as channel:
+    async with throwaway_mesh(RETRIEVAL_PARTS, env=_PATIENT) as mesh, retriever_channel(mesh) as channel:
         loaded = await load(channel, corpus)
         searching = Searching(RetrieverServiceStub(channel), loaded)
         await searching.until_judged(questions[0].text)
@@ -204,7 +204,7 @@ async def ladder(corpus: Path = ROOT / "corpus" / "chatcbd") -> dict[str, dict[s
     """Kind of golden question -> decision -> how often the shipped model takes it. Goldens fit nothing."""
     lines = [line for file in sorted((ROOT / "goldens").glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines()]
     counts: dict[str, dict[str, int]] = {}
-    async with throwaway_mesh(RETRIEVAL_PARTS) as mesh, retriever_channel(mesh) as channel:
+    async with throwaway_mesh(RETRIEVAL_PARTS, env=_PATIENT) as mesh, retriever_channel(mesh) as channel:
         loaded = await load(channel, read_corpus(corpus), media_type="text/markdown")
         searching = Searching(RetrieverServiceStub(channel), loaded)
         await searching.until_judged("cannabidiol")
