@@ -81,7 +81,7 @@ def tls_front(server: Server, folder: Path, name: str) -> Iterator[int]:
 
 @pytest.fixture
 async def truth(tmp_path: Path, postgres: Server) -> AsyncIterator[PostgresTruth]:
-    settings = postgres.settings(postgres.new_database(), statement_seconds=2, lock_seconds=0.3, connect_seconds=2, pool_size=2)
+    settings = postgres.settings(postgres.new_database(), statement_seconds=5, lock_seconds=60, connect_seconds=30, pool_size=2)
     made = PostgresTruth(tmp_path / "retriever", settings)
     await made.open()
     yield made
@@ -247,15 +247,19 @@ async def test_time_that_is_up_ends_the_statement_on_the_server_too(truth: Postg
     assert await truth.read(truth_reads.count_indexed) == 0, "the connections can be used again"
 
 
-async def test_a_change_waits_for_others_only_so_long(truth: PostgresTruth, postgres: Server) -> None:
+async def test_a_change_waits_for_others_only_so_long(truth: PostgresTruth, tmp_path: Path, postgres: Server) -> None:
     await store(truth, version(key("a"), "Kept."))
-    with postgres.connect(f"truth{postgres.databases}") as other:
+    database = f"truth{postgres.databases}"
+    hasty = PostgresTruth(tmp_path / "hasty", postgres.settings(database, lock_seconds=0.2))
+    await hasty.open()
+    with postgres.connect(database) as other:
         other.execute("BEGIN")
         other.execute("SELECT pg_advisory_xact_lock(%s)", (0x7261676D657368,))
         with pytest.raises(MeshError) as caught:
-            await store(truth, version(key("b"), "Waits."))
+            await store(hasty, version(key("b"), "Waits."))
         assert caught.value.reason == "STORE_UNAVAILABLE"
-        assert await truth.read(truth_reads.count_indexed) == 1, "questions wait for nobody"
+        assert await hasty.read(truth_reads.count_indexed) == 1, "questions wait for nobody"
+    await hasty.close()
     await store(truth, version(key("b"), "Comes later."))
     assert await truth.read(truth_reads.count_indexed) == 2
 

@@ -31,6 +31,8 @@ WRITE = f"BEGIN; SELECT pg_advisory_xact_lock({_WRITING})"
 """One change at a time over all retrievers: so that rows of the outbox come in the order of the commits, and no id is given twice.
 What a statement sees begins after the lock was taken (READ COMMITTED), so with everything that was committed before."""
 _AWAY_SECONDS = 0.25
+_STATEMENTS = 10
+"""A transaction may take as long as so many of its slowest statements."""
 _AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 
 
@@ -99,11 +101,11 @@ class TransactionPool:
         Raises:
             MeshError: STORE_UNAVAILABLE, DEADLINE_EXCEEDED, and what `work` raises.
         """
-        left = context.remaining()
+        left, most = context.remaining(), _STATEMENTS * self._settings.statement_seconds
         kind = "read" if begin is READ else "write"
         try:
             # Statements have limits of their own; this one is for the whole, also where a server says nothing at all.
-            async with asyncio.timeout(min(left, 10 * self._settings.statement_seconds)):
+            async with asyncio.timeout(min(left, most)):
                 with telemetry.span(f"store documents {kind}", ragmesh__store="documents"):
                     try:
                         return await self._attempt(begin, work)
@@ -112,7 +114,7 @@ class TransactionPool:
                         await self._pool.check()
                         return await self._attempt(begin, work)
         except TimeoutError:
-            if left < self._settings.statement_seconds:
+            if left < most:
                 raise MeshError("DEADLINE_EXCEEDED", "the time of this call is used up") from None
             raise unavailable() from None
         except _Retry as failed:

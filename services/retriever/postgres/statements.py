@@ -16,6 +16,7 @@ from psycopg.rows import RowMaker
 
 _LISTED = re.compile(r"json_each\((\?|:\w+)\)( AS \w+)?")
 _GROUPED = re.compile(r"json_group_array\((\w+)\)")
+_ONE_ROW = re.compile(r"(INSERT INTO [^?]* VALUES )(\([?, ]+\))", re.DOTALL)
 _PLACES = re.compile(r"'[^']*'|::|%|\?|:(\w+)")
 
 
@@ -25,6 +26,19 @@ def translated(sql: str) -> bytes:
     sql = _LISTED.sub(_list, sql)
     sql = _GROUPED.sub(r"coalesce(json_agg(\1)::text, '[]')", sql)
     return _PLACES.sub(_place, sql).encode()
+
+
+@lru_cache(maxsize=512)
+def widened(sql: str, rows: int) -> bytes | None:
+    """An INSERT of one row as one of `rows` rows, so that one answer is waited for instead of many.
+
+    Returns:
+        None for another statement, also for one that says what to do with a row that is there.
+    """
+    found = _ONE_ROW.fullmatch(sql)
+    if found is None:
+        return None
+    return translated(found[1] + ", ".join([found[2]] * rows))
 
 
 def _list(found: re.Match[str]) -> str:

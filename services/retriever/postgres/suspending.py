@@ -16,10 +16,12 @@ from typing import Any, TypeVar
 import psycopg
 from greenlet import getcurrent, greenlet
 
-from services.retriever.postgres.statements import Row, row_maker, translated
+from services.retriever.postgres.statements import Row, row_maker, translated, widened
 from services.retriever.truth import Connection
 
 T = TypeVar("T")
+_ROWS = 64
+"""Rows of one INSERT."""
 
 
 async def run(work: Callable[[Connection], T], connection: psycopg.AsyncConnection[Any]) -> T:
@@ -69,7 +71,7 @@ class _Suspending:
 
     def executemany(self, sql: str, rows: Iterable[Any], /) -> FetchedRows:
         """Runs one statement for each of `rows`."""
-        return _await(self._executemany(translated(sql), list(rows)))
+        return _await(self._executemany(sql, list(rows)))
 
     async def _execute(self, sql: bytes, values: Any) -> FetchedRows:
         async with self._connection.cursor(row_factory=row_maker) as cursor:
@@ -77,11 +79,18 @@ class _Suspending:
             await cursor.execute(sql, () if values is None else values)
             return FetchedRows(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
 
-    async def _executemany(self, sql: bytes, rows: list[Any]) -> FetchedRows:
+    async def _executemany(self, sql: str, rows: list[Any]) -> FetchedRows:
+        changed = 0
         async with self._connection.cursor() as cursor:
-            if rows:
-                await cursor.executemany(sql, rows)
-            return FetchedRows([], cursor.rowcount if rows else 0)
+            for first in range(0, len(rows), _ROWS):
+                part = rows[first : first + _ROWS]
+                together = widened(sql, len(part))
+                if together is None:
+                    await cursor.executemany(translated(sql), part)
+                else:
+                    await cursor.execute(together, [value for row in part for value in row])
+                changed += cursor.rowcount
+        return FetchedRows([], changed)
 
 
 def _await(coming: Coroutine[Any, Any, FetchedRows]) -> FetchedRows:

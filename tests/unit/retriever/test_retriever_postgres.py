@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.retriever.postgres.settings import PostgresSettings
-from services.retriever.postgres.statements import row_maker, translated
+from services.retriever.postgres.statements import row_maker, translated, widened
 from services.retriever.postgres.target import conninfo
 from services.retriever.truth_schema import TruthUnusable
 
@@ -161,3 +161,9 @@ def test_rows_are_read_by_name_and_by_place() -> None:
     assert (row[0], row["id"], row["name"], list(row)) == (7, 7, "seven", [7, "seven"])
     with pytest.raises(KeyError):
         row["other"]
+
+
+def test_rows_of_an_insert_go_together() -> None:
+    assert widened("INSERT INTO label VALUES (?, ?)", 3) == b"INSERT INTO label VALUES (%s, %s), (%s, %s), (%s, %s)"
+    assert widened("DELETE FROM label WHERE label = ?", 3) is None
+    assert widened("INSERT INTO label VALUES (?, ?) ON CONFLICT DO NOTHING", 2) is None
