@@ -41,7 +41,8 @@ def cpu_seconds(mesh: Mesh) -> Counter[str]:
     for name, process in _named(mesh).items():
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
-            found[name] = times.user + times.system + times.children_user + times.children_system
+            seconds = times.user + times.system + times.children_user + times.children_system
+            found[name] = seconds  # type: ignore[assignment]  # a Counter adds and subtracts these as well
     return found
 
 
