@@ -17,7 +17,7 @@ from tests.service.triton_fixture import RunningTriton, triton_server
 __all__ = ["triton_server"]
 
 SEED = 20261121
-ROUNDS = 3
+ROUNDS = 2
 
 
 @pytest.mark.timeout(400)
