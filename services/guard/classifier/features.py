@@ -174,11 +174,15 @@ class Read:
         # A full stop inside an address is none: white space follows that of a sentence.
         stop[:-1] &= self.starts[1:] > self.ends[:-1]
         stop |= self.first == _NEWLINE
-        edges = np.unique(np.concatenate([[0], np.flatnonzero(stop) + 1, np.arange(0, n, MAX_SENTENCE), [n]]))
+        edges = np.unique(np.concatenate([[0], np.flatnonzero(stop) + 1, [n]]))
         # What is shorter than a few tokens belongs to the sentence before it.
         edges = edges[np.concatenate([[True], np.diff(edges) >= MIN_SENTENCE])] if len(edges) > 2 else edges
         edges = np.append(edges[:-1] if len(edges) > 1 else edges, n)
-        starts, ends = edges[:-1], edges[1:]
+        # A long one in even pieces, counted from its own beginning: where in a text it stands must not matter.
+        pieces = -(-np.diff(edges) // MAX_SENTENCE)
+        number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        starts = np.repeat(edges[:-1], pieces) + np.repeat(np.diff(edges), pieces) * number // np.repeat(pieces, pieces)
+        ends = np.append(starts[1:], n)
         return np.concatenate([starts, starts[:-1]]), np.concatenate([ends, ends[1:]])
 
     def stretches(self, kind: Kind) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
