@@ -16,9 +16,9 @@ import grpc
 import pytest
 from ragmesh.retriever.v1 import document_service_pb2 as documents_pb
 
+from bench.killing import Figures, Ledger, import_documents, look, retriever_process
 from services.mesh.errors import from_rpc_error
 from services.retriever.settings import RetrieverSettings
-from tests.faults.test_retriever_killed import acked_until_lost, process_of, verify
 from tests.real.postgres_fixture import Server, postgres
 from tests.service.retriever.retriever_fixture import (
     RecordingGuard,
@@ -120,37 +120,38 @@ async def test_a_killed_retriever_loses_nothing_that_it_acked(
     monkeypatch.setenv("RAGMESH_RETRIEVER_POSTGRES__PASSWORD_FILE", str(postgres.password_file()))
     a, b = folder / "a", folder / "b"
     of_a = RetrieverSettings(run_dir=a / "run", data_dir=a / "data", triton=triton_server.grpc)
-    acked: dict[int, int] = {}
-    tried: dict[int, int] = {}
+    ledger, figures = Ledger(), Figures("edge", "retriever", SEED)
     async with running_retriever(b, triton_server.grpc) as staying, running_guard(of_a, RecordingGuard()):
         for round_number in range(1, ROUNDS + 1):
-            async with process_of(a, triton_server.grpc, of_a) as (process, channel):
-                importing = asyncio.create_task(acked_until_lost(channel, round_number, acked, tried))
-                before = len(acked)
+            async with retriever_process(of_a) as (process, channel):
+                # Every other document is one of the rounds before.
+                wanted = ((number if number % 2 else 1000 * round_number + number, round_number) for number in range(400))
+                importing = asyncio.create_task(import_documents(channel, wanted, ledger))
+                before = ledger.acks
 
-                async def begun(before: int = before, first: bool = round_number == 1) -> bool:
-                    return len(acked) > before or not first
+                async def begun(before: int = before) -> bool:
+                    return ledger.acks > before
 
                 await until(begun)
                 await asyncio.sleep(rng.uniform(0.0, 0.6))
                 os.kill(process.pid, signal.SIGKILL)
                 await process.wait()
-                with pytest.raises(grpc.aio.AioRpcError):
-                    await importing
+                await asyncio.gather(importing, return_exceptions=True)
         end = await staying.retriever.truth.read(lambda connection: connection.execute("SELECT max(seq) FROM outbox").fetchone()[0])
 
         async def followed() -> bool:
             return staying.retriever.index._position >= int(end or 0)
 
         await until(followed)
-        await verify(staying.channel, acked, tried)
+        await look(staying.channel, ledger, list(ledger.tried), figures)
         with postgres.connect(database) as connection:
             halves = connection.execute(
                 "SELECT count(*) FROM document JOIN version ON version.id = current_version WHERE chunk_count <>"
                 " (SELECT count(*) FROM chunk JOIN embedding ON chunk_id = chunk.id WHERE version_id = version.id)"
             ).fetchone()
         assert halves == (0,)
-    assert acked
+    assert figures.looks
+    assert figures.clean(), figures
 
 
 async def test_a_server_that_crashes_and_comes_back(folder: Path, triton_server: RunningTriton, postgres: Server) -> None:
