@@ -1,19 +1,34 @@
 """Twenty-four ways to write a text so that a filter does not know it and a model still may; `pairs` applies one on another.
 
 They are what the views must undo: `test_guard_views_transforms.py` measures how much of what is caught in the clear is caught so.
+
+    python -m bench.guard_transforms
+
+writes the table by transform into RESULTS.md: of the examples of the rules that block a question alone, how many are blocked still.
+Rules alone, without the classifier.
 """
 
 from __future__ import annotations
 
 import base64
 import codecs
+import tempfile
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
+from ragmesh.guard.v1 import guard_service_pb2 as pb
+
+from cli.evaluation.guard import wilson
+from services.guard.detection.matcher import Matcher
+from services.guard.detection.rules import Target, load_rules
+from services.guard.judge import Judge
+from services.guard.settings import GuardSettings
 from services.guard.views import morse
 from services.guard.views.invisible import TAG_OFFSET
 
+CACHE = Path(tempfile.gettempdir()) / "ragmesh-test-rules"
 _HOMOGLYPHS = str.maketrans("aceopxyikABCEHKMOPTX", "асеорхуікАВСЕНКМОРТХ")
 _GREEK = str.maketrans("aoivnkABEHIKMNOPTXYZ", "αοινηκΑΒΕΗΙΚΜΝΟΡΤΧΥΖ")
 _CYRILLIC_TO_LATIN = str.maketrans("аеорсухАВЕКМНОРСТХ", "aeopcyxABEKMHOPCTX")
@@ -129,3 +144,75 @@ def pairs() -> Iterator[tuple[str, str]]:
         for then in TRANSFORMS:
             if first != then and first not in LOSES.get(then, set()):
                 yield first, then
+
+
+BEGIN, END = "<!-- guard transforms: begin -->", "<!-- guard transforms: end -->"
+_RESULTS = Path(__file__).with_name("RESULTS.md")
+_A_PAIR = 4
+"""Attacks that each pair is tried on; the next pair has the next ones."""
+
+
+def kept(blocked: Callable[[str], bool], attacks: Sequence[str]) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
+    """(tried, blocked still) by transform, and of pairs by the one that came last.
+
+    Args:
+        blocked: whether a text is blocked.
+        attacks: texts that are, as they stand.
+    """
+    singles: dict[str, tuple[int, int]] = {}
+    for name, transform in TRANSFORMS.items():
+        tried = [attack for attack in attacks if applicable(name, attack)]
+        singles[name] = (len(tried), sum(blocked(transform(attack)) for attack in tried))
+    doubles = dict.fromkeys(TRANSFORMS, (0, 0))
+    for number, (first, then) in enumerate(pairs()):
+        for place in range(_A_PAIR):
+            attack = attacks[(number * _A_PAIR + place) % len(attacks)]
+            if applicable(first, attack) and applicable(then, attack):
+                n, found = doubles[then]
+                doubles[then] = (n + 1, found + blocked(TRANSFORMS[then](TRANSFORMS[first](attack))))
+    return singles, doubles
+
+
+def section(singles: dict[str, tuple[int, int]], doubles: dict[str, tuple[int, int]], attacks: int) -> str:
+    """The figures as Markdown."""
+
+    def share(tried: int, found: int) -> str:
+        low, high = wilson(found, tried)
+        return f"{tried} | {found / tried:.1%} | {low:.1%} to {high:.1%}"
+
+    def total(figures: dict[str, tuple[int, int]]) -> str:
+        return share(sum(n for n, _ in figures.values()), sum(found for _, found in figures.values()))
+
+    lines = ["## The guard: attacks in disguise", ""]
+    lines += [
+        f"`python -m bench.guard_transforms`: {attacks} examples of rules that block a question alone, in eleven languages.",
+        "Blocked by rules alone, of what is blocked in the clear; asked: 97 % of all. Intervals are Wilson's, 95 %.",
+        "",
+        "| transform | n | blocked | 95 % interval | pairs that end with it | blocked | 95 % interval |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {name} | {share(*singles[name])} | {share(*doubles[name])} |" for name in TRANSFORMS]
+    lines += [f"| all | {total(singles)} | {total(doubles)} |", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures and writes the table."""
+    judge = Judge(Matcher(load_rules(GuardSettings().guard_rules_dir), CACHE), block=1.0, flag=0.5)
+
+    def blocked(text: str) -> bool:
+        return judge.question(text)[0].action == pb.ACTION_BLOCK
+
+    rules = load_rules(GuardSettings().guard_rules_dir)
+    spoken = [rule.rule.example for rule in rules if Target.INPUT in rule.targets and rule.rule.languages != ["any"]]
+    attacks = [example for example in spoken if blocked(example)]
+    text = section(*kept(blocked, attacks), len(attacks))
+    page = _RESULTS.read_text(encoding="utf-8")
+    before, found, rest = page.partition(BEGIN)
+    after = rest.partition(f"{END}\n")[2] if found else ""
+    _RESULTS.write_text(f"{before.rstrip()}\n\n{BEGIN}\n{text}{END}\n{after}", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

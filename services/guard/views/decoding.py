@@ -45,8 +45,10 @@ _DOTTED = re.compile(
     # Possessive: a row of separators can be parted in any number of ways.
     rf"(?<!\S)[{_SEPARATORS}]?\S(?P<sep>[{_SEPARATORS}])(?P=sep){{0,3}}\S(?:(?P=sep){{1,4}}+\S)++(?P=sep)*+(?=[,;!?]?(?!\S))"
 )
+_DOTTED_TWO = re.compile(rf"(?<!\S)[^\W_](?P<sep>[{_SEPARATORS}])[^\W_](?P=sep)?(?=[,;!?]?(?!\S))")
 _HYPHENED = re.compile(r"(?<![\w-])[^\W\d_]+(?:-[^\W\d_]+)+(?![\w-])")
 _JOINED = re.compile(rf"(?<!\w)[^\W_]+(?:(?P<sep>[{_SEPARATORS}])[^\W_]+){{2,}}(?!\w)")
+_UNDERSCORED = re.compile(r"(?<!\S)(?:[^\s_()\[\]{}=<>/\\]{1,40}+_){3,}+[^\s()\[\]{}=<>/\\]*+(?!\S)")
 _ALL_SEPARATORS = frozenset(_SEPARATORS) - {"\\"}
 _LONE = re.compile(rf"(?:[{_SEPARATORS}][^\W_]){{3}}[{_SEPARATORS}]")
 _CAMEL = re.compile(r"(?<!\w)[A-Za-z]?[a-z]+(?:[A-Z][a-z]*){2,}(?!\w)")
@@ -166,7 +168,11 @@ def _spaced(text: str) -> Iterator[Piece]:
 
 
 def _dotted(text: str) -> Iterator[Piece]:
-    for match in _DOTTED.finditer(text):
+    found = list(_DOTTED.finditer(text))
+    if len(found) > 1:
+        # Among such words those of two letters are written so, too.
+        found = sorted(found + list(_DOTTED_TWO.finditer(text)), key=re.Match.start)
+    for match in found:
         word, separator = match[0], match["sep"]
         # What is set apart may hold the separator itself.
         every_second = len(word) % 2 and word[1::2] == separator * (len(word) // 2)
@@ -174,6 +180,11 @@ def _dotted(text: str) -> Iterator[Piece]:
 
 
 def _separated(text: str) -> Iterator[Piece]:
+    # Words with their punctuation between underscores; what is joined otherwise has none.
+    lined = [match for match in _UNDERSCORED.finditer(text) if not _LONE.search(match[0])]
+    if lined:
+        yield from (Piece(match.start(), match.end(), match[0].replace("_", " "), even=True) for match in lined)
+        return
     for match in _JOINED.finditer(text):
         used = sorted((match[0].count(separator), separator) for separator in set(match[0]) & _ALL_SEPARATORS)
         # Where letters are set apart too, the rarest separator parts the words.
@@ -279,6 +290,8 @@ TRIGGERS: dict[str, str] = {
     "leet": r"[A-Za-z][0134578@$|!+9]+[A-Za-z]|[0134578@$|!+9][A-Za-z]{2}|[A-Za-z]{2}[013457@$]",
     # Words, or a code whose digits and letters ROT13 has changed.
     "rot13": rf"(?i:{_ROTATED}.*{_ROTATED}|(?:[0-9n-s]{{2}}){{10}}|(?:%[0-9n-s]{{2}}){{4}})",
-    "reversed": rf"(?i:{_BACKWARDS}.*{_BACKWARDS}|(?:[0-9a-f]{{2}}%){{4}}|(?:;[0-9a-f]{{2,6}}x?#&){{3}})",
+    # Words, a code, a full stop before everything, or a capital letter that ends a word.
+    "reversed": rf"(?i:{_BACKWARDS}.*{_BACKWARDS}|(?:[0-9a-f]{{2}}%){{4}}|(?:;[0-9a-f]{{2,6}}x?#&){{3}})"
+    r"|^\s*[.!?][A-Za-z\x80-\xff]|\s[a-z]{3,}[A-Z](?:\s|$)",
 }
 """By encoding, an expression of RE2 over UTF-8 bytes that matches wherever its decoder finds something."""

@@ -13,6 +13,7 @@ import yaml
 from services.guard.views.folding import fold
 
 _FILE = Path(__file__).with_name("words.yaml")
+_FUNCTION_WORDS = _FILE.parents[1] / "understanding" / "function_words.yaml"
 _LEAST_SIGN = 4
 """A shorter word, turned or rotated, is a word of some language too often to be a sign."""
 _SHORT = frozenset({"the", "and", "you", "all"})
@@ -29,13 +30,20 @@ def _spelled() -> frozenset[str]:
 
 
 @cache
+def _common() -> frozenset[str]:
+    """Those, and what no sentence is without, whatever it orders."""
+    lists: dict[str, str] = yaml.safe_load(_FUNCTION_WORDS.read_text(encoding="utf-8"))
+    return _spelled() | {word for line in lists.values() for word in line.split()}
+
+
+@cache
 def words() -> frozenset[str]:
     """The words, folded."""
     return frozenset(map(fold, _spelled()))
 
 
 def _signs(change: Callable[[str], str], of: Iterable[str]) -> set[str]:
-    return {change(word) for word in of if len(word) >= _LEAST_SIGN or word in _SHORT} - words()
+    return {change(word) for word in of if len(word) >= _LEAST_SIGN or word in _SHORT} - set(map(fold, _common()))
 
 
 def _alternation(signs: Iterable[str]) -> str:
@@ -50,14 +58,14 @@ def _rotated(word: str) -> str:
 @cache
 def reversed_signs() -> str:
     """An alternation of the words written backwards, those left out that are words forwards."""
-    rotated = _signs(_rotated, _spelled())
-    return _alternation(_signs(lambda word: word[::-1], words()) | {word[::-1] for word in rotated} - words())
+    rotated = _signs(_rotated, _common())
+    return _alternation(_signs(lambda word: word[::-1], map(fold, _common())) | {word[::-1] for word in rotated} - words())
 
 
 @cache
 def rotated_signs() -> str:
     """The same for ROT13, which leaves words of other scripts as they are."""
-    return _alternation(_signs(_rotated, _spelled()))
+    return _alternation(_signs(_rotated, _common()))
 
 
 @cache
