@@ -156,16 +156,14 @@ class Speech:
         # Without quotation marks only a question that frames the words counts: "what does ... mean".
         return self._framed is not None and self._framed[0] <= start and end <= self._framed[1]
 
-    @cached_property
-    def _asks_about_code(self) -> bool:
-        data = _bytes(fold(self._text[:_MAX_ASKED]))
-        return _ASKS.search(data) is not None and _CODE.search(data) is not None
-
     def about_code(self, start: int, end: int) -> bool:
         """Whether the code at [start, end) is what a question is about: prose around it asks, and names what it is."""
-        if not self._asks_about_code or _RUN.search(_bytes(fold(self._text[max(0, start - _BEFORE) : start]))) is not None:
-            return False
         around = f"{self._text[max(0, start - _MAX_ASKED) : start]} {self._text[end : end + _MAX_ASKED]}"
+        data = _bytes(fold(around))
+        if _ASKS.search(data) is None or _CODE.search(data) is None:
+            return False
+        if _RUN.search(_bytes(fold(self._text[max(0, start - _BEFORE) : start]))) is not None:
+            return False
         return len(_PROSE_WORD.findall(around)) >= _LEAST_PROSE
 
     def is_order(self, start: int) -> bool:
