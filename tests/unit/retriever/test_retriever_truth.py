@@ -17,7 +17,6 @@ from services.retriever.truth_schema import SCHEMA_VERSION, TruthUnusable
 from services.retriever.truth_sqlite import SqliteTruth
 from tests.unit.retriever.truth_fixture import EMBEDDER, READER, commit, key, reserve, store, version
 
-
 Opener = Callable[[], Awaitable[Truth]]
 
 
