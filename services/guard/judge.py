@@ -9,7 +9,6 @@ everything, the blocking score. Knows rules, readings and the classifier; not wh
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 
 from services.guard.classifier.classifier import InjectionClassifier, Suspicion
 from services.guard.classifier.features import Kind
+from services.guard.classifier.reading import read
 from services.guard.detection import mention
 from services.guard.detection.matcher import MAX_MATCHES, Match, Matcher
 from services.guard.detection.rules import LoadedRule, Target
@@ -28,7 +28,6 @@ MAX_FINDINGS = 32
 MAX_WHOLE = 512
 """Characters up to which everything is looked for, also where it is blocked already."""
 _ROUNDING = 1e-9
-_LONG_ADDRESS = re.compile(r"(\b\w{1,12}://\S{40})\S+")
 SPAN = 2.0
 """Log odds below the classifier's threshold at which it begins to count."""
 SURE = 7.0
@@ -202,9 +201,7 @@ class Judge:
         text = views[0].text
         # Who asks what quoted words mean is judged by his own.
         own = mention.without_quotations(text) if kind == "question" and mention.about_words(text) else text
-        if "://" in own:
-            # The random letters of an address look like those of an attack; what it hides is read decoded.
-            own = _LONG_ADDRESS.sub(r"\1", own)
+        own = read(own, kind)
         found = [(self._classifier.most(own, kind), views[0])]
         for view in [one for one in views if one.name not in (ORIGINAL, FOLDED)][:MAX_DECODED_VIEWS]:
             suspicion = self._classifier.most(view.text[:MAX_DECODED_CHARACTERS], kind)

@@ -21,6 +21,8 @@ _SHORT = frozenset({"the", "and", "you", "all"})
 _LONGEST = 16
 _MIN_COVERED = 0.75
 """Part of a run of letters that must be known words for it to be taken for words run together."""
+_MIN_MEAN = 3.0
+"""Letters that these words must have on average: of the shortest ones of many languages, any long word can be made."""
 
 
 @cache
@@ -93,7 +95,6 @@ def parted(run: str) -> str | None:
     best: list[tuple[int, int, int]] = [(0, 0, 0)]
     for end in range(1, len(run) + 1):
         over, count, _ = best[end - 1]
-        # A word of one letter is worth little more than a letter left over.
         # A word of one letter is worth no more than a letter left over.
         choice = (over + 1, count, end - 1)
         for length in lengths.get(run[max(0, end - 2) : end], ()):
@@ -102,7 +103,8 @@ def parted(run: str) -> str | None:
                 over, count, _ = best[start]
                 choice = min(choice, (over, count + 1, start))
         best.append(choice)
-    if best[-1][0] > (1 - _MIN_COVERED) * len(run):
+    over, count, _ = best[-1]
+    if over > (1 - _MIN_COVERED) * len(run) or len(run) - over < _MIN_MEAN * count:
         return None
     parts: list[str] = []
     end = len(run)
