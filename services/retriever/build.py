@@ -81,6 +81,7 @@ class Retriever:
             settings.retriever_index,
             store_kind(settings),
             settings.retriever_fallback_chunks,
+            settings.optimise_rules,
         )
         self.triton = TritonClient(settings.triton)
         self.models = Models(self.triton, batch=settings.retriever_embed_batch, seconds=settings.retriever_model_seconds)

@@ -130,6 +130,26 @@ class FusingStore(Protocol):
         ...
 
 
+@runtime_checkable
+class OptimisableStore(Protocol):
+    """An index that answers sooner once a copy of it was optimised by a program."""
+
+    def unoptimised(self) -> int:
+        """Chunks written since it was optimised, or since it was made."""
+        ...
+
+    def draft(self, folder: Path) -> list[str]:
+        """Copies what was flushed to `folder`, which is made; with no change under way.
+
+        Returns:
+            The program that optimises the copy, which can be opened once that has ended with 0. To be started from the main thread.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        ...
+
+
 def in_batches(chunks: Iterable[IndexedChunk]) -> Iterator[list[IndexedChunk]]:
     """Chunks as an index likes to be given them."""
     iterator = iter(chunks)
@@ -172,6 +192,8 @@ class IndexMeta:
     epoch: int
     written: int = 0
     """Chunks written since it was built; what is not held any more still takes room and time."""
+    optimised: int = 0
+    """How many of these were there when it was last optimised."""
     format: int = INDEX_FORMAT
     terms_version: int = TERMS_VERSION
     dimensions: int = DIMENSIONS
@@ -190,7 +212,7 @@ class IndexMeta:
 
     def same_source(self, other: IndexMeta) -> bool:
         """Whether both were built by the same rules from the same store, whatever came later."""
-        return replace(self, epoch=0, written=0) == replace(other, epoch=0, written=0)
+        return replace(self, epoch=0, written=0, optimised=0) == replace(other, epoch=0, written=0, optimised=0)
 
     def write(self, folder: Path) -> None:
         """Replaces the file in `folder`, durably.

@@ -10,6 +10,7 @@ import asyncio
 import math
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,12 +35,15 @@ from services.retriever.index import (
     IndexLate,
     IndexMeta,
     IndexUnusable,
+    OptimisableStore,
     StoreKind,
     VectorStore,
     WeightedTerms,
     in_batches,
+    moved_folder,
     take_moved,
 )
+from services.retriever.index_optimiser import Draft, IndexOptimiser, OptimiseRules
 from services.retriever.records import Committed, IndexedChunk
 from services.retriever.truth import Connection, Truth
 
@@ -51,6 +55,10 @@ _SETTLE_EVERY = 64
 _REPAIR_PAUSE_SECONDS = 5.0
 _FOLLOW_ROWS = 512
 """Rows of the outbox that are taken over at a time."""
+_DRAFT_ROWS = 50_000
+"""Rows of the outbox that are kept for a draft. One that would need more is given up: the outbox has an end (`MAX_OUTBOX`)."""
+_SEARCHES = 2
+_DRAIN_SECONDS = 60.0
 _TELL_SECONDS = 3600.0
 """How often a store of truth that others share is told how far this index is, where nothing happens."""
 
@@ -71,15 +79,24 @@ class IndexKeeper:
         name: what the kind is called; an index of another name is not opened.
         kind: makes and opens the index.
         fallback_chunks: most chunks that are held in memory while the index is broken.
+        optimise: when the index is optimised; None: never.
     """
 
-    def __init__(self, truth: Truth, folder: Path, name: str, kind: StoreKind, fallback_chunks: int) -> None:
+    def __init__(
+        self,
+        truth: Truth,
+        folder: Path,
+        name: str,
+        kind: StoreKind,
+        fallback_chunks: int,
+        optimise: OptimiseRules | None = None,
+    ) -> None:
         self._truth = truth
         self._folder = folder
         self._name = name
         self._kind = kind
         self._fallback_chunks = fallback_chunks
-        self._searching = ThreadPoolExecutor(max_workers=2, thread_name_prefix="index-search")
+        self._searching = ThreadPoolExecutor(max_workers=_SEARCHES, thread_name_prefix="index-search")
         self._changing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index-change")
         self._turn = asyncio.Lock()
         self._filling = asyncio.Lock()
@@ -87,6 +104,11 @@ class IndexKeeper:
         self._fallback: ExactStore | None = None
         self._rebuilding: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
+        self._optimiser = IndexOptimiser(self, optimise) if optimise is not None else None
+        self._optimising: asyncio.Task[None] | None = None
+        self._swapping: asyncio.Task[VectorStore] | None = None
+        self._draft_from: int | None = None
+        """Row of the outbox from which a draft needs everything, while there is one."""
         self._unsettled = 0
         self._position = 0
         """Row of the outbox up to which the index has everything; beyond it, what `_own` names."""
@@ -117,6 +139,8 @@ class IndexKeeper:
             self._unsettled += 1
             await self.settle()
             self._following = asyncio.create_task(self._follow(), name="index-follow")
+        if self._optimiser is not None:
+            self._optimising = asyncio.create_task(self._optimiser.run(), name="index-optimise")
 
     async def _follow(self) -> None:
         """Takes over what other processes change in the store of truth."""
@@ -288,15 +312,131 @@ class IndexKeeper:
         async with self._turn:
             if self._store is None or self._unsettled == 0:
                 return
-            if self._truth.shared:
-                await self._catch_up()
-                upto, epoch, embedder = self._position, self._followed_epoch, await self._truth.read(_embedder)
-            else:
-                upto, epoch, embedder = await self._truth.read(_outbox_end)
+            upto, epoch, embedder = await self._standing()
             self._unsettled = 0
             if not await self._attempt(lambda store: store.flush(epoch, embedder)):
                 return
+            if self._draft_from is not None:
+                if upto - self._draft_from <= _DRAFT_ROWS:
+                    return
+                self._draft_from = None
             await self._truth.write(lambda connection: truth_writes.settle(connection, upto, epoch, self._truth.follower))
+
+    async def unoptimised(self) -> tuple[int, int]:
+        """See `Drafting`."""
+        store = self._store
+        if not isinstance(store, OptimisableStore):
+            return 0, 0
+        return store.unoptimised(), await asyncio.get_running_loop().run_in_executor(self._searching, store.count)
+
+    async def draft(self) -> Draft:
+        """See `Drafting`; raises IndexUnusable, MeshError or OSError, and leaves nothing then."""
+        folder = self._folder.with_name(f"{self._folder.name}.{secrets.token_hex(4)}")
+        async with self._turn:
+            position, epoch, embedder = await self._standing()
+            store = self._store
+            if not isinstance(store, OptimisableStore):
+                raise IndexUnusable("there is no index to optimise")
+            if not await self._attempt(lambda store: store.flush(epoch, embedder)):
+                raise IndexUnusable("the index cannot be flushed")
+            await self._truth.write(lambda connection: truth_writes.settle(connection, position, epoch, self._truth.follower))
+            try:
+                program = await self._change(lambda: store.draft(folder))
+            except (IndexUnusable, OSError):
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            self._draft_from = position
+        return Draft(store, folder, program, position)
+
+    async def _standing(self) -> tuple[int, int, str]:
+        """Up to which row of the outbox the index has everything, at which epoch, by which embedder. Only with the turn."""
+        if self._truth.shared:
+            await self._catch_up()
+            return self._position, self._followed_epoch, await self._truth.read(_embedder)
+        return await self._truth.read(_outbox_end)
+
+    async def take(self, draft: Draft) -> None:
+        """See `Drafting`; raises IndexUnusable, MeshError or OSError, and the index is the one that it was then."""
+        fresh = await asyncio.to_thread(self._kind.open, draft.folder)
+        try:
+            position, behind = draft.position, _FOLLOW_ROWS
+            while behind >= _FOLLOW_ROWS and self._draft_from is not None:
+                position, _, behind = await self._replay(fresh, position)
+        except BaseException:
+            fresh.close()
+            raise
+        # Not to be left in the middle: the index in use and its folder change together.
+        self._swapping = asyncio.create_task(self._swap(draft, fresh, position), name="index-swap")
+        former = await asyncio.shield(self._swapping)
+        await self._retire(former)
+
+    async def _replay(self, store: VectorStore, after: int) -> tuple[int, int, int]:
+        """Puts changes from the outbox into a store; returns how far it is then, at which epoch, and how many rows it saw."""
+        rows, epoch = await self._truth.read(partial(_changes, after=after))
+        versions = {version: current for _, version, current in rows}
+        await asyncio.to_thread(self._take_over, store, versions)
+        return (rows[-1][0] if rows else after), epoch, len(rows)
+
+    async def _swap(self, draft: Draft, fresh: VectorStore, position: int) -> VectorStore:
+        async with self._turn:
+            try:
+                behind = _FOLLOW_ROWS
+                while behind >= _FOLLOW_ROWS:
+                    if self._store is not draft.of or self._draft_from is None:
+                        raise IndexUnusable("the index was built anew meanwhile, or too much was changed")
+                    position, epoch, behind = await self._replay(fresh, position)
+                held, expected = await self._change(fresh.count), await self._change(draft.of.count)
+                if held != expected:
+                    raise IndexUnusable(f"the optimised index holds {held} chunks, the one in use {expected}")
+                embedder = await self._truth.read(_embedder)
+                await self._change(lambda: fresh.flush(epoch, embedder))
+            finally:
+                await self._change(fresh.close)
+            former = draft.of
+            await self._change(lambda: self._exchange_folders(draft.folder))
+            try:
+                self._store = await self._change(lambda: self._kind.open(self._folder, trusted=True))
+            except IndexUnusable as reason:
+                self._broken(former, reason)
+                raise
+            self.epoch = max(self.epoch, epoch)
+            if self._truth.shared:
+                self._position, self._followed_epoch = position, epoch
+                self._own = {seq for seq in self._own if seq > position}
+        return former
+
+    def _exchange_folders(self, place: Path) -> None:
+        """Killed before the first line, the next start opens the index in use; after it, `take_moved` finishes this."""
+        moved = moved_folder(self._folder)
+        place.rename(moved)
+        try:
+            self._folder.rename(place)
+            moved.rename(self._folder)
+        except OSError:
+            if not self._folder.exists():
+                place.rename(self._folder)
+            shutil.rmtree(moved, ignore_errors=True)
+            raise
+
+    async def _retire(self, store: VectorStore) -> None:
+        """Closes an index once the searches that were asked of it have their answers."""
+        loop, met = asyncio.get_running_loop(), threading.Barrier(_SEARCHES)
+        try:
+            # Both threads meet behind everything that was waiting for them.
+            await asyncio.gather(*(loop.run_in_executor(self._searching, met.wait, _DRAIN_SECONDS) for _ in range(_SEARCHES)))
+            await loop.run_in_executor(self._searching, store.close)
+        except (threading.BrokenBarrierError, IndexUnusable) as reason:
+            log.warning("index.close_failed", reason=str(reason))
+
+    async def drop(self, draft: Draft) -> None:
+        """See `Drafting`."""
+        if self._swapping is not None:
+            await asyncio.gather(self._swapping, return_exceptions=True)
+            self._swapping = None
+        self._draft_from = None
+        self._unsettled += 1
+        await asyncio.to_thread(shutil.rmtree, draft.folder, ignore_errors=True)
+        await self._settle_if_due()
 
     async def _attempt(self, change: Callable[[VectorStore], None]) -> bool:
         store = self._store
@@ -419,7 +559,7 @@ class IndexKeeper:
 
     async def close(self) -> None:
         """Flushes and closes."""
-        for task in (self._rebuilding, self._following):
+        for task in (self._optimising, self._rebuilding, self._following):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

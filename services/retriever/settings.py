@@ -11,6 +11,7 @@ from ragmesh.evidence.v1.search_pb2 import RewriteKind
 
 from services.mesh.settings import MeshSettings
 from services.retriever.chunking import ChunkSizes
+from services.retriever.index_optimiser import OptimiseRules
 from services.retriever.postgres.settings import PostgresSettings
 from services.retriever.weaviate_settings import WeaviateSettings
 
@@ -117,6 +118,15 @@ class RetrieverSettings(MeshSettings):
     retriever_fallback_chunks: Annotated[int, Field(ge=0, le=1_000_000)] = 50_000
     """Up to this many chunks the exact store answers in memory while a broken index is rebuilt."""
 
+    retriever_optimise_chunks: Annotated[int, Field(ge=0)] = 10_000
+    """From this many chunks on the embedded index is optimised when it has grown; 0 never does. See `docs/operations.md`."""
+
+    retriever_optimise_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Part of its chunks that has to be new for that."""
+
+    retriever_optimise_seconds: Annotated[float, Field(gt=0, le=6 * 3600)] = 1800.0
+    """How long the program that optimises may take; what comes later is thrown away."""
+
     @model_validator(mode="after")
     def _ordered(self) -> RetrieverSettings:
         if self.retriever_chunk_max_tokens < self.retriever_chunk_tokens:
@@ -127,6 +137,13 @@ class RetrieverSettings(MeshSettings):
     def folder(self) -> Path:
         """Everything that the retriever keeps."""
         return self.data_dir / "retriever"
+
+    @property
+    def optimise_rules(self) -> OptimiseRules | None:
+        """When the index is optimised; None: never."""
+        if self.retriever_optimise_chunks == 0:
+            return None
+        return OptimiseRules(self.retriever_optimise_chunks, self.retriever_optimise_share, self.retriever_optimise_seconds)
 
     @property
     def chunk_sizes(self) -> ChunkSizes:
