@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,8 +52,28 @@ class Ours:
         return fused([(hit.id, hit.score) for hit in dense.result()], [(hit.id, hit.score) for hit in sparse])[:TOP]
 
 
+class Edge(Ours):
+    """The embedded index, which is optimised when it has grown (`services.retriever.index_optimiser`)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        super().__init__(EdgeStore.create(folder / "index", IndexMeta("edge", "bench", "", 0)))
+
+    def finish(self) -> None:
+        """See `Asked`."""
+        super().finish()
+        store = self._store
+        assert isinstance(store, EdgeStore)
+        draft = self._folder / "draft"
+        program = store.draft(draft)
+        store.close()
+        subprocess.run(program, check=True)
+        shutil.rmtree(self._folder / "index")
+        self._store = EdgeStore.open(draft, trusted=True)
+
+
 def _edge(folder: Path, _: str) -> Ours:
-    return Ours(EdgeStore.create(folder / "index", IndexMeta("edge", "bench", "", 0)))
+    return Edge(folder)
 
 
 def _exact(folder: Path, _: str) -> Ours:

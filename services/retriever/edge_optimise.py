@@ -19,8 +19,10 @@ _NICENESS = 15
 _PR_SET_PDEATHSIG = 1
 _GRAPH = edge.HnswIndexConfig(m=16, ef_construct=200, full_scan_threshold=10_000, max_indexing_threads=1)
 """Collections of less than 10,000 KB of vectors, as many chunks, are scanned also beside the graph. One thread: searches go on."""
-_WHOLE = edge.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1)
-"""One graph for everything that is there, however little that is: when it pays is decided by who starts this."""
+_WHOLE = edge.EdgeOptimizersConfig(
+    default_segment_number=1, indexing_threshold=1, deleted_threshold=1e-6, vacuum_min_vector_number=1
+)
+"""One graph for everything that is there, however little, and nothing of what was deleted: who starts this knows when it pays."""
 
 
 def config(dimensions: int, *, graph: bool) -> edge.EdgeConfig:

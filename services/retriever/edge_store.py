@@ -32,6 +32,7 @@ KIND = "edge"
 _BATCH = 256
 _GRAPH_BREADTH = 128
 """Candidates that are kept while the graph is walked (ef). Of the ten nearest it finds .99 at 50,000 chunks."""
+_FEW = 8
 _ROOM_FACTOR = 4
 """How many times the size of an index has to be free on the disk before a copy of it is optimised."""
 _PROBE_SECONDS = 120
@@ -39,6 +40,7 @@ _PROBE = """
 import sys, qdrant_edge as edge
 shard = edge.EdgeShard.load(sys.argv[1])
 shard.count(edge.CountRequest())
+shard.facet(edge.FacetRequest("collection"))
 ask = lambda vector, name: shard.query(edge.QueryRequest(limit=8, query=edge.Query.Nearest(vector, using=name)))
 ask([1.0] * int(sys.argv[2]), "dense")
 ask(edge.SparseVector([1], [1.0]), "bm25")
@@ -64,6 +66,11 @@ class EdgeStore:
         self._folder = folder
         self._shard = shard
         self._meta = meta
+        # What was deleted is counted with the words of all collections until the index is optimised.
+        self._whole = meta.written == shard.count(edge.CountRequest())
+        found = shard.facet(edge.FacetRequest("collection", limit=_FEW)).hits
+        self._collections = {int(hit.value) for hit in found}
+        """Those that it holds chunks of, or some of them where they are many."""
 
     @classmethod
     def create(cls, folder: Path, meta: IndexMeta) -> EdgeStore:
@@ -73,7 +80,7 @@ class EdgeStore:
             shard = edge.EdgeShard.create(str(folder / "shard"), edge_optimise.config(DIMENSIONS, graph=False))
             for name in ("collection", "version"):
                 shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Integer))
-        return cls(folder, shard, meta)
+            return cls(folder, shard, meta)
 
     @classmethod
     def open(cls, folder: Path, *, trusted: bool = False) -> EdgeStore:
@@ -98,6 +105,7 @@ class EdgeStore:
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """See `VectorStore`."""
         self._meta = self._meta.after(len(chunks))
+        self._collections |= {chunk.collection for chunk in chunks}
         for first in range(0, len(chunks), _BATCH):
             points = [_point(chunk) for chunk in chunks[first : first + _BATCH]]
             with _failing():
@@ -106,7 +114,9 @@ class EdgeStore:
     def delete_version(self, version: int) -> None:
         """See `VectorStore`."""
         with _failing():
-            self._shard.update(edge.UpdateOperation.delete_points_by_filter(_filter("version", version)))
+            if self._shard.count(edge.CountRequest(filter=_filter("version", version))) > 0:
+                self._whole = False
+                self._shard.update(edge.UpdateOperation.delete_points_by_filter(_filter("version", version)))
 
     def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """See `VectorStore`."""
@@ -119,10 +129,10 @@ class EdgeStore:
         for term, weight in terms:
             weights[_dimension(term)] = weights.get(_dimension(term), 0.0) + weight
         query = edge.Query.Nearest(edge.SparseVector(list(weights), list(weights.values())), using=SPARSE)
-        # How rare a word is, is asked of the collection, not of all tenants together.
-        found = self._query(
-            query, collection, limit, edge.SearchParams(idf=edge.IdfParams(corpus=_filter("collection", collection)))
-        )
+        # How rare a word is, is asked of the collection, not of all tenants together; where that is the same, it is known already.
+        same = self._whole and self._collections == {collection}
+        corpus = None if same else edge.SearchParams(idf=edge.IdfParams(corpus=_filter("collection", collection)))
+        found = self._query(query, collection, limit, corpus)
         return [hit for hit in found if hit.score > 0]
 
     def _query(self, query: edge.Query, collection: int, limit: int, params: edge.SearchParams | None) -> list[Hit]:
@@ -157,7 +167,8 @@ class EdgeStore:
             raise OSError(errno.ENOSPC, "too little room to optimise a copy of the index")
         folder.mkdir(mode=0o700)
         shutil.copytree(shard, folder / "shard")
-        replace(self._meta, optimised=self._meta.written).write(folder)
+        held = self.count()
+        replace(self._meta, written=held, optimised=held).write(folder)
         # Isolated: what the environment says about imports is no matter of it.
         return [sys.executable, "-I", edge_optimise.__file__, str(os.getpid()), str(DIMENSIONS), str(folder / "shard")]
 

@@ -191,7 +191,8 @@ class IndexMeta:
     embedder: str
     epoch: int
     written: int = 0
-    """Chunks written since it was built; what is not held any more still takes room and time."""
+    """Chunks written since it was built, or those left when it was last optimised and what came after. What is not held any more
+    still takes room and time."""
     optimised: int = 0
     """How many of these were there when it was last optimised."""
     format: int = INDEX_FORMAT

@@ -297,3 +297,40 @@ async def test_the_graph_finds_what_a_scan_finds_and_keeps_collections_apart(tmp
         hits += len(set(got) & set(best))
     assert hits >= 0.97 * 1000
     optimised.close()
+
+
+async def test_how_rare_a_word_is_does_not_depend_on_what_was_deleted(tmp_path: Path) -> None:
+    def scores(index: EdgeStore, collection: int = 1) -> list[float]:
+        return [hit.score for hit in index.sparse([("rare", 1.0)], collection, 3)]
+
+    def chunks(first: int, count: int, number: int, collection: int = 1) -> list[IndexedChunk]:
+        vector = vector_of("any")
+        return [IndexedChunk(first + at, number, collection, ("word", *(["rare"] * (at % 5 == 0))), vector) for at in range(count)]
+
+    def made(name: str, deleted: int) -> EdgeStore:
+        store = EdgeStore.create(tmp_path / name, IndexMeta("edge", "instance", "embedder", 0))
+        store.upsert(chunks(1, 100, 1))
+        store.upsert([IndexedChunk(1000 + at, 2, 1, ("rare",), vector_of("any")) for at in range(deleted)])
+        return store
+
+    expected = scores(made("never", 0))
+    assert len(expected) == 3
+    store = made("index", 10)
+    assert scores(store) < expected
+    store.delete_version(2)
+    store.delete_version(3)
+    assert scores(store) == pytest.approx(expected)
+    store.flush(1, "embedder")
+    for place in ("first", "second"):
+        program = store.draft(tmp_path / place)
+        store.close()
+        child = await asyncio.create_subprocess_exec(*program)
+        assert await child.wait() == 0
+        store = EdgeStore.open(tmp_path / place)
+        assert scores(store) == pytest.approx(expected)
+        store.upsert(chunks(5000, 3, 7, collection=2))
+        assert scores(store) == pytest.approx(expected)
+        store.delete_version(7)
+        assert scores(store) == pytest.approx(expected)
+        store.flush(1, "embedder")
+    store.close()
