@@ -359,9 +359,9 @@ class IndexKeeper:
         """See `Drafting`; raises IndexUnusable, MeshError or OSError, and the index is the one that it was then."""
         fresh = await asyncio.to_thread(self._kind.open, draft.folder)
         try:
-            position, behind = draft.position, _FOLLOW_ROWS
-            while behind >= _FOLLOW_ROWS and self._draft_from is not None:
-                position, _, behind = await self._replay(fresh, position)
+            position, more = draft.position, True
+            while more and self._draft_from is not None:
+                position, more = await self._replay(fresh, position)
         except BaseException:
             fresh.close()
             raise
@@ -370,25 +370,25 @@ class IndexKeeper:
         former = await asyncio.shield(self._swapping)
         await self._retire(former)
 
-    async def _replay(self, store: VectorStore, after: int) -> tuple[int, int, int]:
-        """Puts changes from the outbox into a store; returns how far it is then, at which epoch, and how many rows it saw."""
-        rows, epoch = await self._truth.read(partial(_changes, after=after))
-        versions = {version: current for _, version, current in rows}
-        await asyncio.to_thread(self._take_over, store, versions)
-        return (rows[-1][0] if rows else after), epoch, len(rows)
+    async def _replay(self, store: VectorStore, after: int, upto: float = math.inf) -> tuple[int, bool]:
+        """Puts changes from the outbox into a store; returns the row where it is then, and whether there may be more."""
+        rows, _ = await self._truth.read(partial(_changes, after=after))
+        wanted = [row for row in rows if row[0] <= upto]
+        await asyncio.to_thread(self._take_over, store, {version: current for _, version, current in wanted})
+        return (wanted[-1][0] if wanted else after), len(wanted) == _FOLLOW_ROWS
 
     async def _swap(self, draft: Draft, fresh: VectorStore, position: int) -> VectorStore:
         async with self._turn:
             try:
-                behind = _FOLLOW_ROWS
-                while behind >= _FOLLOW_ROWS:
+                upto, epoch, embedder = await self._standing()
+                more = True
+                while more:
                     if self._store is not draft.of or self._draft_from is None:
                         raise IndexUnusable("the index was built anew meanwhile, or too much was changed")
-                    position, epoch, behind = await self._replay(fresh, position)
+                    position, more = await self._replay(fresh, position, upto)
                 held, expected = await self._change(fresh.count), await self._change(draft.of.count)
                 if held != expected:
                     raise IndexUnusable(f"the optimised index holds {held} chunks, the one in use {expected}")
-                embedder = await self._truth.read(_embedder)
                 await self._change(lambda: fresh.flush(epoch, embedder))
             finally:
                 await self._change(fresh.close)
@@ -399,10 +399,6 @@ class IndexKeeper:
             except IndexUnusable as reason:
                 self._broken(former, reason)
                 raise
-            self.epoch = max(self.epoch, epoch)
-            if self._truth.shared:
-                self._position, self._followed_epoch = position, epoch
-                self._own = {seq for seq in self._own if seq > position}
         return former
 
     def _exchange_folders(self, place: Path) -> None:

@@ -21,7 +21,7 @@ from services.retriever.index_optimiser import Draft, IndexOptimiser, OptimiseRu
 from services.retriever.records import Committed, IndexedChunk
 from services.retriever.truth import Truth
 from services.retriever.truth_sqlite import SqliteTruth
-from tests.unit.retriever.truth_fixture import KINDS, keeper, key, publish, vector_of, version
+from tests.unit.retriever.truth_fixture import KINDS, keeper, key, publish, store, vector_of, version
 
 RULES = OptimiseRules(chunks=40, share=0.2, seconds=60, every=0.01)
 
@@ -77,10 +77,10 @@ async def test_an_index_that_has_grown_is_optimised_and_finds_the_same(truth: Tr
     await fill(truth, index)
     before = index._store
     await until(lambda: index._store is not before and not drafts(tmp_path))
-    store = index._store
-    assert isinstance(store, EdgeStore)
+    after = index._store
+    assert isinstance(after, EdgeStore)
     # Both the vectors and the words of a chunk are indexed; of one that is scanned only the words are.
-    assert store._shard.info().indexed_vectors_count > 60
+    assert after._shard.info().indexed_vectors_count > 60
     assert await found(truth, index) == parts(*range(6))
     await index.close()
     again = keeper(truth, tmp_path)
@@ -90,7 +90,9 @@ async def test_an_index_that_has_grown_is_optimised_and_finds_the_same(truth: Tr
     await again.close()
 
 
-async def test_what_is_changed_meanwhile_is_in_the_optimised_index(truth: Truth, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+async def test_what_is_changed_meanwhile_is_in_the_optimised_index(truth: Truth, tmp_path: Path, shared: bool) -> None:
+    truth.shared = shared
     index = keeper(truth, tmp_path)
     await index.open()
     await fill(truth, index)
@@ -98,12 +100,16 @@ async def test_what_is_changed_meanwhile_is_in_the_optimised_index(truth: Truth,
     await publish(truth, index, version(key("new"), "Text that is new."))
     await publish(truth, index, version(key("d0"), "Text in the place of ten."))
     await withdraw(truth, index, "d1")
+    if shared:
+        # By another process.
+        await store(truth, version(key("d5"), "Text of another."))
     await built(draft)
     former = index._store
     await index.take(draft)
     await index.drop(draft)
     assert index._store is not former
-    expected = {"Text that is new.", "Text in the place of ten."} | parts(2, 3, 4, 5)
+    expected = {"Text of another."} if shared else parts(5)
+    expected |= {"Text that is new.", "Text in the place of ten."} | parts(2, 3, 4)
     assert await found(truth, index) == expected
     assert drafts(tmp_path) == []
     # The outbox goes on from there.
@@ -201,9 +207,9 @@ async def test_a_kill_leaves_an_index_that_has_everything(
         with pytest.raises(OSError, match="killed"):
             await index.take(draft)
     # Nothing of an orderly end: the next one finds the files as they are.
-    store = index._store
-    assert store is not None
-    store.close()
+    left = index._store
+    assert left is not None
+    left.close()
     monkeypatch.setattr(IndexKeeper, "_rebuild", lambda self: pytest.fail("rebuilt"))
     again = keeper(truth, tmp_path)
     await again.open()
