@@ -19,6 +19,8 @@ from services.retriever.records import IndexedChunk
 from services.retriever.weaviate_settings import WeaviateSettings
 
 _COLLECTION = 1
+_OF_A_DOCUMENT = 10
+"""Chunks of one version. With one version for all, an index that links the chunks of each is another one."""
 
 
 class Ours:
@@ -30,8 +32,8 @@ class Ours:
 
     def fill(self, first: int, vectors: NDArray[np.float32], terms: Sequence[Sequence[str]]) -> None:
         """See `Asked`."""
-        rows = zip(vectors, terms, strict=True)
-        self._store.upsert([IndexedChunk(first + at, 1, _COLLECTION, tuple(words), row) for at, (row, words) in enumerate(rows)])
+        rows = enumerate(zip(vectors, terms, strict=True), first)
+        self._store.upsert([IndexedChunk(at, at // _OF_A_DOCUMENT, _COLLECTION, tuple(words), row) for at, (row, words) in rows])
 
     def finish(self) -> None:
         """See `Asked`."""
