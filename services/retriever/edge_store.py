@@ -32,6 +32,8 @@ KIND = "edge"
 _BATCH = 256
 _GRAPH_BREADTH = 128
 """Candidates kept while the graph is walked (ef). Of the ten nearest it finds .99 at 50,000 chunks, .98 at 200,000."""
+_BREADTH_AMONG_OTHERS = 512
+"""The same where chunks of other collections are in the way: with 128 two collections of 22,500 chunks find .94."""
 _FEW = 8
 _ROOM_FACTOR = 4
 """How many times the size of an index has to be free on the disk before a copy of it is optimised."""
@@ -122,7 +124,8 @@ class EdgeStore:
 
     def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
         """See `VectorStore`."""
-        params = edge.SearchParams(hnsw_ef=max(_GRAPH_BREADTH, limit))
+        breadth = _GRAPH_BREADTH if self._collections == {collection} else _BREADTH_AMONG_OTHERS
+        params = edge.SearchParams(hnsw_ef=max(breadth, limit))
         return self._query(edge.Query.Nearest(vector.tolist(), using=DENSE), collection, limit, params)
 
     def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
