@@ -81,7 +81,7 @@ class EdgeStore:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             shard = edge.EdgeShard.create(str(folder / "shard"), edge_optimise.config(DIMENSIONS, graph=False))
             shard.update(edge.UpdateOperation.create_field_index("collection", edge.PayloadSchemaType.Integer))
-            # Nothing is searched by version: links between the chunks of a long one would only crowd out better ones.
+            # Nothing is searched by version: links between the chunks of each would double the time that the graph takes.
             by_version = edge.IntegerIndexParams(lookup=True, range=False, enable_hnsw=False)
             shard.update(edge.UpdateOperation.create_field_index("version", by_version))
             return cls(folder, shard, meta)
