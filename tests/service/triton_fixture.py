@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,9 +28,12 @@ class RunningTriton:
     ready_after_s: float
 
 
-def _is_ready(address: str) -> bool:
-    with triton.InferenceServerClient(address) as client, contextlib.suppress(triton.InferenceServerException):
-        return bool(client.is_server_ready())
+def _is_ready(grpc_port: int, http_port: int) -> bool:
+    """Whether both ports answer: the second one is opened a moment after the first."""
+    with triton.InferenceServerClient(f"127.0.0.1:{grpc_port}") as client, contextlib.suppress(triton.InferenceServerException):
+        if client.is_server_ready():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", http_port), timeout=1.0):
+                return True
     return False
 
 
@@ -47,9 +51,8 @@ def running_triton(
     began = time.monotonic()
     server.start(spec)
     try:
-        address = f"127.0.0.1:{grpc_port}"
-        server.wait_until(lambda: _is_ready(address), READY_WITHIN_S)
-        yield RunningTriton(address, server.pid, time.monotonic() - began)
+        server.wait_until(lambda: _is_ready(grpc_port, http_port), READY_WITHIN_S)
+        yield RunningTriton(f"127.0.0.1:{grpc_port}", server.pid, time.monotonic() - began)
     finally:
         server.stop()
 
