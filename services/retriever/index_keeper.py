@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-import secrets
 import shutil
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -33,16 +32,13 @@ from services.retriever.index import (
     Hit,
     IndexAway,
     IndexLate,
-    IndexMeta,
     IndexUnusable,
     OptimisableStore,
     StoreKind,
     VectorStore,
     WeightedTerms,
-    in_batches,
-    moved_folder,
-    take_moved,
 )
+from services.retriever.index_building import IndexBuilder, Opened
 from services.retriever.index_optimiser import Draft, IndexOptimiser, OptimiseRules
 from services.retriever.records import Committed, IndexedChunk
 from services.retriever.truth import Connection, Truth
@@ -92,9 +88,7 @@ class IndexKeeper:
         optimise: OptimiseRules | None = None,
     ) -> None:
         self._truth = truth
-        self._folder = folder
-        self._name = name
-        self._kind = kind
+        self._builder = IndexBuilder(truth, folder, name, kind)
         self._fallback_chunks = fallback_chunks
         self._searching = ThreadPoolExecutor(max_workers=_SEARCHES, thread_name_prefix="index-search")
         self._changing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index-change")
@@ -130,7 +124,7 @@ class IndexKeeper:
         """
         try:
             async with self._turn:
-                await self._change(self._open)
+                await self._change(lambda: self._use(self._builder.open()))
         except IndexAway as reason:
             log.error("index.away", reason=str(reason))
             self._rebuilding = asyncio.create_task(self._return(None), name="index-return")
@@ -164,7 +158,7 @@ class IndexKeeper:
             # The last row of a version counts: what was done here later has seen what others did before.
             last = {version: (seq, current) for seq, version, current in rows}
             others = {version: current for version, (seq, current) in last.items() if seq not in self._own}
-            if others and not await self._attempt(partial(self._take_over, versions=others)):
+            if others and not await self._attempt(partial(self._builder.take_over, versions=others)):
                 return
             self._position = rows[-1][0] if rows else self._position
             self._followed_epoch, self.epoch = epoch, max(self.epoch, epoch)
@@ -172,83 +166,6 @@ class IndexKeeper:
             self._unsettled += len(others)
             if len(rows) < _FOLLOW_ROWS:
                 return
-
-    def _take_over(self, store: VectorStore, versions: Mapping[int, bool]) -> None:
-        with self._truth.beside() as connection:
-            embedder = truth_reads.meta(connection, "embedder")
-            for version, current in versions.items():
-                store.delete_version(version)
-                if current:
-                    for batch in in_batches(truth_reads.indexed_chunks(connection, embedder, version)):
-                        store.upsert(batch)
-
-    def _open(self) -> None:
-        take_moved(self._folder, self._name)
-        for leftover in self._folder.parent.glob(f"{self._folder.name}.*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        try:
-            store: VectorStore = self._kind.open(self._folder)
-        except IndexAway:
-            raise
-        except IndexUnusable as reason:
-            log.info("index.rebuild", reason=str(reason))
-            self._rebuild()
-            return
-        try:
-            with self._truth.beside() as connection:
-                epoch = int(truth_reads.meta(connection, "epoch"))
-                followed = truth_reads.followed(connection, self._truth.follower)
-                wanted = self._meta(truth_reads.meta(connection, "embedder"), store.epoch)
-                meta = IndexMeta.read(self._folder)
-                if not meta.same_source(wanted):
-                    raise IndexUnusable("it was built by other rules, from another store or with another embedder")
-                if followed is None:
-                    raise IndexUnusable("the outbox does not have all the changes any more that it missed")
-                if not followed.epoch <= store.epoch <= epoch:
-                    raise IndexUnusable(f"it stands at epoch {store.epoch}, the store of truth at {followed.epoch} to {epoch}")
-                position = truth_reads.outbox_end(connection)
-                for _, version, current in truth_reads.outbox(connection, followed.position):
-                    store.delete_version(version)
-                    if current:
-                        for batch in in_batches(truth_reads.indexed_chunks(connection, wanted.embedder, version)):
-                            store.upsert(batch)
-                held, expected = store.count(), truth_reads.count_indexed(connection)
-                if meta.worn(held):
-                    raise IndexUnusable(f"it holds {held} of {meta.written} chunks that were written")
-                if held != expected:
-                    raise IndexUnusable(f"it holds {held} chunks, the store of truth {expected}")
-            store.flush(epoch, wanted.embedder)
-        except IndexAway:
-            store.close()
-            raise
-        except IndexUnusable as reason:
-            log.warning("index.rebuild", reason=str(reason))
-            store.close()
-            self._rebuild()
-            return
-        self._store, self._fallback, self.epoch = store, None, epoch
-        self._position, self._followed_epoch = position, epoch
-
-    def _meta(self, embedder: str, epoch: int) -> IndexMeta:
-        return IndexMeta(self._name, self._truth.instance, embedder, epoch)
-
-    def _rebuild(self) -> None:
-        """Builds the index anew beside the old one, then takes its place."""
-        fresh = self._folder.with_name(f"{self._folder.name}.{secrets.token_hex(4)}")
-        with self._truth.beside() as connection:
-            epoch = int(truth_reads.meta(connection, "epoch"))
-            embedder = truth_reads.meta(connection, "embedder")
-            position = truth_reads.outbox_end(connection)
-            store: VectorStore = self._kind.create(fresh, self._meta(embedder, epoch))
-            for batch in in_batches(truth_reads.indexed_chunks(connection, embedder)):
-                store.upsert(batch)
-        store.flush(epoch, embedder)
-        store.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        fresh.rename(self._folder)
-        self._store, self._fallback, self.epoch = self._kind.open(self._folder, trusted=True), None, epoch
-        self._position, self._followed_epoch = position, epoch
-        log.info("index.built", chunks=self._store.count(), epoch=epoch)
 
     async def publish(self, version: int, chunks: Sequence[IndexedChunk], commit: Callable[[], Awaitable[Committed]]) -> Committed:
         """Puts the chunks of a version into the index, makes it current by `commit`, then forgets what that made stale.
@@ -331,7 +248,7 @@ class IndexKeeper:
 
     async def draft(self) -> Draft:
         """See `Drafting`; raises IndexUnusable, MeshError or OSError, and leaves nothing then."""
-        folder = self._folder.with_name(f"{self._folder.name}.{secrets.token_hex(4)}")
+        folder = self._builder.draft_folder()
         async with self._turn:
             position, epoch, embedder = await self._standing()
             store = self._store
@@ -357,7 +274,7 @@ class IndexKeeper:
 
     async def take(self, draft: Draft) -> None:
         """See `Drafting`; raises IndexUnusable, MeshError or OSError, and the index is the one that it was then."""
-        fresh = await asyncio.to_thread(self._kind.open, draft.folder)
+        fresh = await asyncio.to_thread(self._builder.open_draft, draft.folder)
         try:
             position, more = draft.position, True
             while more and self._draft_from is not None:
@@ -374,7 +291,7 @@ class IndexKeeper:
         """Puts changes from the outbox into a store; returns the row where it is then, and whether there may be more."""
         rows, _ = await self._truth.read(partial(_changes, after=after))
         wanted = [row for row in rows if row[0] <= upto]
-        await asyncio.to_thread(self._take_over, store, {version: current for _, version, current in wanted})
+        await asyncio.to_thread(self._builder.take_over, store, {version: current for _, version, current in wanted})
         return (wanted[-1][0] if wanted else after), len(wanted) == _FOLLOW_ROWS
 
     async def _swap(self, draft: Draft, fresh: VectorStore, position: int) -> VectorStore:
@@ -393,26 +310,13 @@ class IndexKeeper:
             finally:
                 await self._change(fresh.close)
             former = draft.of
-            await self._change(lambda: self._exchange_folders(draft.folder))
+            await self._change(lambda: self._builder.exchange(draft.folder))
             try:
-                self._store = await self._change(lambda: self._kind.open(self._folder, trusted=True))
+                self._store = await self._change(self._builder.reopen)
             except IndexUnusable as reason:
                 self._broken(former, reason)
                 raise
         return former
-
-    def _exchange_folders(self, place: Path) -> None:
-        """Killed before the first line, the next start opens the index in use; after it, `take_moved` finishes this."""
-        moved = moved_folder(self._folder)
-        place.rename(moved)
-        try:
-            self._folder.rename(place)
-            moved.rename(self._folder)
-        except OSError:
-            if not self._folder.exists():
-                place.rename(self._folder)
-            shutil.rmtree(moved, ignore_errors=True)
-            raise
 
     async def _retire(self, store: VectorStore) -> None:
         """Closes an index once the searches that were asked of it have their answers."""
@@ -508,18 +412,10 @@ class IndexKeeper:
         # Not the turn of the changes: a rebuild may hold that for long, and searches must not wait for it.
         async with self._filling:
             if self._fallback is None or self._fallback.epoch != self.epoch:
-                self._fallback = await asyncio.get_running_loop().run_in_executor(self._searching, self._fill_fallback)
+                self._fallback = await asyncio.get_running_loop().run_in_executor(
+                    self._searching, self._builder.stand_in, self._fallback_chunks
+                )
             return self._fallback
-
-    def _fill_fallback(self) -> ExactStore:
-        with self._truth.beside() as connection:
-            if truth_reads.count_indexed(connection) > self._fallback_chunks:
-                raise _unavailable()
-            embedder = truth_reads.meta(connection, "embedder")
-            store = ExactStore.in_memory(self._meta(embedder, int(truth_reads.meta(connection, "epoch"))))
-            for batch in in_batches(truth_reads.indexed_chunks(connection, embedder)):
-                store.upsert(batch)
-        return store
 
     def _broken(self, store: VectorStore | FusingStore, reason: IndexUnusable) -> None:
         if self._store is not store:
@@ -530,13 +426,13 @@ class IndexKeeper:
             self._rebuilding = asyncio.create_task(self._return(store), name="index-return")
         else:
             log.error("index.broken", reason=str(reason))
-            self._rebuilding = asyncio.create_task(self._repair(store, self._rebuild), name="index-rebuild")
+            self._rebuilding = asyncio.create_task(self._repair(store, self._builder.rebuild), name="index-rebuild")
 
     async def _return(self, store: VectorStore | None) -> None:
         """Opens the index again as soon as its server answers; the outbox names what it missed."""
-        await self._repair(store, self._open)
+        await self._repair(store, self._builder.open)
 
-    async def _repair(self, store: VectorStore | None, again: Callable[[], None]) -> None:
+    async def _repair(self, store: VectorStore | None, again: Callable[[], Opened]) -> None:
         while self._store is None:
             try:
                 async with self._turn:
@@ -545,13 +441,17 @@ class IndexKeeper:
                 log.error("index.repair_failed", reason=str(reason))
                 await asyncio.sleep(_REPAIR_PAUSE_SECONDS)
 
-    def _replace(self, store: VectorStore | None, again: Callable[[], None]) -> None:
+    def _replace(self, store: VectorStore | None, again: Callable[[], Opened]) -> None:
         if store is not None:
             try:
                 store.close()
             except IndexUnusable as reason:
                 log.warning("index.close_failed", reason=str(reason))
-        again()
+        self._use(again())
+
+    def _use(self, opened: Opened) -> None:
+        self._store, self._fallback, self.epoch = opened.store, None, opened.epoch
+        self._position, self._followed_epoch = opened.position, opened.epoch
 
     async def close(self) -> None:
         """Flushes and closes."""

@@ -17,7 +17,7 @@ from ragmesh.retriever.v1 import retriever_service_pb2 as pb
 from services.mesh.errors import MeshError, from_rpc_error
 from services.mesh.triton import TritonClient
 from services.retriever import truth_writes
-from services.retriever.index_keeper import IndexKeeper
+from services.retriever.index_building import IndexBuilder
 from tests.service.retriever.retriever_fixture import (
     RecordingGuard,
     running_guard,
@@ -235,7 +235,7 @@ async def test_when_neither_index_nor_stand_in_answers_the_error_is_typed(
     filled: Path, triton_server: RunningTriton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_retriever(filled, triton_server.grpc, retriever_fallback_chunks=0) as client:
-        monkeypatch.setattr(IndexKeeper, "_rebuild", lambda self: (_ for _ in ()).throw(OSError("no space")))
+        monkeypatch.setattr(IndexBuilder, "rebuild", lambda self: (_ for _ in ()).throw(OSError("no space")))
         store = client.retriever.index._store
         assert store is not None
         store.close()

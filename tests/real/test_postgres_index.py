@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.retriever import truth_writes
+from services.retriever.index_building import IndexBuilder
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.postgres.truth import PostgresTruth
 from services.retriever.truth import Truth
@@ -99,13 +100,13 @@ async def test_what_a_process_did_itself_it_does_not_do_again(
 ) -> None:
     (a, of_a), (b, of_b) = pair
     taken: dict[str, list[int]] = {"a": [], "b": []}
-    take_over = IndexKeeper._take_over
+    take_over = IndexBuilder.take_over
 
-    def noted(self: IndexKeeper, store: object, versions: dict[int, bool]) -> None:
-        taken["a" if self is of_a else "b"].extend(versions)
+    def noted(self: IndexBuilder, store: object, versions: dict[int, bool]) -> None:
+        taken["a" if self is of_a._builder else "b"].extend(versions)
         take_over(self, store, versions)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(IndexKeeper, "_take_over", noted)
+    monkeypatch.setattr(IndexBuilder, "take_over", noted)
     await publish(a, of_a, version(key("one"), "One text."))
     await publish(a, of_a, version(key("one"), "One text, newer."))
     await until_texts(b, of_b, ["One text, newer."])

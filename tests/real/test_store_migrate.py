@@ -18,6 +18,7 @@ from cli.parts import run_state
 from cli.parts.weaviate import NodePorts
 from cli.settings import REPOSITORY
 from services.retriever.index import StoreKind, moved_folder
+from services.retriever.index_building import IndexBuilder
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.settings import RetrieverSettings
 from services.retriever.truth_kinds import truth_of
@@ -62,7 +63,7 @@ async def first(var: Path, name: str, kind: StoreKind, monkeypatch: pytest.Monke
     await truth.open()
     index = IndexKeeper(truth, settings.folder / "index", name, kind, 1000)
     with monkeypatch.context() as patch:
-        patch.setattr(IndexKeeper, "_rebuild", lambda self: pytest.fail("rebuilt"))
+        patch.setattr(IndexBuilder, "rebuild", lambda self: pytest.fail("rebuilt"))
         await index.open()
     assert index._store is not None
     count = index._store.count()

@@ -16,6 +16,7 @@ from services.mesh.errors import MeshError
 from services.retriever import truth_reads, truth_writes
 from services.retriever.edge_store import EdgeStore
 from services.retriever.index import IndexAway, IndexMeta, IndexUnusable, VectorStore
+from services.retriever.index_building import IndexBuilder, Opened
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.truth import Truth
 from services.retriever.truth_sqlite import SqliteTruth
@@ -76,7 +77,7 @@ async def test_a_closed_index_is_opened_without_being_rebuilt(
     await publish(truth, index, version(key("a"), "One text."))
     await index.close()
     assert await truth.read(truth_reads.outbox) == []
-    monkeypatch.setattr(IndexKeeper, "_rebuild", lambda self: pytest.fail("rebuilt"))
+    monkeypatch.setattr(IndexBuilder, "rebuild", lambda self: pytest.fail("rebuilt"))
     again = keeper(truth, tmp_path, kind)
     await again.open()
     assert await texts(truth, again) == ["One text."]
@@ -99,7 +100,7 @@ async def test_what_a_killed_process_left_is_replayed(
     await store(truth, version(key("old"), "Newer text."))
     index._unsettled = 0
     await index.close()
-    monkeypatch.setattr(IndexKeeper, "_rebuild", lambda self: pytest.fail("rebuilt"))
+    monkeypatch.setattr(IndexBuilder, "rebuild", lambda self: pytest.fail("rebuilt"))
     again = keeper(truth, tmp_path, kind)
     await again.open()
     assert await texts(truth, again) == ["New text.", "Newer text."]
@@ -179,10 +180,10 @@ async def test_too_many_chunks_for_memory_is_a_typed_error(truth: Truth, tmp_pat
     await index.open()
     await publish(truth, index, version(key("a"), "One text.", "Two text."))
 
-    def still_broken(self: IndexKeeper) -> None:
+    def still_broken(self: IndexBuilder) -> None:
         raise IndexUnusable("the disk is full")
 
-    monkeypatch.setattr(IndexKeeper, "_rebuild", still_broken)
+    monkeypatch.setattr(IndexBuilder, "rebuild", still_broken)
     break_store(index)
     with pytest.raises(MeshError) as caught:
         await texts(truth, index)
@@ -235,13 +236,13 @@ async def test_searches_do_not_wait_for_a_rebuild(truth: Truth, tmp_path: Path, 
     await index.open()
     await publish(truth, index, version(key("a"), "One text."))
     go_on = threading.Event()
-    rebuild = IndexKeeper._rebuild
+    rebuild = IndexBuilder.rebuild
 
-    def slow_rebuild(self: IndexKeeper) -> None:
+    def slow_rebuild(self: IndexBuilder) -> Opened:
         assert go_on.wait(20)
-        rebuild(self)
+        return rebuild(self)
 
-    monkeypatch.setattr(IndexKeeper, "_rebuild", slow_rebuild)
+    monkeypatch.setattr(IndexBuilder, "rebuild", slow_rebuild)
     break_store(index)
     for _ in range(3):
         async with asyncio.timeout(10):
@@ -309,7 +310,7 @@ async def test_an_index_that_is_away_is_opened_again_with_what_it_missed(
     await publish(truth, index, version(key("a"), "One text."))
     await publish(truth, index, version(key("b"), "Two text."))
     await index.settle()
-    monkeypatch.setattr(IndexKeeper, "_rebuild", lambda self: pytest.fail("rebuilt"))
+    monkeypatch.setattr(IndexBuilder, "rebuild", lambda self: pytest.fail("rebuilt"))
     kind.away = True
     assert (await index.sparse([("text", 1.0)], 1, 10)).by_stand_in
     assert not index.healthy

@@ -11,6 +11,7 @@ import pytest
 from services.retriever import index_move
 from services.retriever.exact_store import ExactStore
 from services.retriever.index import IndexMeta, IndexUnusable, moved_folder
+from services.retriever.index_building import IndexBuilder
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.index_move import MoveRefused, compare, move
 from services.retriever.settings import RetrieverSettings
@@ -50,7 +51,7 @@ async def found(settings: RetrieverSettings, kind: str, monkeypatch: pytest.Monk
     await truth.open()
     index = IndexKeeper(truth, settings.folder / "index", kind, KINDS[kind], 1000)
     with monkeypatch.context() as patch:
-        patch.setattr(IndexKeeper, "_rebuild", lambda self: pytest.fail("rebuilt"))
+        patch.setattr(IndexBuilder, "rebuild", lambda self: pytest.fail("rebuilt"))
         await index.open()
     assert index._store is not None
     count, hits = index._store.count(), (await index.sparse([("text1", 1.0)], 2, 10)).hits

@@ -16,6 +16,7 @@ import pytest
 from services.retriever import index_keeper, index_optimiser, truth_reads, truth_writes
 from services.retriever.edge_store import EdgeStore
 from services.retriever.index import DIMENSIONS, IndexMeta, IndexUnusable, moved_folder
+from services.retriever.index_building import IndexBuilder
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.index_optimiser import Draft, IndexOptimiser, OptimiseRules
 from services.retriever.records import Committed, IndexedChunk
@@ -199,18 +200,18 @@ async def test_a_kill_leaves_an_index_that_has_everything(
         await built(draft)
     if moment == "half swapped":
 
-        def killed(keeper: IndexKeeper, place: Path) -> None:
-            place.rename(moved_folder(keeper._folder))
+        def killed(builder: IndexBuilder, place: Path) -> None:
+            place.rename(moved_folder(builder._folder))
             raise OSError("killed")
 
-        monkeypatch.setattr(IndexKeeper, "_exchange_folders", killed)
+        monkeypatch.setattr(IndexBuilder, "exchange", killed)
         with pytest.raises(OSError, match="killed"):
             await index.take(draft)
     # Nothing of an orderly end: the next one finds the files as they are.
     left = index._store
     assert left is not None
     left.close()
-    monkeypatch.setattr(IndexKeeper, "_rebuild", lambda self: pytest.fail("rebuilt"))
+    monkeypatch.setattr(IndexBuilder, "rebuild", lambda self: pytest.fail("rebuilt"))
     again = keeper(truth, tmp_path)
     await again.open()
     assert await found(truth, again) == parts(0, 2, 3, 4, 5) | {"Text that is new."}
