@@ -45,7 +45,8 @@ def conninfo(settings: PostgresSettings, application: str) -> dict[str, Any]:
         _check_far(found, password)
     return {
         **found,
-        # Set here, so that no variable of the environment (PGSSLMODE, PGPASSWORD, ...) says something else.
+        # Set here, so that no variable of the environment (PGSSLMODE, PGPASSWORD, PGHOSTADDR, ...) says something else.
+        "hostaddr": found.get("hostaddr", ""),
         "sslmode": found.get("sslmode", "prefer"),
         "password": password,
         "passfile": "/dev/null",

@@ -125,8 +125,10 @@ def test_an_address_that_says_too_much_or_too_little(dsn: str, says: str) -> Non
 def test_the_environment_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "from-outside")
     monkeypatch.setenv("PGSSLMODE", "disable")
+    monkeypatch.setenv("PGHOSTADDR", "203.0.113.9")
     found = target(NEAR)
     assert (found["password"], found["sslmode"], found["passfile"]) == ("", "prefer", "/dev/null")
+    assert found["hostaddr"] == ""
 
 
 @pytest.mark.parametrize(
