@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_SECTION = re.compile(r"<!-- (\w+): begin -->\n(.*?)<!-- \1: end -->\n", re.DOTALL)
+_SECTION = re.compile(r"<!-- ([\w ]+): begin -->\n(.*?)<!-- \1: end -->\n", re.DOTALL)
 
 
 def replaced(page: str, name: str, text: str) -> str:
