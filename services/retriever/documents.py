@@ -148,11 +148,6 @@ def collection_not_found(name: str) -> MeshError:
     return MeshError("COLLECTION_NOT_FOUND", "there is no such collection", metadata={"collection": name})
 
 
-def _beside(record: DocumentRecord) -> str:
-    """Full name of the document that says nearly the same."""
-    return f"collections/{record.key.collection}/documents/{record.near_duplicate_of}" if record.near_duplicate_of else ""
-
-
 def _document(record: DocumentRecord, pipeline: str) -> pb.Document:
     """A document as it travels; `pipeline` is how it would be cut today."""
     return pb.Document(
@@ -171,6 +166,6 @@ def _document(record: DocumentRecord, pipeline: str) -> pb.Document:
         source=f"collections/{record.key.collection}/sources/{record.source}" if record.source else "",
         language=record.language,
         source_time=timestamp(record.source_time) if record.source_time is not None else None,
-        near_duplicate_of=_beside(record),
+        near_duplicate_of=record.key.beside(record.near_duplicate_of),
         outdated=record.pipeline != pipeline,
     )

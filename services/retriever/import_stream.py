@@ -160,7 +160,7 @@ class ImportStream:
                 chunk_count=stored.chunk_count,
                 quarantined_chunk_count=stored.quarantined_count,
                 warnings=stored.warnings,
-                near_duplicate_of=_beside(announced, stored.near_duplicate_of),
+                near_duplicate_of=announced.key.beside(stored.near_duplicate_of),
             )
             return pb.ImportDocumentsResponse(acked=acked)
 
@@ -206,7 +206,7 @@ class ImportStream:
             unchanged=True,
             chunk_count=found.chunk_count,
             quarantined_chunk_count=found.quarantined_count,
-            near_duplicate_of=_beside(announced, found.near_duplicate_of),
+            near_duplicate_of=announced.key.beside(found.near_duplicate_of),
         )
         return pb.ImportDocumentsResponse(acked=acked)
 
@@ -223,11 +223,6 @@ def _same(found: DocumentRecord, announced: Announced, pipeline: str) -> bool:
         announced.source,
         pipeline,
     )
-
-
-def _beside(announced: Announced, near_duplicate: str) -> str:
-    """Full name of the document that says nearly the same."""
-    return f"collections/{announced.key.collection}/documents/{near_duplicate}" if near_duplicate else ""
 
 
 def _rejected(announced: Announced, reason: str, message: str) -> pb.ImportDocumentsResponse:

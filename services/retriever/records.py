@@ -41,6 +41,10 @@ class DocumentKey:
         """`collections/{c}/documents/{d}`."""
         return f"collections/{self.collection}/documents/{self.document}"
 
+    def beside(self, document: str) -> str:
+        """The name of another document of the collection; empty for none."""
+        return f"collections/{self.collection}/documents/{document}" if document else ""
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:

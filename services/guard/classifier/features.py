@@ -144,7 +144,7 @@ def plain(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A text as the network sees it; n tokens."""
+    """A text as the classifier sees it; n tokens."""
 
     rows: NDArray[np.int32]
     """(n, LOOKUPS) rows of the table."""

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from services.retriever.postgres.pool import logged, prepare
-from services.retriever.postgres.statements import Row, row_maker, translated
+from services.retriever.postgres.statements import IteratedRows, Row, row_maker, translated
 from services.retriever.truth import Connection
 
 _PORTION = 256
@@ -39,14 +39,12 @@ def reading(target: dict[str, Any], statement_seconds: float) -> Iterator[Connec
         raise logged(error) from None
 
 
-class _Portions:
+class _Portions(IteratedRows):
     """The rows of a statement, fetched from the server as they are asked for; after the last one nothing of it is left there."""
 
-    rowcount = -1
-
     def __init__(self, cursor: psycopg.ServerCursor[Row]) -> None:
+        super().__init__(self._all(), -1)
         self._cursor = cursor
-        self._rows = self._all()
         # The first ones at once: most statements bring no more, and are over with it.
         self._first = self._portion()
 
@@ -62,17 +60,6 @@ class _Portions:
         while len(rows) == _PORTION:
             rows = self._portion()
             yield from rows
-
-    def fetchone(self) -> Row | None:
-        """The next row, or None."""
-        return next(self._rows, None)
-
-    def fetchall(self) -> list[Row]:
-        """All that are left."""
-        return list(self._rows)
-
-    def __iter__(self) -> Iterator[Row]:
-        return self._rows
 
 
 class _Reading:

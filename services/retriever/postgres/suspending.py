@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextvars
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import psycopg
 from greenlet import getcurrent, greenlet
 
-from services.retriever.postgres.statements import Row, row_maker, translated, widened
+from services.retriever.postgres.statements import IteratedRows, row_maker, translated, widened
 from services.retriever.truth import Connection
 
 T = TypeVar("T")
@@ -40,46 +40,27 @@ async def run(work: Callable[[Connection], T], connection: psycopg.AsyncConnecti
     return result
 
 
-class FetchedRows:
-    """All rows of a statement."""
-
-    def __init__(self, rows: list[Row], rowcount: int) -> None:
-        self._rows = iter(rows)
-        self.rowcount = rowcount
-
-    def fetchone(self) -> Row | None:
-        """The next row, or None."""
-        return next(self._rows, None)
-
-    def fetchall(self) -> list[Row]:
-        """All that are left."""
-        return list(self._rows)
-
-    def __iter__(self) -> Iterator[Row]:
-        return self._rows
-
-
 class _Suspending:
     """A `Connection` for a function that runs by `run`."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
 
-    def execute(self, sql: str, values: Any = None, /) -> FetchedRows:
+    def execute(self, sql: str, values: Any = None, /) -> IteratedRows:
         """Runs one statement."""
         return _await(self._execute(translated(sql), values))
 
-    def executemany(self, sql: str, rows: Iterable[Any], /) -> FetchedRows:
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> IteratedRows:
         """Runs one statement for each of `rows`."""
         return _await(self._executemany(sql, list(rows)))
 
-    async def _execute(self, sql: bytes, values: Any) -> FetchedRows:
+    async def _execute(self, sql: bytes, values: Any) -> IteratedRows:
         async with self._connection.cursor(row_factory=row_maker) as cursor:
             # Without values there must be `()`: `%%` is one sign only where values are looked for.
             await cursor.execute(sql, () if values is None else values)
-            return FetchedRows(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
+            return IteratedRows(iter(await cursor.fetchall() if cursor.description else ()), cursor.rowcount)
 
-    async def _executemany(self, sql: str, rows: list[Any]) -> FetchedRows:
+    async def _executemany(self, sql: str, rows: list[Any]) -> IteratedRows:
         changed = 0
         async with self._connection.cursor() as cursor:
             for first in range(0, len(rows), _ROWS):
@@ -90,11 +71,11 @@ class _Suspending:
                 else:
                     await cursor.execute(together, [value for row in part for value in row])
                 changed += cursor.rowcount
-        return FetchedRows([], changed)
+        return IteratedRows(iter(()), changed)
 
 
-def _await(coming: Coroutine[Any, Any, FetchedRows]) -> FetchedRows:
+def _await(coming: Coroutine[Any, Any, IteratedRows]) -> IteratedRows:
     parent = getcurrent().parent
     assert parent is not None, "only a function that runs by `run` has such a connection"
-    rows: FetchedRows = parent.switch(coming)
+    rows: IteratedRows = parent.switch(coming)
     return rows
