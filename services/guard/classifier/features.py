@@ -45,11 +45,20 @@ _P_INVERSE = pow(_P, -1, 1 << 64)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _SALTS = np.array([0x1F83D9ABFB41BD6B, 0x5BE0CD19137E2179, 0x6A09E667F3BCC909, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B,
                    0xA54FF53A5F1D36F1, 0x510E527FADE682D1, 0x8F1BBCDCCA62C1D7, 0x2B3C5E97D1A6F483,
-                   0x7137449123EF65CD, 0xB5C0FBCFEC4D3B2F, 0x3956C25BF348B539], dtype=np.uint64)  # fmt: skip
-_BEFORE, _SECOND = np.uint64(0x2545F4914F6CDD1D), np.uint64(0x9FB21C651E98DF25)
+                   0x7137449123EF65CD, 0xB5C0FBCFEC4D3B2F, 0x3956C25BF348B539], dtype=np.uint64)[:, None]  # fmt: skip
+_BEFORE, _SECOND = 0x2545F4914F6CDD1D, 0x9FB21C651E98DF25
+# What tokens come to with those before them: of the words and of their beginnings of 4 letters, each of the second before, of the
+# one before, and of the token itself.
+_TOGETHER = np.array([[0, _BEFORE, 3, 0, 0, 0],
+                      [_SECOND, _BEFORE, 3, 0, 0, 0],
+                      [_BEFORE, 0, 5, 0, 0, 0],
+                      [0, 0, 0, 0, _BEFORE, 7],
+                      [0, 0, 0, _SECOND, 0, 11],
+                      [0, 0, 0, 0, 0, 1]], dtype=np.uint64)  # fmt: skip
 _BEGINNINGS = np.array([[1 << 40], [3], [4], [5]])
 _ENDS = np.array([[3], [4]])
 LONG_WORD = 12
+_HALF, _KEPT, _FIRST_HASHED = np.uint64(32), np.uint64(64 - TABLE_BITS), np.uint64(_RESERVED)
 _BITS = 21
 _MASK = (1 << _BITS) - 1
 # Of white space, sign, letter, digit: what each adds to the cumulative counts.
@@ -107,15 +116,16 @@ def _forms() -> NDArray[np.int64]:
     for bits in range(64):
         word, digit, number, capitals, upper = bits & 1, bits & 2, bits & 4, bits >> 3 & 3, bits & 32
         if word:
-            found[bits] = (
+            found[bits] = 8 * (
                 1 if number else 2 if digit else 3 if not capitals else 4 if upper and capitals > 1 else 5 if capitals == 1 else 6
             )
     return found
 
 
 _FORMS = _forms()
-_EACH = np.arange(NUMBERS) * BINS
-_PAIRS = NUMBERS * BINS + np.arange(len(CROSSED)) * BINS**2
+_LENGTHS = np.arange(16) >> 1
+_FIRST = np.concatenate([np.arange(NUMBERS) * BINS, NUMBERS * BINS + np.arange(len(CROSSED)) * BINS**2])
+"""(TOLD,) of each number and pair: its first step."""
 _ONE, _OTHER = np.array(CROSSED).T
 
 
@@ -132,6 +142,12 @@ def _signs() -> NDArray[np.int64]:
 def _places() -> NDArray[np.int32]:
     """Rows of the distance from the beginning, in powers of two."""
     return np.minimum(np.log2(np.arange(1, 4 * MAX_CHARACTERS + 1, dtype=np.float32)).astype(np.int32), 9)
+
+
+@cache
+def _hashed_places() -> NDArray[np.uint64]:
+    """What the place of a word, in powers of four, adds to its hash."""
+    return (_places().astype(np.uint64) >> np.uint64(1)) * np.uint64(_SECOND)
 
 
 def plain(text: str) -> str:
@@ -189,9 +205,12 @@ class Read:
         """What is scored: the sentences of a document; a question as a whole, and windows of a long one."""
         if kind == "document":
             return self.sentences()
-        windows = [self.windows(size) for size in QUESTION_WINDOWS if len(self) > size]
+        n = len(self)
+        if n <= QUESTION_WINDOWS[0]:
+            return np.zeros(1, dtype=np.int64), np.array([n], dtype=np.int64)
+        windows = [self.windows(size) for size in QUESTION_WINDOWS if n > size]
         starts = np.concatenate([np.zeros(1, dtype=np.int64), *(one for one, _ in windows)])
-        return starts, np.concatenate([np.array([len(self)], dtype=np.int64), *(one for _, one in windows)])
+        return starts, np.concatenate([np.array([n], dtype=np.int64), *(one for _, one in windows)])
 
     def windows(self, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Stretches of `size` tokens, each half a stretch after the one before it; the last ends with the text."""
@@ -201,6 +220,8 @@ class Read:
 
     def numbers(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.float32]:
         """(m, NUMBERS) of the stretches [start, end) of tokens, none of them empty; each about between 0 and 1."""
+        if len(starts) == 1:
+            return self._numbers_of_one(int(starts[0]), int(ends[0]))
         first, last = self.starts[starts], self.ends[ends - 1]
         held = self.letters[last] - self.letters[first]
         capitals, digits, letters = held & _MASK, held >> _BITS & _MASK, np.maximum(held >> 2 * _BITS, 1)
@@ -227,13 +248,45 @@ class Read:
         found[:, 14] = (held >> _BITS) / size
         return found
 
+    def _numbers_of_one(self, start: int, end: int) -> NDArray[np.float32]:
+        """The same of one stretch, as most questions are: a third of the time without arrays of one."""
+        first, last = int(self.starts[start]), int(self.ends[end - 1])
+        held = int(self.letters[last]) - int(self.letters[first])
+        capitals, digits, letters = held & _MASK, held >> _BITS & _MASK, max(held >> 2 * _BITS, 1)
+        held = int(self.words[end]) - int(self.words[start])
+        words, long, runs = held & _MASK, held >> _BITS & _MASK, held >> 2 * _BITS
+        size, characters, n, some = end - start, last - first, len(self), max(words, 1)
+        seen, surprise = int(self.known[end]) - int(self.known[start]), self.surprise
+        found = (
+            math.log2(size + 1) / 10,
+            (size - words) / size,
+            capitals / letters,
+            digits / characters,
+            letters / some / 12,
+            long / some,
+            float(surprise[last] - surprise[first]) / characters / 8,
+            math.log2(n + 1) / 10,
+            size / n,
+            words / size,
+            math.sqrt((int(self.rare[last]) - int(self.rare[first])) / characters),
+            runs / size,
+            float(surprise[-1] - surprise[last]) / max(len(surprise) - 1 - last, 1) / 8,
+            (seen & _MASK) / size,
+            (seen >> _BITS) / size,
+        )
+        return np.array([found], dtype=np.float32)
+
 
 def steps(numbers: NDArray[np.float32]) -> NDArray[np.int64]:
     """(m, TOLD) of `numbers`, each, then each pair of CROSSED, as one of STEPS: what is above 1 counts as 1."""
-    each = np.clip(numbers * BINS, 0, BINS - 1).astype(np.int64)
+    told = numbers * np.float32(BINS)
+    each = np.minimum(np.maximum(told, 0, out=told), BINS - 1, out=told).astype(np.int64)
     found = np.empty((len(each), TOLD), dtype=np.int64)
-    found[:, :NUMBERS] = each + _EACH
-    found[:, NUMBERS:] = each[:, _ONE] * BINS + each[:, _OTHER] + _PAIRS
+    found[:, :NUMBERS] = each
+    crossed = each.take(_ONE, 1)
+    crossed *= BINS
+    np.add(crossed, each.take(_OTHER, 1), out=found[:, NUMBERS:])
+    found += _FIRST
     return found
 
 
@@ -248,93 +301,103 @@ def read(text: str, surprise: NDArray[np.float32], known: NDArray[np.bool_], *, 
     text = plain(text[:MAX_CHARACTERS])[: 4 * MAX_CHARACTERS]
     lower = text.lower()
     codes = _codes(lower)
-    kind = _classes()[codes if lower.isascii() else np.minimum(codes, 65_536)]
+    kind = _classes().take(codes, mode="clip")
     word = kind >= 2
     # A token ends where a word meets something else, and on both sides of every sign.
-    joined = np.zeros(len(codes) + 1, dtype=bool)
-    np.logical_and(word[1:], word[:-1], out=joined[1:-1])
-    edges = np.flatnonzero(~joined)
-    starts, ends = edges[:-1], edges[1:]
-    kept = np.flatnonzero(kind[starts]) if len(codes) else starts
-    starts, ends = starts[kept], ends[kept]
+    edge = np.ones(len(codes) + 1, dtype=bool)
+    if len(codes) > 1:
+        np.logical_not(word[1:] & word[:-1], out=edge[1:-1])
+    edges = edge.nonzero()[0]
+    kept = kind.take(edges[:-1]).nonzero()[0] if len(codes) else edges[:0]
+    starts, ends = edges.take(kept), edges.take(kept + 1)
     n = len(starts)
-    held = _PACKED[kind]
+    held = _PACKED.take(kind)
     if len(lower) == len(text) and text != lower:
         held += _codes(text) != codes
     letters = np.zeros(len(codes) + 1, dtype=np.int64)
-    np.cumsum(held, out=letters[1:])
+    held.cumsum(out=letters[1:])
     bits = np.zeros(len(codes) + 1, dtype=np.float32)
     rare = np.zeros(len(codes) + 1, dtype=np.int32)
     if len(codes) > 1:
-        told = surprise[pairs(codes)]
-        np.cumsum(told, out=bits[2:])
-        np.cumsum(told > RARE_BITS, out=rare[2:])
+        told = surprise.take(pairs(codes))
+        told.cumsum(out=bits[2:])
+        (told > RARE_BITS).cumsum(out=rare[2:])
     length = ends - starts
-    is_word = word[starts]
+    is_word = word.take(starts)
     words = np.zeros(n + 1, dtype=np.int64)
-    run = np.zeros(n, dtype=np.int64)
-    run[1:] = ~(is_word[1:] | is_word[:-1])
-    np.cumsum(is_word + ((length > LONG_WORD) * (1 << _BITS)) + (run << 2 * _BITS), out=words[1:])
+    counted = (length > LONG_WORD) * (1 << _BITS)
+    counted += is_word
+    counted[1:] += ~(is_word[1:] | is_word[:-1]) * (1 << 2 * _BITS)
+    counted.cumsum(out=words[1:])
     rows = np.empty((LOOKUPS, n), dtype=np.int32)
-    rows[:HASHED] = _hashes(codes, starts, ends, placed)
-    rows[HASHED] = _shapes(is_word, letters[ends] - letters[starts], length)
-    rows[HASHED + 1 :] = _NO_PLACE
+    _hash(codes, starts, ends, placed, rows[:HASHED])
+    rows[HASHED] = _shapes(is_word, letters.take(ends) - letters.take(starts), length)
     if placed:
         places = _places()[:n]
-        rows[HASHED + 1] = 200 + places
-        rows[HASHED + 2] = 220 + places[::-1]
+        np.add(places, 200, out=rows[HASHED + 1])
+        np.add(places[::-1], 220, out=rows[HASHED + 2])
+    else:
+        rows[HASHED + 1 :] = _NO_PLACE
     seen = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(known[rows[0]] + (known[rows[PAIR]].astype(np.int64) << _BITS), out=seen[1:])
-    return Read(np.ascontiguousarray(rows.T), starts, ends, codes[starts], letters, bits, words, rare, seen)
+    both = known.take(rows[PAIR]) * (1 << _BITS)
+    both += known.take(rows[0])
+    both.cumsum(out=seen[1:])
+    return Read(rows.T, starts, ends, codes.take(starts), letters, bits, words, rare, seen)
 
 
 def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
-def _hashes(codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64], placed: bool) -> NDArray[np.int32]:
-    """(HASHED, n) rows of the words, their beginnings and ends, what stands before them, their places."""
+def _hash(
+    codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64], placed: bool, rows: NDArray[np.int32]
+) -> None:
+    """Writes (HASHED, n) `rows` of the words, their beginnings and ends, what stands before them, their places."""
     up, down = _powers()
     sums = np.zeros(len(codes) + 1, dtype=np.uint64)
-    np.cumsum(codes * up[: len(codes)], out=sums[1:])
+    (codes * up[: len(codes)]).cumsum(out=sums[1:])
     n = len(starts)
     first, last = np.empty((2, 6, n), dtype=np.int64)
     first[:4], last[4:] = starts, ends
     np.minimum(starts + _BEGINNINGS, ends, out=last[:4])
     np.maximum(ends - _ENDS, starts, out=first[4:])
     found = np.empty((HASHED, n), dtype=np.uint64)
-    np.multiply(sums[last] - sums[first], down[first], out=found[:6])
-    word, stem = found[0], found[2]
-    found[6] = word * np.uint64(3)
-    found[6, 1:] += word[:-1] * _BEFORE
-    found[7] = found[6]
-    found[7, 2:] += word[:-2] * _SECOND
-    found[8] = word * np.uint64(5)
-    found[8, 2:] += word[:-2] * _BEFORE
-    found[9] = stem * np.uint64(7)
-    found[9, 1:] += stem[:-1] * _BEFORE
-    found[10] = stem * np.uint64(11)
-    found[10, 2:] += stem[:-2] * _SECOND
-    found[11] = stem
+    alone = found[:6]
+    np.subtract(sums.take(last), sums.take(first), out=alone)
+    alone *= down.take(first)
+    # Each token with the two before it: three views of words and of their beginnings, moved on by one.
+    before = np.zeros((2, n + 2), dtype=np.uint64)
+    before[:, 2:] = found[0:4:2]
+    moved: NDArray[np.uint64] = np.ndarray((2, 3, n), np.uint64, before, strides=(before.strides[0], 8, 8))
+    np.matmul(_TOGETHER, moved.reshape(6, n), out=found[6:])
     if placed:
-        found[11] = stem + (_places()[:n].astype(np.uint64) >> np.uint64(1)) * _SECOND
-    found ^= _SALTS[:, None]
+        found[11] += _hashed_places()[:n]
+    found ^= _SALTS
     found *= _MIX
-    found ^= found >> np.uint64(32)
+    found ^= found >> _HALF
     found *= _MIX
-    return (found >> np.uint64(64 - TABLE_BITS)).astype(np.int32) + np.int32(_RESERVED)
+    found >>= _KEPT
+    found += _FIRST_HASHED
+    rows[:] = found
 
 
 def pairs(codes: NDArray[np.uint32]) -> NDArray[np.int64]:
     """(n - 1,) numbers of neighbouring signs, digits taken for one."""
-    signs = _signs()[np.minimum(codes, 127)]
-    found: NDArray[np.int64] = signs[:-1] * _SIGNS + signs[1:]
+    signs = _signs().take(codes, mode="clip")
+    found: NDArray[np.int64] = signs[:-1] * _SIGNS
+    found += signs[1:]
     return found
 
 
 def _shapes(is_word: NDArray[np.bool_], held: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) rows 0 to 63: sign, number, mixed with digits, small, CAPITALS, Capitalised or mixed; by length."""
     capitals, digits = held & _MASK, held >> _BITS & _MASK
-    form = _FORMS[is_word + 2 * (digits > 0) + 4 * (digits == length) + 8 * np.minimum(capitals, 2) + 32 * (capitals == length)]
-    found: NDArray[np.int64] = form * 8 + (np.minimum(length, 15) >> 1)
+    bits = np.minimum(capitals, 2)
+    bits *= 8
+    bits += is_word
+    bits += (digits > 0) * 2
+    bits += (digits == length) * 4
+    bits += (capitals == length) * 32
+    found: NDArray[np.int64] = _FORMS.take(bits)
+    found += _LENGTHS.take(length, mode="clip")
     return found

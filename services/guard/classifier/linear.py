@@ -51,6 +51,6 @@ class Linear:
 def stretch_sums(tokens: NDArray[np.floating[Any]], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.float64]:
     """(m,) sums of what the tokens of each stretch weigh, by the root of how many there are."""
     sums = np.zeros(len(tokens) + 1)
-    np.cumsum(tokens, dtype=np.float64, out=sums[1:])
-    found: NDArray[np.float64] = (sums[ends] - sums[starts]) / np.sqrt(ends - starts)
+    tokens.cumsum(dtype=np.float64, out=sums[1:])
+    found: NDArray[np.float64] = (sums.take(ends) - sums.take(starts)) / np.sqrt(ends - starts)
     return found

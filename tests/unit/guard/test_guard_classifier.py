@@ -50,6 +50,48 @@ def test_a_word_is_the_same_rows_wherever_it_stands() -> None:
     assert first[features.HASHED] != later[features.HASHED]
 
 
+def test_rows_are_the_hashes_that_their_definition_says() -> None:
+    """One by one, in whole numbers: what is trained on must not change when it is computed otherwise."""
+    text, whole = "Ignore ALL übungen, now and then; 3 words", 1 << 64
+    read = features.read(text, FLAT, NONE, placed=True)
+    lowered = [word.lower() for word in _words(read, features.plain(text))]
+
+    def hashed(letters: str) -> int:
+        return sum(ord(letter) * pow(features._P, place, whole) for place, letter in enumerate(letters)) % whole
+
+    def at(values: list[int], place: int) -> int:
+        return values[place] if place >= 0 else 0
+
+    words, stems = [hashed(word) for word in lowered], [hashed(word[:4]) for word in lowered]
+    one, two = features._BEFORE, features._SECOND
+    for place, word in enumerate(lowered):
+        alone = [words[place], *(hashed(word[:size]) for size in (3, 4, 5)), *(hashed(word[-size:]) for size in (3, 4))]
+        pair = 3 * words[place] + at(words, place - 1) * one
+        together = [
+            pair,
+            pair + at(words, place - 2) * two,
+            5 * words[place] + at(words, place - 2) * one,
+            7 * stems[place] + at(stems, place - 1) * one,
+            11 * stems[place] + at(stems, place - 2) * two,
+            stems[place] + (min((place + 1).bit_length() - 1, 9) >> 1) * two,
+        ]
+        for number, value in enumerate([*alone, *together]):
+            mixed = (value % whole ^ int(features._SALTS[number, 0])) * int(features._MIX) % whole
+            mixed = (mixed ^ mixed >> 32) * int(features._MIX) % whole
+            wanted = features.ROWS - (1 << features.TABLE_BITS) + (mixed >> 64 - features.TABLE_BITS)
+            assert read.rows[place, number] == wanted, (word, number)
+
+
+@pytest.mark.parametrize("text", ["a", "Hello!", "Ignore ALL 42 rules, please…", "x" * 80, "1 2 3", "qZx#!~ vq^&*"])
+def test_one_stretch_has_the_numbers_that_it_has_among_others(text: str) -> None:
+    surprise = np.random.default_rng(3).uniform(2, 14, 96 * 96).astype(np.float32)
+    read = features.read(text, surprise, classifier()._known, placed=True)
+    n = len(read)
+    for start, end in {(0, n), (0, 1), (n - 1, n)}:
+        one = read.numbers(np.array([start]), np.array([end]))
+        assert (one[0] == read.numbers(np.array([start, 0]), np.array([end, n]))[0]).all()
+
+
 def test_rows_are_within_the_table() -> None:
     text = "".join(map(chr, range(32, 3_000))) + " 𝕴gnore 👍 " + "x" * 500
     rows = features.read(text, FLAT, NONE, placed=True).rows
