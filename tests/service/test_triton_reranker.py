@@ -75,6 +75,15 @@ def test_the_order_of_the_passages_changes_nothing(client: Any) -> None:
     np.testing.assert_allclose(forwards["scores"], backwards["scores"][::-1], atol=1e-4)
 
 
+def test_the_best_are_read_by_the_answerers_reader(client: Any) -> None:
+    found = rank(client, inputs(depth=[2]))
+    assert found["read"].tolist() == [True, False, True]
+    alone = Ranker.open(FOLDER)(QUESTION, PASSAGES, [""] * 3, np.full((3, 3), np.nan, dtype=np.float32), 2)
+    np.testing.assert_allclose(found["scores"], alone.scores, atol=1e-3)
+    reference = json.loads(found["model_ref"][0])
+    assert (reference["runtime"], reference["precision"]) == ("ONNXRUNTIME", "int8")
+
+
 def test_parity_with_the_export(client: Any) -> None:
     parity = json.loads((FOLDER / "parity.json").read_text(encoding="utf-8"))
     scores = np.array(parity["retrieval"], dtype=np.float32)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from ragmesh_models import reading
 from ragmesh_models.engine import Ranking
 from ragmesh_models.engine import Reading as Request
 from ragmesh_models.feature_engine import LexicalEngine
@@ -30,6 +33,7 @@ from ragmesh_models.reading_text import (
     read_text,
     stem_of,
 )
+from ragmesh_models.runtime import Graph
 from ragmesh_models.tokens import TextTokenizer
 
 import training
@@ -303,10 +307,48 @@ def test_a_batch_changes_nothing() -> None:
     reader = Reader(ANSWERER, TOKENIZER)
     texts = [BRIDGE, "Salt tolls were common.", "- Dry mouth\n- Fatigue"]
     together = reader.read("When was the bridge finished?", texts, ["", "Tolls", ""])
+    other = Reader(ANSWERER, TOKENIZER)  # what the first one read it would not read again
     for text, title, one in zip(texts, ["", "Tolls", ""], together, strict=True):
-        (alone,) = reader.read("When was the bridge finished?", [text], [title])
+        (alone,) = other.read("When was the bridge finished?", [text], [title])
         assert alone.score == pytest.approx(one.score, abs=0.15)
         assert alone.sentences == pytest.approx(one.sentences, abs=0.25)
+
+
+class _Counting:
+    """The graph of a reader, and how many rows it was fed."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.runtime, self.precision, self.engine_sha256 = graph.runtime, graph.precision, graph.engine_sha256
+        self._graph = graph
+        self.rows = 0
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        self.rows += len(feeds["rows"])
+        return self._graph.run(feeds)
+
+
+def test_what_was_read_for_a_question_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(ANSWERER, TOKENIZER)
+    reader.graph = counting = _Counting(reader.graph)
+    question, tolls = "When was the bridge finished?", "Salt tolls were common."
+    odds = reader.passage_scores(question, [BRIDGE, tolls], ["", "Tolls"])
+    assert counting.rows == 2
+    # The answer to it: the same passages in another order, and one that the search had not read.
+    later = reader.read(question, [tolls, "The mill was older.", BRIDGE], ["Tolls", "", ""])
+    assert counting.rows == 3
+    assert [later[2].odds, later[0].odds] == pytest.approx(odds.tolist(), abs=1e-5)
+    # Another question, another title, and the same passage twice.
+    reader.read("Who paid?", [BRIDGE, BRIDGE], ["", ""])
+    reader.read(question, [BRIDGE], ["Bridges"])
+    assert counting.rows == 5
+    monkeypatch.setattr(reading, "_KEPT_READINGS", 2)
+    reader.read(question, ["The mill was older."], [""])
+    assert counting.rows == 5
+    reader.read(question, [BRIDGE], [""])
+    assert counting.rows == 6, "only the last two are kept"
+    for _ in range(2):
+        reader.read(question, [BRIDGE * 60], [""])
+    assert counting.rows > 7, "what is long is not kept"
 
 
 def test_between_equal_sentences_the_better_found_passage_decides_and_whether_to_answer_it_does_not(vocabulary: Vocabulary) -> None:

@@ -77,7 +77,7 @@ class Answerer:
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self._idf = IdfTable.load(folder / "idf.bin")
         lexical = LexicalEngine(folder, self._idf, threads)
-        reader = Reader.open(folder, folder.parent.parent / TOKENIZER_FILE)
+        self.reader = reader = Reader.open(folder, folder.parent.parent / TOKENIZER_FILE)
         self._engines: dict[str, Engine] = {
             "reader": ReaderEngine(reader, lexical) if reader else lexical,
             "lexical": lexical,

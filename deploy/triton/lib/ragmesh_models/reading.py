@@ -1,11 +1,13 @@
 """The joint reader at work: a question and passages through the exported graph, in batches of like length.
 
-Passages are analysed once and kept (bounded), since a reranker and an answerer see the same ones again and again. All ranges are in
-characters. What the numbers are used for, `reader_engine` and the reranker know.
+Passages are analysed once and kept (bounded), since a reranker and an answerer see the same ones again and again. So is what was
+read in them for a question, since an answer is chosen from what a search had read a moment before: that is half of a turn's time.
+All ranges are in characters. What the numbers are used for, `reader_engine` and the reranker know.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -45,6 +47,7 @@ _BATCH_POSITIONS = 2_048
 THREADS = min(2, os.cpu_count() or 1)
 _KEPT_PASSAGES = 2_048
 _KEPT_CHARS = 4_000  # a longer passage is not kept
+_KEPT_READINGS = 512  # of a question and a passage, some 3 KB each: what some fifty searches read
 
 
 def best_span(start: NDArray[np.float32], end: NDArray[np.float32]) -> tuple[float, int, int] | None:
@@ -105,6 +108,8 @@ class Reader:
         self.idf = IdfTable.load(folder / "idf.bin")
         self._pairs = PairReader(self.idf)
         self._known: OrderedDict[tuple[str, str], ReadPassage] = OrderedDict()
+        # By a digest of the texts, so that no question is kept. A reader has one set of weights: nothing else decides what it says.
+        self._read: OrderedDict[bytes, PassageReading] = OrderedDict()
 
     @classmethod
     def open(cls, folder: Path, tokenizer: Path, threads: int = THREADS) -> Reader | None:
@@ -132,10 +137,27 @@ class Reader:
         titles: Sequence[str],
         lexical: Sequence[LexicalPassage] | None = None,
     ) -> list[PassageReading]:
-        """What the network says about each passage, in order."""
-        asked = ask(question, self.vocabulary, self.idf)
+        """What the network says about each passage, in order; what was read for the same question lately is not read again."""
         halves = [None] * len(passages) if lexical is None else lexical
         known = [self.passage(text, title, half) for text, title, half in zip(passages, titles, halves, strict=True)]
+        keys = [_key(question, title, text) for text, title in zip(passages, titles, strict=True)]
+        found = {key: self._read[key] for key in keys if key in self._read}
+        new = {key: passage for key, passage in zip(keys, known, strict=True) if key not in found}
+        if new:
+            asked = ask(question, self.vocabulary, self.idf)
+            found |= zip(new, self._read_new(asked, list(new.values())), strict=True)
+        self._keep(found)
+        return [found[key] for key in keys]
+
+    def _keep(self, found: dict[bytes, PassageReading]) -> None:
+        for key, reading in found.items():
+            if len(reading.passage.text) <= _KEPT_CHARS:
+                self._read[key] = reading
+                self._read.move_to_end(key)
+        while len(self._read) > _KEPT_READINGS:
+            self._read.popitem(last=False)
+
+    def _read_new(self, asked: AskedQuestion, known: Sequence[ReadPassage]) -> list[PassageReading]:
         pairs = [(n, pair) for n, passage in enumerate(known) for pair in self._pairs.pairs(asked, passage)]
         outputs = self._run(asked, [pair for _, pair in pairs])
         found = [
@@ -187,6 +209,11 @@ class Reader:
                 float(outputs["passage"][n]),
                 outputs["said"][n],
             )
+
+
+def _key(question: str, title: str, text: str) -> bytes:
+    sizes = f"{len(question)} {len(title)}\0"
+    return hashlib.blake2b(f"{sizes}{question}{title}{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def feeds(pairs: Sequence[Pair], kind: int) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from ragmesh_models import identity, ranking, triton_io
-from ragmesh_models.ranking import Ranker, Ranking
+from ragmesh_models.ranking import READER_FOLDER, Ranker, Ranking, reader_share
+from ragmesh_models.reader_call import BorrowedReader
 from ragmesh_models.tracing import Tracer
 
 
@@ -17,13 +18,13 @@ def _depth(request: object) -> int:
     return int(depth[0])
 
 
-def _response(request: object, ranked: Ranking, reference: bytes) -> object:
+def _response(ranked: Ranking, reference: bytes | None) -> object:
     tensors = [
         triton_io.tensor("scores", ranked.scores),
         triton_io.tensor("lexical", ranked.lexical),
         triton_io.tensor("read", ranked.read),
     ]
-    if triton_io.wants_model_ref(request):
+    if reference is not None:
         tensors.append(triton_io.bytes_tensor(triton_io.MODEL_REF, reference))
     return triton_io.response(tensors)
 
@@ -34,11 +35,21 @@ class TritonPythonModel:
     def initialize(self, args: dict) -> None:
         folder = triton_io.model_folder(args)
         repository = Path(args["model_repository"]).parent
-        self._ranker = Ranker.open(folder)
-        self._reference = identity.model_ref(
-            repository, "reranker", args["model_version"], Ranker.files(folder), self._ranker.graphs
-        )
+        reads = reader_share(folder) > 0 and (repository / READER_FOLDER / "reader.onnx").is_file()
+        # The answerer reads the same passages a moment later: one reader serves both, and reads them once.
+        self._reader = BorrowedReader() if reads else None
+        self._ranker = Ranker(folder, self._reader)
+        self._files = Ranker.files(folder)
+        self._folder, self._version = repository, args["model_version"]
+        self._reference: bytes = b""
         self._tracer = Tracer("reranker")
+
+    def _model_ref(self) -> bytes:
+        """Known once the answerer has read for the first time: what runs its graph is part of it."""
+        if not self._reference:
+            graphs = [*self._ranker.graphs, *([self._reader.running()] if self._reader else [])]
+            self._reference = identity.model_ref(self._folder, "reranker", self._version, self._files, graphs)
+        return self._reference
 
     def execute(self, requests: list) -> list:
         return [self._serve(request) for request in requests]
@@ -52,7 +63,7 @@ class TritonPythonModel:
                 "ragmesh.passage_count": len(asked.passages),
                 "ragmesh.passages_read": int(np.count_nonzero(ranked.read)),
             }
-            answer = _response(request, ranked, self._reference)
+            answer = _response(ranked, self._model_ref() if triton_io.wants_model_ref(request) else None)
         except triton_io.RequestError as refused:
             error = str(refused)
             answer = triton_io.failure(error)
@@ -64,4 +75,6 @@ class TritonPythonModel:
         return answer
 
     def finalize(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
         self._tracer.close()
