@@ -9,18 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-import json
 import math
-import os
 import random
-import signal
-import sys
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import grpc
@@ -30,23 +24,17 @@ from ragmesh.retriever.v1 import retriever_service_pb2 as pb
 from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceStub
 from ragmesh.retriever.v1.retriever_service_pb2_grpc import RetrieverServiceStub
 
-from cli.parts.child import Child
-from cli.parts.weaviate import NodePorts, is_ready, launch_spec
+from bench.victims import POLL_SECONDS, START_SECONDS, KillableServer, Victim, retriever_process
 from services.mesh import context
-from services.mesh.channel import open_channel
 from services.retriever.settings import RetrieverSettings
-from services.retriever.weaviate_settings import WeaviateSettings
 
 if TYPE_CHECKING:
     from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceAsyncStub
     from ragmesh.retriever.v1.retriever_service_pb2_grpc import RetrieverServiceAsyncStub
 
-Victim = Literal["retriever", "weaviate"]
-
 PARTS = 4
 COLLECTION = "collections/default"
 _EDITOR = Principal(tenant="default", subject="users/editor", roles=["visitor", "editor"])
-_START_SECONDS = 90.0
 _CALL_SECONDS = 30.0
 _PER_ROUND = 60
 _STREAMS = 2
@@ -55,8 +43,10 @@ _UNACKED = 4
 _FRESH, _OTHERS = 16, 6
 """Documents of a round, and of those before it, that are searched for after it."""
 _VERSIONS = 100_000
+_MARKERS = 1_000_000_000
+"""Numbers of the documents that are imported after a server is back."""
+_AWAY = "STORE_UNAVAILABLE"
 _LAST_MOMENT_SECONDS = 0.8
-_POLL_SECONDS = 0.02
 
 
 def document(number: int, version: int) -> str:
@@ -129,88 +119,6 @@ def judge(passages: Sequence[str], acked: int | None, tried: int) -> set[Literal
     return found
 
 
-class WeaviateServer:
-    """A Weaviate that may be killed and started again over the same data."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._ports = NodePorts.choose()
-        self._child: Child | None = None
-
-    @property
-    def settings(self) -> WeaviateSettings:
-        """Where it is."""
-        node = {"http_port": self._ports.http, "grpc_port": self._ports.grpc}
-        return WeaviateSettings.model_validate({"nodes": [node]})
-
-    async def start(self) -> None:
-        """Starts it and waits until it serves."""
-        spec = launch_spec(self._folder, self._ports)
-        self._child = await Child.start("weaviate", spec, self._folder / "weaviate.log", orphan_signal=signal.SIGTERM)
-        async with asyncio.timeout(_START_SECONDS):
-            while True:
-                if await is_ready(self._ports):
-                    return
-                await asyncio.sleep(_POLL_SECONDS)
-
-    async def kill(self) -> None:
-        """Kills it where it runs."""
-        if self._child is not None:
-            self._child.kill_group()
-            await self._child.wait()
-
-
-def environment(settings: RetrieverSettings) -> dict[str, str]:
-    """Environment of a retriever process with these settings."""
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "RAGMESH_RUN_DIR": str(settings.run_dir),
-        "RAGMESH_DATA_DIR": str(settings.data_dir),
-        "RAGMESH_TRITON": settings.triton,
-        "RAGMESH_LOG_LEVEL": "warning",
-        "RAGMESH_RETRIEVER_INDEX": settings.retriever_index,
-        "RAGMESH_RETRIEVER_WEAVIATE__NODES": json.dumps([node.model_dump() for node in settings.retriever_weaviate.nodes]),
-    }
-
-
-async def launch(settings: RetrieverSettings, *arguments: str) -> asyncio.subprocess.Process:
-    """A process of the retriever; what it says is in its standard error."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.retriever",
-        *arguments,
-        env=environment(settings),
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-
-
-@asynccontextmanager
-async def retriever_process(settings: RetrieverSettings) -> AsyncIterator[tuple[asyncio.subprocess.Process, grpc.aio.Channel]]:
-    """A retriever process that answers, and a channel to it; killed at the end where it still runs."""
-    socket = settings.run_dir / "retriever.sock"
-    socket.unlink(missing_ok=True)
-    process = await launch(settings)
-    said = asyncio.create_task(process.stderr.read() if process.stderr else asyncio.sleep(0, b""))
-    channel = open_channel(settings, "retriever")
-    try:
-        async with asyncio.timeout(_START_SECONDS):
-            while not socket.exists():
-                if process.returncode is not None:
-                    raise RuntimeError(f"the retriever ended: {(await said).decode(errors='replace')[-2000:]}")
-                await asyncio.sleep(_POLL_SECONDS)
-            await channel.channel_ready()
-        yield process, channel
-    finally:
-        await channel.close()
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await said
-
-
 def _messages(number: int, version: int) -> Iterator[documents_pb.ImportDocumentsRequest]:
     data = document(number, version).encode()
     yield documents_pb.ImportDocumentsRequest(
@@ -225,8 +133,14 @@ def _messages(number: int, version: int) -> Iterator[documents_pb.ImportDocument
     yield documents_pb.ImportDocumentsRequest(commit=documents_pb.ImportCommit())
 
 
-async def import_documents(channel: grpc.aio.Channel, documents: Iterable[tuple[int, int]], ledger: Ledger) -> None:
-    """Imports documents, number and version, over one stream, some at a time; notes each as sent, then as acked, in that order."""
+async def import_documents(
+    channel: grpc.aio.Channel, documents: Iterable[tuple[int, int]], ledger: Ledger, *, refusable: bool = False
+) -> None:
+    """Imports documents, number and version, over one stream, some at a time; notes each as sent, then as acked, in that order.
+
+    Args:
+        refusable: whether the store may be away: a document that is refused for that is one that was sent and not acked.
+    """
     stub: DocumentServiceAsyncStub = DocumentServiceStub(channel)
     sent: deque[tuple[int, int]] = deque()
     with context.as_principal(_EDITOR):
@@ -236,11 +150,12 @@ async def import_documents(channel: grpc.aio.Channel, documents: Iterable[tuple[
             response = await stream.read()
             if not isinstance(response, documents_pb.ImportDocumentsResponse):
                 raise ConnectionResetError("the stream ended")
-            if not response.HasField("acked"):
-                raise RuntimeError(f"a document was refused: {response.rejected}")
             number, version = sent.popleft()
-            ledger.acked[number] = version
-            ledger.acks += 1
+            if response.HasField("acked"):
+                ledger.acked[number] = version
+                ledger.acks += 1
+            elif not refusable or response.rejected.reason != _AWAY:
+                raise RuntimeError(f"a document was refused: {response.rejected}")
 
         try:
             for number, version in documents:
@@ -253,6 +168,7 @@ async def import_documents(channel: grpc.aio.Channel, documents: Iterable[tuple[
             await stream.done_writing()
             while sent:
                 await take()
+            await stream.read()  # its end comes when the index is settled
         finally:
             stream.cancel()
 
@@ -265,11 +181,11 @@ def endless(round_number: int, stream: int) -> Iterator[tuple[int, int]]:
         yield _STREAMS * name + stream, round_number * _VERSIONS + step
 
 
-async def import_until_lost(channel: grpc.aio.Channel, round_number: int, ledger: Ledger) -> None:
+async def import_until_lost(channel: grpc.aio.Channel, round_number: int, ledger: Ledger, *, refusable: bool = False) -> None:
     """Imports over several streams until the process is gone."""
     async with asyncio.TaskGroup() as group:
         for stream in range(_STREAMS):
-            group.create_task(import_documents(channel, endless(round_number, stream), ledger))
+            group.create_task(import_documents(channel, endless(round_number, stream), ledger, refusable=refusable))
 
 
 async def look(channel: grpc.aio.Channel, ledger: Ledger, numbers: Sequence[int], figures: Figures) -> None:
@@ -310,22 +226,22 @@ async def count(channel: grpc.aio.Channel, ledger: Ledger, figures: Figures) -> 
     figures.documents = len(listed)
 
 
-async def _kill_soon(rng: random.Random, kill: asyncio.subprocess.Process | WeaviateServer) -> None:
+async def _kill_soon(rng: random.Random, kill: asyncio.subprocess.Process | KillableServer) -> None:
     await asyncio.sleep(rng.uniform(0.0, _LAST_MOMENT_SECONDS))
-    if isinstance(kill, WeaviateServer):
-        await kill.kill()
-    else:
+    if isinstance(kill, asyncio.subprocess.Process):
         kill.kill()
         await kill.wait()
+    else:
+        await kill.kill()
 
 
 async def _first_ack(ledger: Ledger, importing: asyncio.Task[None]) -> None:
     before = ledger.acks
-    async with asyncio.timeout(_START_SECONDS):
+    async with asyncio.timeout(START_SECONDS):
         while True:
             if ledger.acks > before or importing.done():
                 return
-            await asyncio.sleep(_POLL_SECONDS / 10)
+            await asyncio.sleep(POLL_SECONDS / 10)
 
 
 async def kill_retriever(settings: RetrieverSettings, rounds: int, seed: int, seconds: float = math.inf) -> Figures:
@@ -335,7 +251,7 @@ async def kill_retriever(settings: RetrieverSettings, rounds: int, seed: int, se
         RuntimeError: it does not start, or refuses a document.
     """
     rng = random.Random(seed)  # chooses moments, hides nothing
-    figures = Figures(settings.retriever_index, "retriever", seed)
+    figures = Figures(store_name(settings), "retriever", seed)
     ledger = Ledger()
     back: list[float] = []
     ends = time.monotonic() + seconds
@@ -357,31 +273,41 @@ async def kill_retriever(settings: RetrieverSettings, rounds: int, seed: int, se
     return _summed(figures, ledger, back[1:])
 
 
-async def kill_weaviate(
-    settings: RetrieverSettings, server: WeaviateServer, rounds: int, seed: int, seconds: float = math.inf
+async def kill_server(
+    settings: RetrieverSettings, server: KillableServer, rounds: int, seed: int, seconds: float = math.inf
 ) -> Figures:
-    """Kills the Weaviate server `rounds` times, or as often as there is time for, while a retriever imports on.
+    """Kills the server under the retriever `rounds` times, or as often as there is time for, while the retriever imports on.
+
+    Without its index the retriever takes documents all the same; without its store of truth it refuses them until that is back.
 
     Raises:
-        RuntimeError: the retriever does not start, ends, or refuses a document.
+        RuntimeError: the retriever does not start, ends, or refuses a document for another reason.
     """
     rng = random.Random(seed)  # chooses moments, hides nothing
-    figures = Figures(settings.retriever_index, "weaviate", seed)
+    truth = settings.retriever_truth == "postgresql"
+    figures = Figures(store_name(settings), "postgresql" if truth else "weaviate", seed)
     ledger = Ledger()
     back: list[float] = []
     ends = time.monotonic() + seconds
     async with retriever_process(settings) as (_, channel):
         for round_number in range(1, rounds + 1):
-            importing = asyncio.create_task(import_until_lost(channel, round_number, ledger))
+            importing = asyncio.create_task(import_until_lost(channel, round_number, ledger, refusable=truth))
             await _first_ack(ledger, importing)
             await _kill_soon(rng, server)
-            await _first_ack(ledger, importing)  # what comes while it is away is acked all the same
             figures.rounds += 1
-            figures.cut += not importing.done()
+            if truth:
+                figures.cut += ledger.in_flight() > 0
+            else:
+                await _first_ack(ledger, importing)  # what comes while it is away is acked all the same
+                figures.cut += not importing.done()
             begun = time.monotonic()
             await server.start()
+            if truth:
+                await _first_ack(ledger, importing)
             importing.cancel()
             await _ended(importing)
+            if truth:
+                await _until_all_is_followed(channel, round_number, ledger)
             await _until_the_index_answers(channel)
             back.append(time.monotonic() - begun)
             await count(channel, ledger, figures)
@@ -390,6 +316,20 @@ async def kill_weaviate(
             if last:
                 break
     return _summed(figures, ledger, back)
+
+
+def store_name(settings: RetrieverSettings) -> str:
+    """What a run calls the store: the index where the documents are in SQLite."""
+    return "postgresql" if settings.retriever_truth == "postgresql" else settings.retriever_index
+
+
+async def _until_all_is_followed(channel: grpc.aio.Channel, round_number: int, ledger: Ledger) -> None:
+    """Imports one more document. When that stream has ended, the index knows also what was committed without an answer."""
+    marker = _MARKERS + round_number
+    async with asyncio.timeout(START_SECONDS):
+        while marker not in ledger.acked:
+            wanted = [(marker, (round_number + 1) * _VERSIONS - 1)]
+            await _ended(asyncio.create_task(import_documents(channel, wanted, ledger, refusable=True)))
 
 
 async def _ended(importing: asyncio.Task[None]) -> None:
@@ -401,14 +341,14 @@ async def _ended(importing: asyncio.Task[None]) -> None:
 
 async def _until_the_index_answers(channel: grpc.aio.Channel) -> None:
     stub: RetrieverServiceAsyncStub = RetrieverServiceStub(channel)
-    async with asyncio.timeout(_START_SECONDS):
+    async with asyncio.timeout(START_SECONDS):
         while True:
             request = pb.SearchRequest(collection=COLLECTION, query="zebra1", dense_weight=0.0, rerank_depth=0)
             with context.as_principal(_EDITOR):
                 found = await stub.Search(request, timeout=_CALL_SECONDS)
             if not any(one.leg == pb.SEARCH_LEG_INDEX for one in found.degraded):
                 return
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def _chosen(rng: random.Random, ledger: Ledger, round_number: int, *, every: bool) -> list[int]:

@@ -2,6 +2,8 @@
 
     python -m bench.kills --store edge --rounds 50                     # also: exact, weaviate
     python -m bench.kills --store weaviate --victim weaviate           # the server is killed, the retriever lives
+    python -m bench.kills --store postgresql                           # documents in PostgreSQL, index on qdrant-edge
+    python -m bench.kills --store postgresql --victim postgresql       # the postmaster is killed
 
 Each run starts Triton and the guard of its own, in a folder of its own. Its figures take the place of those of the same store and
 victim in results.json, or are added to them (`--add`, with another `--seed`); its section of RESULTS.md is written anew. Ends with
@@ -15,11 +17,15 @@ import asyncio
 import json
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from bench.killing import Figures, Victim, WeaviateServer, kill_retriever, kill_weaviate
+from bench.killing import Figures, kill_retriever, kill_server
 from bench.sections import replaced
+from bench.victims import KillableServer, Victim, WeaviateServer
+from cli.parts.ports import free_ports
 from cli.parts.supervisor import Mesh
 from services.retriever.settings import RetrieverSettings
 
@@ -30,22 +36,45 @@ NAME = "kills"
 _SEED = 20261121
 
 
-async def measure(store: Literal["edge", "exact", "weaviate"], victim: Victim, rounds: int, seed: int, seconds: float) -> Figures:
+Store = Literal["edge", "exact", "weaviate", "postgresql"]
+
+
+async def measure(store: Store, victim: Victim, rounds: int, seed: int, seconds: float) -> Figures:
     """Figures of `rounds` kills."""
     with tempfile.TemporaryDirectory(prefix="rmk") as name:
         var = Path(name)
         async with Mesh.start(var, parts=("triton", "guard"), public_port=0, local_port=0, start_seconds=180) as mesh:
-            server = WeaviateServer(var / "weaviate")
             places: dict[str, Any] = {"run_dir": mesh.run_dir, "data_dir": mesh.data_dir, "triton": mesh.triton_target}
-            settings = RetrieverSettings(**places, retriever_index=store, retriever_weaviate=server.settings)
-            if store == "weaviate":
-                await server.start()
-            try:
-                if victim == "weaviate":
-                    return await kill_weaviate(settings, server, rounds, seed, seconds)
+            async with _store(store) as (server, chosen):
+                settings = RetrieverSettings(**places, **chosen)
+                if victim != "retriever" and server is not None:
+                    return await kill_server(settings, server, rounds, seed, seconds)
                 return await kill_retriever(settings, rounds, seed, seconds)
+
+
+@asynccontextmanager
+async def _store(store: Store) -> AsyncIterator[tuple[KillableServer | None, dict[str, Any]]]:
+    """The server of a store, if it has one, which is killed at the end, and the settings that choose it."""
+    # Not below the mesh's folder, into which only its user may look: PostgreSQL may run as another one.
+    with tempfile.TemporaryDirectory(prefix="rms") as name:
+        if store == "weaviate":
+            weaviate = WeaviateServer(Path(name))
+            await weaviate.start()
+            try:
+                yield weaviate, {"retriever_index": store, "retriever_weaviate": weaviate.settings}
             finally:
-                await server.kill()
+                await weaviate.kill()
+        elif store == "postgresql":
+            # Its driver is not installed where no PostgreSQL is used.
+            from bench.postgres_server import KillablePostgres
+
+            postgres = KillablePostgres(Path(name), free_ports(1)[0])
+            try:
+                yield postgres, {"retriever_truth": store, "retriever_postgres": await postgres.make()}
+            finally:
+                await postgres.kill()
+        else:
+            yield None, {"retriever_index": store}
 
 
 def added(before: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
@@ -89,16 +118,16 @@ and not acked yet. *Back*: from the start of what was killed until it answers, m
 def main() -> int:
     """Kill, print, and write down."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--store", choices=("edge", "exact", "weaviate"), default="edge")
-    arguments.add_argument("--victim", choices=("retriever", "weaviate"), default="retriever")
+    arguments.add_argument("--store", choices=get_args(Store), default="edge")
+    arguments.add_argument("--victim", choices=get_args(Victim), default="retriever")
     arguments.add_argument("--rounds", type=int, choices=range(1, 1001), metavar="1..1000", default=50)
     arguments.add_argument("--minutes", type=float, default=60.0, help="after which no further kill begins")
     arguments.add_argument("--seed", type=int, default=_SEED)
     arguments.add_argument("--add", action="store_true", help="add to what was found before")
     arguments.add_argument("--dry", action="store_true", help="write nothing down")
     parsed = arguments.parse_args()
-    if parsed.victim == "weaviate" and parsed.store != "weaviate":
-        arguments.error("only an index on Weaviate has a server to kill")
+    if parsed.victim not in ("retriever", parsed.store):
+        arguments.error(f"{parsed.store} has no server of that name to kill")
     figures = asyncio.run(measure(parsed.store, parsed.victim, parsed.rounds, parsed.seed, parsed.minutes * 60))
     print(json.dumps(figures.as_json(), indent=2))
     if not parsed.dry:

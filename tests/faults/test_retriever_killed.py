@@ -27,10 +27,9 @@ from bench.killing import (
     import_documents,
     judge,
     kill_retriever,
-    launch,
     look,
-    retriever_process,
 )
+from bench.victims import launch, retriever_process
 from services.mesh import context
 from services.retriever.settings import RetrieverSettings
 from tests.service.retriever.retriever_fixture import EDITOR, RecordingGuard, running_guard, short_folder

@@ -16,7 +16,8 @@ import grpc
 import pytest
 from ragmesh.retriever.v1 import document_service_pb2 as documents_pb
 
-from bench.killing import Figures, Ledger, import_documents, look, retriever_process
+from bench.killing import Figures, Ledger, import_documents, look
+from bench.victims import retriever_process
 from services.mesh.errors import from_rpc_error
 from services.retriever.settings import RetrieverSettings
 from tests.real.postgres_fixture import Server, postgres

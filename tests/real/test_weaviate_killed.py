@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.killing import Victim, WeaviateServer, kill_retriever, kill_weaviate
+from bench.killing import kill_retriever, kill_server
+from bench.victims import Victim, WeaviateServer
 from services.retriever.settings import RetrieverSettings
 from tests.service.retriever.retriever_fixture import RecordingGuard, running_guard, short_folder
 from tests.service.triton_fixture import RunningTriton, triton_server
@@ -36,7 +37,7 @@ async def test_killed_at_any_moment(tmp_path: Path, triton_server: RunningTriton
             )
             async with running_guard(settings, RecordingGuard()):
                 if victim == "weaviate":
-                    figures = await kill_weaviate(settings, server, ROUNDS, SEED)
+                    figures = await kill_server(settings, server, ROUNDS, SEED)
                 else:
                     figures = await kill_retriever(settings, ROUNDS, SEED)
     finally:
