@@ -24,6 +24,8 @@ class Query:
     """Terms with their weights, each once. Empty: there is nothing to search for."""
     asked: str = ""
     """The question that its passages are to answer, where its text is another; the reranker reads it."""
+    named: str = ""
+    """What the reranker reads instead: the same with other names in brackets, where the collection has any."""
 
 
 def make_query(

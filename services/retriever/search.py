@@ -143,7 +143,8 @@ class Search:
             return ranked
 
         async def rerank() -> list[Result]:
-            order, skipped = await self._reranking.order(query.asked or query.text, ranked, wanted.rerank_depth, scope.budget)
+            question = query.named or query.asked or query.text
+            order, skipped = await self._reranking.order(question, ranked, wanted.rerank_depth, scope.budget)
             if skipped:
                 found.degraded[Leg.RERANK] = skipped
             return order

@@ -20,25 +20,64 @@ COMPOUND_WEIGHT = 0.7
 MOST = 8
 _LONGEST_FORM = 8
 _MOST_COMPOUNDS = 2
+_MOST_NAMES = 4
 
 
 def acronyms(text: str, lexicon: Lexicon, language: str) -> Iterator[Change]:
-    """Long forms of the acronyms in `text`, and acronyms of the long forms."""
+    """Long forms of the acronyms in `text`, and acronyms of the long forms.
+
+    What the whole collection says is not searched for (weight 0) unless the question says nothing else; the models read it.
+    """
     said = dict.fromkeys(word for word, _, _ in words(text))
-    # "as" and "us" are acronyms in capitals alone.
-    plain = common_words(language) | STOP_WORDS
-    meant = dict.fromkeys(word for word, start, end in words(text) if text[start:end].isupper() or word not in plain)
-    for word in meant:
-        for form in lexicon.acronyms.get(word, ())[:1]:
-            missing = set(terms(form, language)) - set(terms(text, language))
-            if any(not lexicon.says_everywhere(term) for term in missing):
-                yield Change(RewriteKind.REWRITE_KIND_ACRONYM, word.upper(), form, ACRONYM_WEIGHT)
     asked = terms(text, language)
+    # "What is CBD?": there is nothing else to look for, and the title of what explains it may say it otherwise.
+    is_bare = all(lexicon.says_everywhere(term) for term in asked)
+    for word in _acronyms_in(text, lexicon, language):
+        for form in lexicon.acronyms.get(word, ())[:1]:
+            missing = set(terms(form, language)) - set(asked)
+            if missing:
+                tells = is_bare or any(not lexicon.says_everywhere(term) for term in missing)
+                yield Change(RewriteKind.REWRITE_KIND_ACRONYM, word.upper(), form, ACRONYM_WEIGHT if tells else 0.0)
     for first in range(len(asked)):
         for last in range(first + 1, min(len(asked), first + _LONGEST_FORM) + 1):
             short = lexicon.short_forms.get(tuple(asked[first:last]))
-            if short and short not in said and not any(lexicon.says_everywhere(term) for term in terms(short, language)):
-                yield Change(RewriteKind.REWRITE_KIND_ACRONYM, lexicon.acronyms[short][0], short.upper(), ACRONYM_WEIGHT)
+            if short and short not in said:
+                tells = is_bare or not any(lexicon.says_everywhere(term) for term in terms(short, language))
+                form = lexicon.acronyms[short][0]
+                yield Change(RewriteKind.REWRITE_KIND_ACRONYM, form, short.upper(), ACRONYM_WEIGHT if tells else 0.0)
+
+
+def _acronyms_in(text: str, lexicon: Lexicon, language: str) -> dict[str, int]:
+    """Words of `text` that may be acronyms, each with its end: "as" and "us" in capitals alone, and so what else is a plain word,
+    unless the whole collection says it."""
+    plain = common_words(language) | STOP_WORDS
+    found: dict[str, int] = {}
+    for word, start, end in words(text):
+        if text[start:end].isupper() or word not in plain or (word not in STOP_WORDS and lexicon.says_everywhere(word)):
+            found.setdefault(word, end)
+    return found
+
+
+def with_other_names(text: str, lexicon: Lexicon, language: str) -> str:
+    """`text` with the collection's other names in brackets: "What is CBD (cannabidiol)?". So the models know that both are one.
+
+    What the whole collection says too is of use here: the models count it like any rare word.
+    """
+    said = {word for word, _, _ in words(text)}
+    added: dict[int, str] = {}
+    for word, end in _acronyms_in(text, lexicon, language).items():
+        forms = [form for form in lexicon.acronyms.get(word, ()) if "(" not in form and ")" not in form]
+        if forms and not said.issuperset(own for own, _, _ in words(forms[0])):
+            added[end] = forms[0]
+    spoken = list(words(text))
+    for first in range(len(spoken)):
+        for last in range(first + 1, min(len(spoken), first + _LONGEST_FORM) + 1):
+            short = lexicon.short_of.get(tuple(word for word, _, _ in spoken[first:last]))
+            if short and short not in said:
+                added.setdefault(spoken[last - 1][2], short.upper())
+    for end in sorted(added, reverse=True)[-_MOST_NAMES:]:
+        text = f"{text[:end]} ({added[end]}){text[end:]}"
+    return text
 
 
 def compounds(text: str, lexicon: Lexicon) -> Iterator[Change]:

@@ -30,6 +30,8 @@ _BATCH = 512
 _PAUSE_SECONDS = 0.002  # between batches, so that searches get their turn
 _REST = 20
 """A collection that changes all the time is learned anew at most one twentieth of the time."""
+_FIRST = 5
+"""Times as long a search waits for a lexicon of which there is none yet."""
 _NOTHING = Lexicon()
 
 
@@ -69,7 +71,9 @@ class LexiconKeeper:
             if kept.learning is None and time.monotonic() >= kept.again:
                 kept.learning = asyncio.create_task(self._learn(kept, reader, collection, epoch), name="lexicon")
             if kept.learning is not None:
-                await asyncio.wait({kept.learning}, timeout=self._wait_seconds)
+                # Who asks first shall not be the one whose question is misunderstood.
+                patience = self._wait_seconds * (_FIRST if kept.epoch < 0 else 1)
+                await asyncio.wait({kept.learning}, timeout=patience)
         return kept.lexicon
 
     async def _learn(self, kept: _Kept, reader: Reader, collection: int, epoch: int) -> None:
@@ -90,7 +94,7 @@ class LexiconKeeper:
         with self._truth.beside() as connection:
             made = learn(_texts(connection, reader, collection))
         # Both are made when they are first asked for: here, and not on the loop.
-        _ = made.stems, made.by_length, made.short_forms
+        _ = made.stems, made.by_length, made.short_forms, made.short_of
         return made
 
     async def close(self) -> None:

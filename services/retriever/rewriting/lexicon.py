@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 from services.retriever.languages import detect
 from services.retriever.terms import GERMAN_STOP_WORDS, STOP_WORDS, terms, words
@@ -27,6 +28,10 @@ _SHORT = r"[^\W_][\w-]{1,9}"
 _IN_BRACKETS = re.compile(rf"\(({_SHORT})[,;)]")
 _BEFORE_BRACKETS = re.compile(rf"\b({_SHORT}) \(([^()]{{4,120}})\)")
 _STANDS_FOR = re.compile(rf"\b({_SHORT}) (?:stands for|is short for|steht für)\s+(?:the |an? |die |das |der )?([^.;:()]{{4,120}})")
+# "Cannabigerol, or CBG, is ..."; "Cannabidiol, usually shortened to CBD, is ..."
+_BESIDE = re.compile(
+    rf", (?:or|also (?:called|known as)|(?:usually |often |commonly )?(?:shortened to|abbreviated(?: as| to)?)) ({_SHORT}),"
+)
 _SENTENCE_END = re.compile(r"[.!?:;]\s|\n")
 _TOKEN = re.compile(r"\S+")
 
@@ -78,6 +83,11 @@ class Lexicon:
         """Terms of a long form -> its short form."""
         return {tuple(terms(form)): short for short, forms in self.acronyms.items() for form in forms}
 
+    @cached_property
+    def short_of(self) -> dict[tuple[str, ...], str]:
+        """Words of a long form -> its short form."""
+        return {tuple(word for word, _, _ in words(form)): short for short, forms in self.acronyms.items() for form in forms[:1]}
+
 
 def learn(texts: Iterable[tuple[tuple[str, ...], str]]) -> Lexicon:
     """The lexicon of chunks, each with its title path and its text."""
@@ -105,7 +115,7 @@ def definitions(text: str) -> Iterator[tuple[str, str]]:
     After Schwartz and Hearst, "A Simple Algorithm for Identifying Abbreviation Definitions in Biomedical Text" (PSB 2003): the
     letters of the short form stand in the long one in their order, the first at the beginning of a word.
     """
-    for match in _IN_BRACKETS.finditer(text):
+    for match in chain(_IN_BRACKETS.finditer(text), _BESIDE.finditer(text)):
         before = text[max(0, match.start() - 160) : match.start()].rstrip()
         ends = list(_SENTENCE_END.finditer(before))
         candidate = before[ends[-1].end() :] if ends else before

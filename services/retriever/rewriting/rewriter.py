@@ -21,6 +21,7 @@ from services.retriever.rewriting.question_type import question_type
 from services.retriever.rewriting.topic import LIGHT
 from services.retriever.terms import terms, words
 
+_MAX_NAMED_BYTES = 8 * 1024  # what the models take of a question
 _LEAST_SHARE = 0.01
 """Share of a collection in a language, from which on its words are looked for in that language too."""
 
@@ -61,7 +62,7 @@ class Rewriter:
                 question, before = completed.text, "" if completed.before == asked.subject else before
             queries = [self._query(question, before, lexicon, without, language, changes)]
         return Plan(
-            text=text,
+            text=self._named(text, lexicon, without, language),
             queries=tuple(queries),
             parts=tuple(parts),
             whole=whole,
@@ -81,8 +82,9 @@ class Rewriter:
         keywords = " ".join(dict.fromkeys(known)) or text
         changes.append(Change(RewriteKind.REWRITE_KIND_REFORMULATION, text, keywords))
         # Other words find other passages; whether these answer is asked of the question as it was, its unknown words included.
-        query = replace(self._query(keywords, "", lexicon, (), language, changes), asked=text)
-        return Plan(text, (query,), (), tuple(dict.fromkeys(changes)), language, question_type(text))
+        named = self._named(text, lexicon, (), language)
+        query = replace(self._query(keywords, "", lexicon, (), language, changes), asked=text, named=named)
+        return Plan(named, (query,), (), tuple(dict.fromkeys(changes)), language, question_type(text))
 
     def _completed(
         self, question: str, asked: Asked, without: Collection[Kind], language: str, changes: list[Change]
@@ -109,13 +111,22 @@ class Rewriter:
             added += expansion.compounds(question, lexicon)
         added = added[: expansion.MOST]
         changes += added
-        return make_query(
+        query = make_query(
             question,
             before=before,
-            added={change.after: change.weight or 0.0 for change in added},
+            added={change.after: change.weight for change in added if change.weight},
             language=language,
             also=_others(language, lexicon),
         )
+        named = self._named(query.text, lexicon, without, language)
+        return replace(query, named=named if named != query.text else "")
+
+    def _named(self, text: str, lexicon: Lexicon, without: Collection[Kind], language: str) -> str:
+        """`text` with other names in brackets, unless that is not wanted."""
+        if RewriteKind.REWRITE_KIND_ACRONYM in without:
+            return text
+        named = expansion.with_other_names(text, lexicon, language)
+        return named if len(named.encode()) <= _MAX_NAMED_BYTES else text
 
 
 def _others(language: str, lexicon: Lexicon) -> list[str]:

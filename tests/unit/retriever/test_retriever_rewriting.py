@@ -10,7 +10,7 @@ from ragmesh.evidence.v1.text_pb2 import Role, Utterance
 
 from services.retriever.query import BEFORE_WEIGHT
 from services.retriever.rewriting.common_words import common_words
-from services.retriever.rewriting.expansion import ACRONYM_WEIGHT, acronyms, compounds
+from services.retriever.rewriting.expansion import ACRONYM_WEIGHT, acronyms, compounds, with_other_names
 from services.retriever.rewriting.follow_up import complete, complete_from_subject, leans
 from services.retriever.rewriting.lexicon import Lexicon, definitions, learn
 from services.retriever.rewriting.parts import parts_of
@@ -240,6 +240,34 @@ def test_acronyms_are_expanded_in_both_directions(lexicon: Lexicon) -> None:
     assert list(acronyms("multiple sclerosis (MS)", lexicon, "en")) == []
 
 
+EVERYWHERE = learn([((), f"Cannabidiol, usually shortened to CBD, is text {number}.") for number in range(9)] + TEXTS[1:3])
+
+
+@pytest.mark.parametrize(
+    ("question", "named"),
+    [
+        ("What is CBD?", "What is CBD (cannabidiol)?"),
+        ("what is cbd good for", "what is cbd (cannabidiol) good for"),
+        ("Does cannabidiol help with MS?", "Does cannabidiol (CBD) help with MS (multiple sclerosis)?"),
+        ("What is cannabidiol (CBD)?", "What is cannabidiol (CBD)?"),
+        ("What is gold?", "What is gold?"),
+    ],
+)
+def test_models_are_told_the_other_names(question: str, named: str) -> None:
+    assert with_other_names(question, EVERYWHERE, "en") == named
+
+
+def test_what_everything_says_is_searched_by_its_other_name_only_where_nothing_else_is_asked() -> None:
+    bare = Rewriter().plan(Asked("What is CBD?", language="en"), EVERYWHERE)
+    assert dict(bare.queries[0].terms) == {"cbd": 1.0, "cannabidiol": ACRONYM_WEIGHT}
+    assert (bare.text, bare.queries[0].text, bare.queries[0].named) == ("What is CBD (cannabidiol)?", "What is CBD?", bare.text)
+    more = Rewriter().plan(Asked("Is CBD legal?", language="en"), EVERYWHERE)
+    assert "cannabidiol" not in dict(more.queries[0].terms)
+    assert more.queries[0].named == "Is CBD (cannabidiol) legal?"
+    plain = Rewriter([RewriteKind.REWRITE_KIND_ACRONYM]).plan(Asked("What is CBD?", language="en"), EVERYWHERE)
+    assert (plain.text, plain.queries[0].named) == ("What is CBD?", "")
+
+
 def test_compounds_are_joined_and_taken_apart(lexicon: Lexicon) -> None:
     assert [(one.before, one.after) for one in compounds("Leberdosen", lexicon)] == [("leberdosen", "leber dosen")]
     assert [(one.before, one.after) for one in compounds("Leber Werte", lexicon)] == [("leber werte", "leberwerte")]
@@ -255,7 +283,7 @@ def test_a_plan_names_every_change(lexicon: Lexicon) -> None:
     assert [query.text for query in plan.queries] == list(plan.parts)
     assert plan.whole is not None
     assert {term for query in plan.queries for term, _ in query.terms} <= {term for term, _ in plan.whole.terms}
-    assert plan.text == "Does nabiximols help MS and why is warfarin dangerous?"
+    assert plan.text == "Does nabiximols help MS (multiple sclerosis) and why is warfarin dangerous?"
     assert (plan.language, plan.leans) == ("en", False)
 
 
@@ -275,7 +303,8 @@ def test_a_second_search_asks_by_the_telling_words_as_one_query(lexicon: Lexicon
     plan = Rewriter().plan(asked, lexicon)
     assert next(change.kind for change in plan.changes) == RewriteKind.REWRITE_KIND_REFORMULATION
     assert (plan.parts, plan.whole, len(plan.queries)) == ((), None, 1)
-    assert (plan.text, plan.language) == (asked.question, "en")
+    named = "Does nabiximols help MS (multiple sclerosis) and why is warfarin dangerous?"
+    assert (plan.text, plan.language, plan.queries[0].named) == (named, "en", named)
     assert {"nabiximol", "warfarin"} & {term for term, _ in plan.queries[0].terms}
     assert (plan.queries[0].asked, plan.queries[0].text != asked.question) == (asked.question, True)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ragmesh_models import sentences
 from ragmesh_models.lexical import IdfTable, Words, words_of
+from ragmesh_models.other_names import OtherName, entitled, renamed
 from ragmesh_models.questions import Question, letters
 from ragmesh_models.sentences import SentenceKind
 
@@ -89,6 +90,24 @@ class Passage:
             return self
         return replace(self, candidates=[replace(candidate, passage=number) for candidate in self.candidates])
 
+    def calling(self, names: tuple[OtherName, ...]) -> Passage:
+        """The same passage with a question's own names for what it calls otherwise."""
+        candidates = [_calling(candidate, names) for candidate in self.candidates]
+        return Passage(candidates, {s for candidate in candidates for s in candidate.counts}, entitled(self.title, names))
+
+
+def _calling(candidate: Candidate, names: tuple[OtherName, ...]) -> Candidate:
+    words = candidate.words
+    changed = renamed(words.stems, words.surface, names)
+    if changed is None:
+        return candidate
+    stems, surface = changed
+    counts = Counter(s for s, stop in zip(stems, words.stops, strict=True) if not stop)
+    for name in names:
+        if name.asked[-1] in counts:
+            counts.update(s for s in name.asked if s not in counts)
+    return replace(candidate, words=replace(words, stems=stems, surface=surface), counts=counts)
+
 
 def _candidate(text: str, number: int, position: int, sentence: sentences.Sentence) -> Candidate:
     body = text[sentence.start : sentence.end]
@@ -153,6 +172,8 @@ class FeatureReader:
     """Features of all candidates of one request; `rows` may be read passage by passage."""
 
     def __init__(self, question: Question, passages: list[Passage], idf: IdfTable) -> None:
+        if question.also:
+            passages = [passage.calling(question.also) for passage in passages]
         self.question = question
         self.passages = passages
         self.candidates = [c for passage in passages for c in passage.candidates][:MAX_CANDIDATES]

@@ -111,6 +111,8 @@ class PassageFeatures:
     """
 
     def __init__(self, question: Question, passages: list[ReadPassage], retrieval: NDArray[np.float32]) -> None:
+        if question.also:
+            passages = [passage.calling(question.also) for passage in passages]
         self._question = question
         self._passages = passages
         self._retrieval = retrieval

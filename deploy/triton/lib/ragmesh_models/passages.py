@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ragmesh_models import sentences
 from ragmesh_models.aspects import AspectTable
 from ragmesh_models.lexical import stem, words_of
+from ragmesh_models.other_names import OtherName, entitled
 from ragmesh_models.sentences import SentenceKind
 
 MAX_WORDS = 2_048  # of one passage; the rest is not read
@@ -52,6 +53,18 @@ class ReadPassage:
     prose: float  # share of sentences that are neither headings, bullets nor table rows
     commas: float  # commas a word
     aspects: NDArray[np.float32]  # (len(aspects.NAMES),) log-probabilities
+
+    def calling(self, names: tuple[OtherName, ...]) -> ReadPassage:
+        """The same passage with a question's own names for what it calls otherwise."""
+        stems, places = list(self.stems), dict(self.places)
+        for name in names:
+            for at in name.places(self.stems) if name.other[0] in self.places else ():
+                last = at + len(name.other) - 1
+                stems[last] = name.asked[-1]
+                for own in name.asked:
+                    places[own] = sorted({*places.get(own, ()), last})
+        parts = tuple(frozenset(entitled(part, names)) for part in self.parts)
+        return replace(self, stems=stems, places=places, title=frozenset(s for part in parts for s in part), parts=parts)
 
 
 def _cues(surface: str, stemmed: str) -> int:

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ragmesh_models import other_names
 from ragmesh_models.lexical import IdfTable, Words, words_of
+from ragmesh_models.other_names import OtherName
 
 MAX_CONTENT = 64  # distinct content words of a question; what follows is not matched
 KINDS = ("who", "when", "where", "number", "how", "why", "define", "which", "what", "yes_no", "other")
@@ -43,6 +45,7 @@ class Question:
     names: set[str]  # stems of capitalised words (not the first) and of numbers
     bigrams: set[tuple[str, str]]  # of neighbouring stems that are not both stop words
     trigrams: dict[str, frozenset[str]]  # letter trigrams of each content stem
+    also: tuple[OtherName, ...] = ()  # other names of what it names; in `text`, and in nothing else here
 
 
 @lru_cache(maxsize=100_000)
@@ -61,7 +64,8 @@ def kind_of(text: str) -> int:
 
 
 def read_question(text: str, idf: IdfTable) -> Question:
-    words = words_of(text)
+    asked, also = other_names.part(text)
+    words = words_of(asked)
     content = list(dict.fromkeys(s for s, stop in zip(words.stems, words.stops, strict=True) if not stop))
     # "Who was he?" still has words.
     content = (content or list(dict.fromkeys(words.stems)))[:MAX_CONTENT]
@@ -74,7 +78,7 @@ def read_question(text: str, idf: IdfTable) -> Question:
     pairs = zip(words.stems, words.stems[1:], words.stops, words.stops[1:], strict=False)
     return Question(
         text=text,
-        kind=kind_of(text),
+        kind=kind_of(asked),
         words=words,
         content=content,
         weights=weights,
@@ -82,4 +86,5 @@ def read_question(text: str, idf: IdfTable) -> Question:
         names=names,
         bigrams={(a, b) for a, b, x, y in pairs if not (x and y)},
         trigrams={s: letters(s) for s in content},
+        also=also,
     )

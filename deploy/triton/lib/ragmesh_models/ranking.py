@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ragmesh_models import other_names
 from ragmesh_models.aspects import AspectTable
 from ragmesh_models.identity import TOKENIZER_FILE
 from ragmesh_models.lexical import IdfTable, words_of
@@ -89,6 +90,7 @@ def read_asked(text: str, idf: IdfTable) -> Question:
     """A question; where it refers back, the one before stands in the line above it, whose own words count half."""
     asked = read_question(text, idf)
     last = last_line(text)
+    last, _ = other_names.part(last)
     own = set(words_of(last).stems)
     weights = {s: weight if s in own else _BEFORE * weight for s, weight in asked.weights.items()}
     return replace(asked, kind=kind_of(last), weights=weights, total=sum(weights.values()) or 1.0)
