@@ -218,3 +218,29 @@ def test_further_sentences_of_the_cited_passage_are_shown_sooner_than_another_pa
     assert places(0.5, 0.06, 0.44) == [(0, True), (0, True), (1, False)]
     assert places(0.5, 0.04, 0.46) == [(0, True), (1, True), (0, False)]
     assert places(0.3, 0.1, 0.6) == [(1, True), (0, False), (0, False)]
+
+
+@pytest.mark.parametrize(
+    ("likely", "shares", "expected"),
+    [
+        (0.7, (0.5, 0.02, 0.4), [(0, True), (0, True), (1, False)]),  # unsure: the second of its passage comes with it
+        (0.9, (0.5, 0.02, 0.4), [(0, True), (1, False), (0, False)]),  # sure: it stands alone
+        (0.7, (0.5, 0.1, 0.3), [(0, True), (0, True), (1, False)]),  # near anyway
+        (0.7, (0.02, 0.01, 0.9), [(1, True), (0, False), (0, False)]),  # its passage has no other
+    ],
+)
+def test_a_sentence_that_may_be_wrong_is_not_shown_alone(
+    answerer: Answerer, likely: float, shares: tuple[float, ...], expected: list[tuple[int, bool]]
+) -> None:
+    class Told:
+        def rank(self, reading: Reading) -> Ranking:
+            scored = [Scored(one, math.log(share), share, None) for one, share in zip(reading.candidates(), shares, strict=True)]
+            return Ranking(likely, 0.5, 0.5, scored, None, near=0.1, sure=0.8)
+
+    reading = answerer.start("When was it built?")
+    reading.add("The bridge was built in 1742. Ada Moss paid for the masons.", "")
+    reading.add("The mill burnt down in spring.", "")
+    answerer._engines["told"] = Told()
+    decision = answerer.decide(reading, 3, "told")
+    del answerer._engines["told"]
+    assert [(one.passage, one.shown) for one in decision.sentences] == expected

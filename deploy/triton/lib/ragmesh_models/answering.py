@@ -151,6 +151,13 @@ def _choose(ranking: Ranking, most: int) -> list[tuple[Scored, bool, bool]]:
     for one in order[1:]:
         floor = own if one.candidate.passage == best.candidate.passage else elsewhere
         (near if one.score >= floor else far).append(one)
+    if not _may_stand_alone(ranking, best, near):
+        # The next best of its passage, which is cited already, is often the one that was meant.
+        passage = best.candidate.passage
+        others = (
+            one for one in far if one.candidate.passage == passage and not any(_alike(one.candidate, t.candidate) for t in taken)
+        )
+        near += [second for second in [next(others, None)] if second is not None]
     for one, shown in [*((one, True) for one in near), *((one, False) for one in far)]:
         if len(chosen) >= most:
             break
@@ -158,6 +165,11 @@ def _choose(ranking: Ranking, most: int) -> list[tuple[Scored, bool, bool]]:
             taken.append(one)
             chosen.append((one, shown, False))
     return chosen
+
+
+def _may_stand_alone(ranking: Ranking, best: Scored, near: list[Scored]) -> bool:
+    """Whether the best one is likely enough right, or another is shown with it anyway."""
+    return ranking.answerable >= ranking.sure or any(not _alike(one.candidate, best.candidate) for one in near)
 
 
 def _lead(ranking: Ranking, best: Scored) -> Scored | None:

@@ -91,6 +91,8 @@ class Ranking:
     """The best short answer over all passages; its probability is that it is right."""
     near: float = 0.5
     """A further sentence of the best one's passage is shown from this part of the best one's share on."""
+    sure: float = 0.0
+    """Below this probability a best sentence does not stand alone."""
 
 
 class Engine(Protocol):

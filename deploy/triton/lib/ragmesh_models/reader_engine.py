@@ -22,6 +22,7 @@ MOST_READ = 20  # passages of one request; those behind are left to the feature 
 _FLOOR = -12.0  # of a normalised score, in nats
 _MOST_RERANKED = 30.0
 _NEAR = 0.1  # of further sentences of the best one's passage, which is cited already
+_SURE = 0.8  # that the best of a searched list is right; below it a second sentence is shown with it
 
 
 @dataclass(frozen=True)
@@ -158,11 +159,12 @@ class ReaderEngine:
         believed = linear(config["decision"], decision_features(evidence, scores))
         answerable = sigmoid(believed)
         ranks = scores + float(config["found"]) * evidence.found
+        sure = 0.0
         if evidence.reranked is not None and "searched" in config:
             # How good the best is that a search found says more about whether its best sentence is right than the text alone does.
             best = shown_first(ranks, lexical)
             decided = sigmoid(linear(config["searched"], searched_features(evidence, best)))
-            threshold = float(config["searched_threshold"])
+            threshold, sure = float(config["searched_threshold"]), _SURE
         else:
             # One passage alone has no other to be compared with: it is believed less, in whether to answer, not in what.
             decided = sigmoid(believed + float(config["alone"])) if len(reading.texts) == 1 else answerable
@@ -178,7 +180,7 @@ class ReaderEngine:
                     whole = rank, short
             support = sigmoid(linear(config["support"], [float(scores[n]), _logit(answerable)]))
             sentences.append(Scored(one.candidate, float(ranks[n]), support, short))
-        return Ranking(decided, threshold, span_threshold, sentences, whole[1] if whole else None, _NEAR)
+        return Ranking(decided, threshold, span_threshold, sentences, whole[1] if whole else None, _NEAR, sure)
 
 
 def shown_first(ranks: NDArray[np.float64], lexical: Ranking) -> int:
@@ -188,5 +190,9 @@ def shown_first(ranks: NDArray[np.float64], lexical: Ranking) -> int:
 
 
 def weigh(evidence: Evidence, weights: Sequence[float]) -> NDArray[np.float64]:
-    """(sentences,) reader and feature scorer in one score."""
-    return weights[0] * evidence.reader + weights[1] * evidence.listwise
+    """(sentences,) reader, feature scorer and, where there is a third weight, the best span of each sentence in one score."""
+    scores = weights[0] * evidence.reader + weights[1] * evidence.listwise
+    if len(weights) > 2:
+        shares = [_FLOOR if span is None else max(_FLOOR, span[0]) for span in evidence.spans]
+        scores = scores + weights[2] * np.array(shares, dtype=np.float64)
+    return np.asarray(scores)
