@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.guard.detection.allowed import Allowed
@@ -61,6 +61,16 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Behind:
+    """What is looked for where an atom is, by its place among what is asked."""
+
+    at_once: list[int] = field(default_factory=list)
+    """What needs no other atom."""
+    with_more: list[tuple[frozenset[int], int]] = field(default_factory=list)
+    """What needs others, with all that it needs."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Spelled:
     """An expression that rules have, once for all of them."""
 
@@ -92,8 +102,8 @@ class Matcher:
         self.rules = tuple(rules)
         self._allowed = tuple(allowed)
         self._spelled: list[_Spelled] = []
-        # By an atom: what is looked for only where it is, as what it needs and its place in `_items`.
-        self._asked: dict[Target, dict[int, list[tuple[frozenset[int], int]]]] = {target: {} for target in Target}
+        # By an atom: what is looked for only where it is.
+        self._asked: dict[Target, dict[int, _Behind]] = {target: {} for target in Target}
         numbers: dict[str, int] = {}
         atoms: dict[Atom, int] = {}
         where: list[str] = []
@@ -125,7 +135,11 @@ class Matcher:
         for place, item in enumerate(self._items):
             rarest = max(item.needs, key=rarity.__getitem__)
             for target in item.rule.targets:
-                self._asked[target].setdefault(rarest, []).append((item.needs, place))
+                behind = self._asked[target].setdefault(rarest, _Behind())
+                if len(item.needs) == 1:
+                    behind.at_once.append(place)
+                else:
+                    behind.with_more.append((item.needs, place))
         try:
             self._engine = make_engine(tuple(atoms), cache)
         except EngineError as error:
@@ -154,10 +168,15 @@ class Matcher:
         data = text.encode("utf-8", "replace")
         proposed = self._engine.proposed(data)
         asked = self._asked[target]
-        may = sorted([place for atom in proposed if atom in asked for needs, place in asked[atom] if needs <= proposed])
+        may: list[int] = []
+        for atom in proposed:
+            behind = asked.get(atom)
+            if behind is not None:
+                may += behind.at_once
+                may += [place for needs, place in behind.with_more if needs <= proposed]
         if not may:
             return
-        items = (self._items[place] for place in may)
+        items = (self._items[place] for place in sorted(may))
         matches = _matches(_Scan(data, self._spelled, proposed), (item for item in items if item.rule.rule.id not in known))
         counted = (match for match in matches if not any(item.lets_pass(match, data) for item in self._allowed))
         for match in itertools.islice(counted, MAX_MATCHES):

@@ -51,7 +51,10 @@ class SeverityName(Enum):
 
     def to_proto(self) -> pb.Severity.ValueType:
         """The value of the contract."""
-        return pb.Severity.Value(f"SEVERITY_{self.name}")
+        return _SEVERITIES[self]
+
+
+_SEVERITIES = {name: pb.Severity.Value(f"SEVERITY_{name.name}") for name in SeverityName}
 
 
 class Rule(BaseModel):

@@ -7,6 +7,7 @@ nobody asks a question without them. Knows nothing of what a text says.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -33,6 +34,8 @@ _LANGUAGES = {
 _TAGS = {language: tag for tag, language in _LANGUAGES.items()}
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+_MAX_WORD = 40
+"""Letters of a word that is remembered."""
 _LEAST_LEAD = 0.6
 """By how many words, shared ones counted in parts, the first language must lead."""
 _LETTER = 0.6
@@ -102,25 +105,28 @@ def _by_ending(word: str) -> tuple[str, ...]:
     return next((owners for size in range(6, 1, -1) if (owners := _ENDING_OWNERS.get(word[-size:]))), ())
 
 
+@lru_cache(maxsize=20_000)
+def _spoken(word: str) -> tuple[tuple[str, float], ...]:
+    """What a word, of at most `_MAX_WORD` letters, says for which language. Most words of a text are words of others, too."""
+    owners = _OWNERS.get(word, ())
+    if owners:
+        return tuple((owner, 1.0 / len(owners)) for owner in owners)
+    ended = _by_ending(word) if len(word) >= _LEAST_WORD else ()
+    found = [(owner, _ENDING / len(ended)) for owner in ended]
+    if not word.isascii():
+        # Those that have all of the word's letters: two marks together say more than each alone.
+        marks = [set(_LETTER_OWNERS.get(letter, ())) for letter in _MARKED.findall(word)]
+        having = set.intersection(*marks) if marks else set()
+        found += [(owner, _LETTER / len(having)) for owner in sorted(having)]
+    return tuple(found)
+
+
 def _votes(words: list[str]) -> dict[str, float]:
     """What speaks for each language, in words."""
     votes: dict[str, float] = {}
     for word in words:
-        owners = _OWNERS.get(word, ())
-        for owner in owners:
-            votes[owner] = votes.get(owner, 0.0) + 1.0 / len(owners)
-        if owners:
-            continue
-        if len(word) >= _LEAST_WORD:
-            ended = _by_ending(word)
-            for owner in ended:
-                votes[owner] = votes.get(owner, 0.0) + _ENDING / len(ended)
-        if not word.isascii():
-            # Those that have all of the word's letters: two marks together say more than each alone.
-            marks = [set(_LETTER_OWNERS.get(letter, ())) for letter in _MARKED.findall(word)]
-            having = set.intersection(*marks) if marks else set()
-            for owner in having:
-                votes[owner] = votes.get(owner, 0.0) + _LETTER / len(having)
+        for owner, weight in _spoken(word) if len(word) <= _MAX_WORD else _spoken.__wrapped__(word):
+            votes[owner] = votes.get(owner, 0.0) + weight
     return votes
 
 
@@ -145,7 +151,7 @@ class LanguageFinder:
         words = [part for word in _WORD.findall(text.lower()) for part in {word, *word.split("-")}]
         votes = _votes(words)
         letters = sum(map(len, words))
-        if len(_CYRILLIC.findall(text)) * 2 > letters:
+        if not text.isascii() and len(_CYRILLIC.findall(text)) * 2 > letters:
             # Each of the two languages in this script has letters that the other has not, in every second word.
             own = votes.get("uk", 0.0) - votes.get("ru", 0.0) + len(_UKRAINIAN.findall(text)) - len(_RUSSIAN.findall(text))
             return "uk" if own > 0 else "ru"

@@ -46,12 +46,13 @@ _DOTTED = re.compile(
     rf"(?<!\S)[{_SEPARATORS}]?\S(?P<sep>[{_SEPARATORS}])(?P=sep){{0,3}}\S(?:(?P=sep){{1,4}}+\S)++(?P=sep)*+(?=[,;!?]?(?!\S))"
 )
 _DOTTED_TWO = re.compile(rf"(?<!\S)[^\W_](?P<sep>[{_SEPARATORS}])[^\W_](?P=sep)?(?=[,;!?]?(?!\S))")
-_HYPHENED = re.compile(r"(?<![\w-])[^\W\d_]+(?:-[^\W\d_]+)+(?![\w-])")
-_JOINED = re.compile(rf"(?<!\w)[^\W_]+(?:(?P<sep>[{_SEPARATORS}])[^\W_]+){{2,}}(?!\w)")
+# Possessive wherever what is given back could not be followed by anything that may follow: words without a sign fail at once.
+_HYPHENED = re.compile(r"(?<![\w-])[^\W\d_]++(?:-[^\W\d_]++)++(?![\w-])")
+_JOINED = re.compile(rf"(?<!\w)[^\W_]++(?:(?P<sep>[{_SEPARATORS}])[^\W_]++){{2,}}(?!\w)")
 _UNDERSCORED = re.compile(r"(?<!\S)(?:[^\s_()\[\]{}=<>/\\]{1,40}+_){3,}+[^\s()\[\]{}=<>/\\]*+(?!\S)")
 _ALL_SEPARATORS = frozenset(_SEPARATORS) - {"\\"}
 _LONE = re.compile(rf"(?:[{_SEPARATORS}][^\W_]){{3}}[{_SEPARATORS}]")
-_CAMEL = re.compile(r"(?<!\w)[A-Za-z]?[a-z]+(?:[A-Z][a-z]*){2,}(?!\w)")
+_CAMEL = re.compile(r"(?<!\w)[A-Za-z]?[a-z]++(?:[A-Z][a-z]*+){2,}+(?!\w)")
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _RUN = re.compile(r"[^\W\d_]{20,}")
 _LEET_SIGNS = "0134578@$!|+9"
@@ -181,7 +182,7 @@ def _dotted(text: str) -> Iterator[Piece]:
 
 def _separated(text: str) -> Iterator[Piece]:
     # Words with their punctuation between underscores; what is joined otherwise has none.
-    lined = [match for match in _UNDERSCORED.finditer(text) if not _LONE.search(match[0])]
+    lined = [match for match in _UNDERSCORED.finditer(text) if not _LONE.search(match[0])] if text.count("_") > 2 else []
     if lined:
         yield from (Piece(match.start(), match.end(), match[0].replace("_", " "), even=True) for match in lined)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
@@ -85,10 +85,12 @@ def count(text: str) -> int:
     return sum(word in words() for word in text.split())
 
 
+@lru_cache(maxsize=64)
 def parted(run: str) -> str | None:
     """A run of lower-case letters with spaces between the known words in it, or None where it is not mostly made of such.
 
-    The parting that leaves fewest letters over wins, and of those the one with fewest words.
+    The parting that leaves fewest letters over wins, and of those the one with fewest words. The last ones are remembered: several
+    readings of a text hold the same run.
     """
     known, lengths = words(), _lengths()
     # For each prefix: letters left over, words, where the last part begins.
