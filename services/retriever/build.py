@@ -19,6 +19,7 @@ from services.mesh.triton import TritonClient
 from services.retriever import truth_reads
 from services.retriever.documents import DocumentServicer
 from services.retriever.finishing import Finishing
+from services.retriever.giving_way import GivingWay
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.index_kinds import store_kind
 from services.retriever.ingest import Ingest
@@ -88,17 +89,23 @@ class Retriever:
         self.guard = open_channel(settings, "guard", caller="retriever")
         self.parser = ParserClient(seconds=settings.retriever_parse_seconds, memory_bytes=settings.retriever_parser_memory_bytes)
         self.finishing = Finishing()
+        self.way = GivingWay(settings.retriever_give_way_seconds)
         self.book = QuarantineBook(settings.folder, self.truth)
         self.screening = Screening(
-            self.guard, self.book, seconds=settings.retriever_guard_seconds, use_seconds=settings.retriever_guard_use_seconds
+            self.guard,
+            self.book,
+            self.way,
+            seconds=settings.retriever_guard_seconds,
+            use_seconds=settings.retriever_guard_use_seconds,
         )
         self.quarantine = Quarantine(self.truth, self.index, self.models, self.screening, self.book, self.finishing)
         self.ingest = Ingest(
             self.truth,
-            Publishing(self.truth, self.index, self.finishing, keep=settings.retriever_former_versions),
+            Publishing(self.truth, self.index, self.finishing, self.way, keep=settings.retriever_former_versions),
             self.models,
             self.screening,
             self.parser,
+            self.way,
             sizes=settings.chunk_sizes,
             embed_batch=settings.retriever_embed_batch,
             concurrent=settings.retriever_concurrent_imports,
@@ -149,7 +156,7 @@ class Retriever:
             per_document=settings.retriever_chunks_per_document,
             chunk_tokens=settings.retriever_chunk_max_tokens,
         )
-        retriever = RetrieverServicer(self.search, self.quarantine, self.truth, self.index, self.models, defaults)
+        retriever = RetrieverServicer(self.search, self.quarantine, self.truth, self.index, self.models, self.way, defaults)
         documents = DocumentServicer(settings, self.truth, self.index, self.ingest, self.finishing, self._pager)
         add_RetrieverServiceServicer_to_server(retriever, server)
         add_DocumentServiceServicer_to_server(documents, server)

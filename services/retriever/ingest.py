@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +24,11 @@ from services.mesh.errors import MeshError
 from services.retriever import chunking, truth_reads, truth_writes
 from services.retriever.canonical import CanonicalText, DocumentRejected, one_line
 from services.retriever.chunking import CHUNKER_VERSION, Chunk, ChunkSizes, Offsets
+from services.retriever.giving_way import GivingWay
 from services.retriever.index import DIMENSIONS
 from services.retriever.indexing_text import embedded_text
 from services.retriever.joining import Joined
-from services.retriever.models import Models
+from services.retriever.models import Models, SignedVector
 from services.retriever.parser_client import ParserClient
 from services.retriever.parsing import PARSER_VERSION
 from services.retriever.places import Place, Places
@@ -35,8 +38,10 @@ from services.retriever.screening import Screening
 from services.retriever.terms import TERMS_VERSION
 from services.retriever.truth import Connection, Truth
 
+T = TypeVar("T")
+
 _TOKENIZE_TEXTS = 1024
-_TOKENIZE_CHARS = 256 * 1024
+_TOKENIZE_CHARS = 32 * 1024
 _EMBED_CHARS = 512 * 1024
 _MAX_SECONDS = 9_000_000_000
 
@@ -78,6 +83,7 @@ class Ingest:
     """Stores documents.
 
     Args:
+        way: whom each step waits for.
         embed_batch: passages in one inference of the embedder.
         concurrent: documents that are worked on at a time.
         concurrent_bytes: bytes that they may have together; a document that alone has more is worked on alone.
@@ -90,6 +96,7 @@ class Ingest:
         models: Models,
         screening: Screening,
         parser: ParserClient,
+        way: GivingWay,
         *,
         sizes: ChunkSizes,
         embed_batch: int,
@@ -101,12 +108,13 @@ class Ingest:
         self._models = models
         self._screening = screening
         self._parser = parser
+        self._way = way
+        self._parsing = asyncio.Lock()
+        self._cutting = asyncio.Lock()
         self._sizes = sizes
         self._places = Places(concurrent, concurrent_bytes)
-        self._tokenize: Joined[Offsets] = Joined(models.tokenize, most=_TOKENIZE_TEXTS, most_chars=_TOKENIZE_CHARS)
-        self._embed: Joined[tuple[NDArray[np.float32], str]] = Joined(
-            models.embed_signed, most=embed_batch, most_chars=_EMBED_CHARS
-        )
+        self._tokenize: Joined[Offsets] = Joined(self._in_turn(models.tokenize), most=_TOKENIZE_TEXTS, most_chars=_TOKENIZE_CHARS)
+        self._embed: Joined[SignedVector] = Joined(self._in_turn(models.embed_signed), most=embed_batch, most_chars=_EMBED_CHARS)
         self.pipeline = f"parser-{PARSER_VERSION}/chunker-{CHUNKER_VERSION}/terms-{TERMS_VERSION}/{sizes.target}-{sizes.maximum}"
         """Moves when the same bytes would be cut otherwise; a document of another pipeline is imported again."""
 
@@ -123,7 +131,7 @@ class Ingest:
             MeshError: for what the mesh cannot do now: MODEL_UNAVAILABLE, SERVICE_UNAVAILABLE, STORE_UNAVAILABLE, EMBEDDER_CHANGED.
         """
         async with self._working(announced.size_bytes):
-            parsed = await self._parser.parse(await asyncio.to_thread(data), announced.media_type)
+            parsed = await self.parse(await asyncio.to_thread(data), announced.media_type)
             return await self._store_parsed(announced, parsed, reader, turn)
 
     async def store_parsed(self, announced: Announced, parsed: CanonicalText) -> Stored:
@@ -150,7 +158,9 @@ class Ingest:
         Raises:
             DocumentRejected: for what the document is.
         """
-        return await self._parser.parse(data, media_type, url)
+        async with self._parsing:
+            await self._way.turn()
+            return await self._parser.parse(data, media_type, url)
 
     async def _same_text(self, announced: Announced, parsed: CanonicalText) -> Stored | None:
         title = _title(announced, parsed)
@@ -236,9 +246,22 @@ class Ingest:
         return np.concatenate([row for row, _ in found]).reshape(-1, DIMENSIONS), embedders.pop()
 
     async def _cut(self, parsed: CanonicalText, title: str) -> list[Chunk]:
-        planned, texts = await asyncio.to_thread(_plan, parsed, title)
+        planned, texts = await self._cut_in_turn(partial(_plan, parsed, title))
         offsets = await self._tokenize(texts)
-        return await asyncio.to_thread(chunking.pack, parsed, planned, offsets, self._sizes)
+        return await self._cut_in_turn(partial(chunking.pack, parsed, planned, offsets, self._sizes))
+
+    async def _cut_in_turn(self, work: Callable[[], T]) -> T:
+        # One at a time: two at once would only take the interpreter from each other, and from searches.
+        async with self._cutting:
+            await self._way.turn()
+            return await asyncio.to_thread(work)
+
+    def _in_turn(self, ask: Callable[[list[str]], Awaitable[Sequence[T]]]) -> Callable[[list[str]], Awaitable[Sequence[T]]]:
+        async def asked(texts: list[str]) -> Sequence[T]:
+            await self._way.turn()
+            return await ask(texts)
+
+        return asked
 
 
 def _title(announced: Announced, parsed: CanonicalText) -> str:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from services.mesh import telemetry
 from services.retriever import truth_reads, truth_writes
 from services.retriever.finishing import Finishing
+from services.retriever.giving_way import GivingWay
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.indexing_text import index_terms
 from services.retriever.records import Committed, IndexedChunk, NewVersion, Reader, Reserved
 from services.retriever.truth import Connection, Truth
 
 _MAX_VERSIONS = 64
-_MAX_CHUNKS = 512
+_MAX_CHUNKS = 128
 """Of one step, together; a version that alone has more is a step of its own."""
 
 
@@ -45,13 +46,15 @@ class Publishing:
     """Publishes versions.
 
     Args:
+        way: whom each step waits for.
         keep: former versions of a document that stay readable.
     """
 
-    def __init__(self, truth: Truth, index: IndexKeeper, finishing: Finishing, *, keep: int) -> None:
+    def __init__(self, truth: Truth, index: IndexKeeper, finishing: Finishing, way: GivingWay, *, keep: int) -> None:
         self._truth = truth
         self._index = index
         self._finishing = finishing
+        self._way = way
         self._keep = keep
         self._waiting: deque[_Waiting] = deque()
         self._working = False
@@ -73,12 +76,13 @@ class Publishing:
 
     async def _work(self) -> None:
         try:
-            while batch := self._batch():
+            while batch := await self._batch():
                 await asyncio.create_task(self._step(batch), context=batch[0].context)
         finally:
             self._working = False
 
-    def _batch(self) -> list[_Waiting]:
+    async def _batch(self) -> list[_Waiting]:
+        await self._way.turn()
         batch: list[_Waiting] = []
         chunks = 0
         while self._waiting and len(batch) < _MAX_VERSIONS:

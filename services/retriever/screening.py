@@ -6,6 +6,7 @@ long as the guard judges by the same rules. Passages that their owner released a
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +19,13 @@ from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceStub
 from services.mesh import context
 from services.mesh.errors import MeshError, from_rpc_error
 from services.retriever.chunking import Chunk
+from services.retriever.giving_way import GivingWay
 from services.retriever.quarantine_book import Held, QuarantineBook, digest_of, passage_text
 
-_MAX_PASSAGES = 256
+_MAX_PASSAGES = 16
+"""Of one call of an import: 20 ms of the guard."""
+_CALLS = 2
+"""Of imports, at a time: the guard judges passages on one thread."""
 _MAX_BATCH_BYTES = 1024 * 1024
 _MAX_REMEMBERED = 16_384
 _MAX_COLLECTIONS = 1024
@@ -58,13 +63,18 @@ class Screening:
 
     Args:
         book: what is held back, and what was released.
+        way: whom imports wait for.
         seconds: how long one batch of an import may take.
         use_seconds: how long the passages of a search may take.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, book: QuarantineBook, *, seconds: float, use_seconds: float) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, book: QuarantineBook, way: GivingWay, *, seconds: float, use_seconds: float
+    ) -> None:
         self._guard = GuardServiceStub(channel)
         self._book = book
+        self._way = way
+        self._importing = asyncio.Semaphore(_CALLS)
         self._seconds = seconds
         self._use_seconds = use_seconds
         # Collection -> digest of the rules that its passages are judged by, and when that was heard.
@@ -87,7 +97,9 @@ class Screening:
         held: list[tuple[Chunk, Verdict]] = []
         for batch in _batches([chunk for chunk in chunks if digests[chunk.ordinal] not in released]):
             passages = [passage_text(chunk.title_path, chunk.text) for chunk in batch]
-            response = await self._ask(CheckDocumentRequest(document=document, passages=passages), self._seconds)
+            async with self._importing:
+                await self._way.turn()
+                response = await self._ask(CheckDocumentRequest(document=document, passages=passages), self._seconds)
             for chunk, verdict in zip(batch, response.verdicts, strict=True):
                 self._remember(digests[chunk.ordinal], response.digest, verdict)
                 if not _passes(verdict):

@@ -18,6 +18,7 @@ from services.retriever.compression.compressing import Compressing
 from services.retriever.documents import collection_not_found, reader_of
 from services.retriever.explaining import explain
 from services.retriever.fusion import Method
+from services.retriever.giving_way import GivingWay
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.models import Models
 from services.retriever.preparing import Preparing
@@ -49,19 +50,27 @@ class RetrieverServicer(RetrieverServiceServicer):
     """See `proto/ragmesh/retriever/v1/retriever_service.proto`."""
 
     def __init__(
-        self, search: Search, quarantine: Quarantine, truth: Truth, index: IndexKeeper, models: Models, defaults: Defaults
+        self,
+        search: Search,
+        quarantine: Quarantine,
+        truth: Truth,
+        index: IndexKeeper,
+        models: Models,
+        way: GivingWay,
+        defaults: Defaults,
     ) -> None:
         self._search = search
         self._quarantine = quarantine
         self._index = index
         self._truth = truth
         self._models = models
+        self._way = way
         self._preparing = Preparing(Compressing(models), defaults.chunk_tokens)
         self._defaults = defaults
 
     async def Search(self, request: pb.SearchRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.SearchResponse:
         """Finds passages for a question."""
-        with telemetry.span("retriever.search"):
+        with telemetry.span("retriever.search"), self._way.searching():
             return search_response(await self._found(request, self._wanted(request)), self._models)
 
     async def Explain(self, request: pb.ExplainRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.ExplainResponse:

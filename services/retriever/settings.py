@@ -67,14 +67,17 @@ class RetrieverSettings(MeshSettings):
     retriever_import_window: Annotated[int, Field(ge=1, le=256)] = 16
     """Documents of one stream that wait for their answers; no more of it is read meanwhile."""
 
+    retriever_give_way_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """Longest time in a row that imports wait while somebody waits for a search; 0: they never wait. See `docs/operations.md`."""
+
     retriever_parse_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
     """How long parsing one document may take."""
 
     retriever_parser_memory_bytes: Annotated[int, Field(ge=256 * 1024 * 1024)] = 2 * 1024 * 1024 * 1024
     """Address space of the parser process."""
 
-    retriever_embed_batch: Annotated[int, Field(ge=1, le=64)] = 32
-    """Passages that are embedded in one inference."""
+    retriever_embed_batch: Annotated[int, Field(ge=1, le=64)] = 16
+    """Passages that are embedded in one inference: the question of a search may wait behind one, and larger ones are no faster."""
 
     retriever_model_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     """How long one inference of an import may take."""

@@ -225,7 +225,7 @@ async def test_a_guard_that_does_not_judge_everything_stores_nothing(client: Ret
 async def test_many_passages_are_checked_in_batches(client: RetrieverClient) -> None:
     text = "\n".join(f"## H{number}\n\nText number {number}.\n" for number in range(300))
     assert (await client.put("many", text)).chunk_count == 300
-    assert [len(request.passages) for request in client.guard.requests] == [256, 44]
+    assert [len(request.passages) for request in client.guard.requests] == [16] * 18 + [12]
 
 
 async def test_a_client_that_goes_away_leaves_no_half_document(client: RetrieverClient) -> None:

@@ -11,6 +11,7 @@ import pytest
 from services.mesh.errors import MeshError
 from services.retriever import truth_reads
 from services.retriever.finishing import Finishing
+from services.retriever.giving_way import GivingWay
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.publishing import Publishing
 from services.retriever.truth import Connection
@@ -40,7 +41,7 @@ def names(connection: Connection) -> list[str]:
 
 async def test_what_waits_becomes_current_in_one_step_and_in_order(truth: SqliteTruth, index: IndexKeeper) -> None:
     finishing = Finishing()
-    publishing = Publishing(truth, index, finishing, keep=2)
+    publishing = Publishing(truth, index, finishing, GivingWay(0), keep=2)
     wanted = [f"d{number}" for number in range(20)]
     await asyncio.gather(*(publishing.publish(version(key(name), f"text of {name}"), READER) for name in wanted))
     assert await truth.read(names) == wanted
@@ -51,7 +52,7 @@ async def test_what_waits_becomes_current_in_one_step_and_in_order(truth: Sqlite
 
 async def test_the_same_document_twice_ends_with_the_later_one(truth: SqliteTruth, index: IndexKeeper) -> None:
     finishing = Finishing()
-    publishing = Publishing(truth, index, finishing, keep=0)
+    publishing = Publishing(truth, index, finishing, GivingWay(0), keep=0)
     await asyncio.gather(
         *(publishing.publish(version(key("d"), text), READER) for text in ("the first", "the second, zebra", "the third, giraffe"))
     )
@@ -65,7 +66,7 @@ async def test_the_same_document_twice_ends_with_the_later_one(truth: SqliteTrut
 
 async def test_one_that_cannot_be_stored_fails_alone(truth: SqliteTruth, index: IndexKeeper) -> None:
     finishing = Finishing()
-    publishing = Publishing(truth, index, finishing, keep=2)
+    publishing = Publishing(truth, index, finishing, GivingWay(0), keep=2)
     first = publishing.publish(version(key("a"), "one"), READER)
     await first
     futures = [
