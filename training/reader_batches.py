@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from ragmesh_models.reading_features import POSITION_FEATURES, SENTENCE_FEATURES
 from ragmesh_models.reading_text import PIECES
 from torch import Tensor
 
-from training.reader_data import Group, Window
+from training.reader_data import Group, RankedGroup, Window
 
 # How many groups of a source one epoch takes, and how much each counts.
 TAKEN = {"qamr": 9_000, "sentqa": 8_000, "synthetic": 14_000, "boolq": 2_000, "medquad": 800, "fairytaleqa": 1_600, "covidqa": 800}
@@ -38,6 +39,7 @@ class Taken:
     group: Group
     windows: list[Window]
     answerable: bool
+    lexical: tuple[float, ...] = ()  # the feature scorer's scores of the windows, where they are known
 
 
 def collate(taken: list[Taken], device: str, drop_case: NDArray[np.bool_] | None = None) -> dict[str, Tensor]:
@@ -62,6 +64,7 @@ def collate(taken: list[Taken], device: str, drop_case: NDArray[np.bool_] | None
     scaled = torch.from_numpy(features).to(device).float() / 255
     if drop_case is not None:
         scaled[torch.from_numpy(np.repeat(drop_case, size)).to(device), :, CASE_COLUMNS] = 0
+    lexical = np.array([one.lexical or (0.0,) * size for one in taken], dtype=np.float32)
     member = torch.from_numpy(sentence).to(device)[:, None, :] == torch.arange(most, device=device)[None, :, None]
     return {
         "rows": torch.from_numpy(rows).to(device),
@@ -70,6 +73,7 @@ def collate(taken: list[Taken], device: str, drop_case: NDArray[np.bool_] | None
         "member": member.float(),
         "sentence_features": torch.from_numpy(described).to(device),
         "kind": torch.tensor([one.group.kind for one in taken], device=device).repeat_interleave(size),
+        "lexical": torch.from_numpy(lexical).to(device),
         "starts": torch.from_numpy(gold[0]).to(device),
         "ends": torch.from_numpy(gold[1]).to(device),
         "gold_sentence": torch.from_numpy(gold_sentence).to(device),
@@ -96,12 +100,12 @@ def epoch_of(groups: dict[str, list[Group]], rng: random.Random, positions: int)
     return batches_of(taken, rng, positions)
 
 
-def list_epoch(groups: dict[str, list[Group]], rng: random.Random) -> list[Taken]:
-    """One pass of the second stage: how many and which of the wrong passages come along is drawn anew each time."""
+def list_epoch(groups: dict[str, list[Group]], rng: random.Random, most: Mapping[str, int] = LISTS_TAKEN) -> list[Taken]:
+    """One pass over lists: how many and which of the wrong passages come along is drawn anew each time."""
     taken: list[Taken] = []
     for source, known in groups.items():
-        for group in rng.sample(known, min(len(known), LISTS_TAKEN.get(source, len(known)))):
-            taken.append(_drawn(group, rng))
+        for group in rng.sample(known, min(len(known), most.get(source, len(known)))):
+            taken.append(_ranked(group, rng) if isinstance(group, RankedGroup) else _drawn(group, rng))
     return taken
 
 
@@ -120,6 +124,16 @@ def _drawn(group: Group, rng: random.Random) -> Taken:
     if group.answerable and not group.said and chance < ALONE + GONE:
         return Taken(group, chosen, False)
     return Taken(group, own + (chosen if group.answerable else chosen[:2]), group.answerable)
+
+
+def _ranked(group: RankedGroup, rng: random.Random) -> Taken:
+    """The right window with the scorer's best wrong ones; seldom without it, as a search that missed it."""
+    count = rng.randint(3, len(group.windows) - 1)
+    chosen = sorted(rng.sample(range(1, len(group.windows)), count))
+    if rng.random() < GONE and not group.said:
+        return Taken(group, [group.windows[n] for n in chosen], False)
+    chosen = [0, *chosen]
+    return Taken(group, [group.windows[n] for n in chosen], True, tuple(group.lexical[n] for n in chosen))
 
 
 def batches_of(taken: list[Taken], rng: random.Random, positions: int) -> list[list[Taken]]:

@@ -26,7 +26,7 @@ from training import ANSWERER, MODEL_REPOSITORY, answerer_data
 from training.measures import auroc
 from training.progress import Run
 from training.reader_data import held_examples
-from training.reader_evidence import Listed, alone, lists_of, served
+from training.reader_evidence import Listed, alone, lists_of, served, users_examples
 from training.reader_served import load, open_reader
 from training.sources import DataFolder
 from training.span_recipe import plain, threshold_for
@@ -38,6 +38,7 @@ WANTED_PRECISION = 0.9  # of short answers that are shown, word for word
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.5)  # of the feature scorer
 # Added to the log odds that a passage alone answers. None below: -1.2 refuses a third of the questions that it answers.
 ALONE = (0.0, -0.2, -0.4, -0.6, -0.8, -1.0, -1.2)
+SPANS = (0.0, 0.1, 0.2)  # of a sentence's best span
 ORDERS = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)  # of the search's order of the passages
 UNFITTED = {
     "sentence": [1.0, 0.3], "decision": [1.0, 0, 0, 0, 0, 0, 0, 0], "span": [1.0, 0, 0, 0], "support": [1.0, 0, 0],
@@ -130,9 +131,9 @@ def _best_spans(lists: Sequence[Listed], config: dict[str, Any], decided: NDArra
 def fit(lists: list[Listed], looked_at: Sequence[Listed] = ()) -> dict[str, Any]:
     """reader.json from the tuning half; `looked_at` are lists that choose between shares and fit no weight."""
     config: dict[str, Any] = dict(UNFITTED)
-    grid = [(share, order) for share in SHARES for order in ORDERS]
-    share, config["found"] = max(grid, key=lambda pair: right_share([*lists, *looked_at], (1.0, pair[0]), pair[1]))
-    config["sentence"] = [1.0, share]
+    grid = [((1.0, share, span), order) for share in SHARES for span in SPANS for order in ORDERS]
+    weights, config["found"] = max(grid, key=lambda pair: right_share([*lists, *looked_at], *pair))
+    config["sentence"] = list(weights)
     features, labels = _decisions(lists, config["sentence"])
     config["decision"] = fit_linear(features, labels)
     decided = _probabilities(config["decision"], features)
@@ -225,7 +226,7 @@ def grade(lists: list[Listed], config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_alone(one: Listed) -> bool:
-    return one.source == "alone"
+    return one.source.startswith("alone")
 
 
 def _is_served(one: Listed) -> bool:
@@ -268,6 +269,9 @@ def calibrate(data: DataFolder, run: Run) -> dict[str, Any]:
         for half in (0, 1)
     ]
     users = [one for one in found if one.source == "served_users"]
+    asked = users_examples(data)
+    for half in (0, 1):
+        users.extend(alone(asked, half, reader, lexical, idf, run, "alone_users"))
     config = fit(halves[0], [one for one in users if one.tunes])
     (ANSWERER / "reader.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     metrics = grade(halves[1] + [one for one in users if not one.tunes], config)

@@ -58,6 +58,13 @@ class Group:
     said: int = 0  # YES or NO where the question asks for that
 
 
+@dataclass(slots=True)
+class RankedGroup(Group):
+    """A group whose windows the feature scorer has ranked: the wrong ones best first."""
+
+    lexical: tuple[float, ...] = ()  # its score of each window
+
+
 @dataclass(frozen=True)
 class Example:
     """A question about a passage before it is read."""

@@ -21,11 +21,13 @@ from ragmesh_models.questions import read_question
 from ragmesh_models.reader_engine import Evidence, gather
 from ragmesh_models.reading import Reader
 
+from training import dev_sets
 from training.answerer_data import Asked, Pool
 from training.passage_data import holds
 from training.progress import Run
 from training.reader_data import Example, half_of
 from training.reader_served import Remembered, Searched, serve
+from training.sources import DataFolder
 from training.span_recipe import plain
 from training.splits import title_key
 
@@ -87,8 +89,29 @@ def lists_of(pool: Pool, half: int, reader: Reader, lexical: LexicalEngine, run:
     return found
 
 
-def alone(examples: Iterable[Example], half: int, reader: Reader, lexical: LexicalEngine, idf: IdfTable, run: Run) -> list[Listed]:
-    """SQuAD's questions over their own paragraph and nothing else, answerable or not."""
+def _range(place: dev_sets.Row) -> tuple[int, int]:
+    begin = int(place["answer_start"])
+    return begin, begin + len(place["text"])
+
+
+def users_examples(data: DataFolder) -> list[Example]:
+    """Users' questions (NQ-oracle's tune half, evaluation only) with their paragraphs."""
+    return [
+        Example("users", row["title"], row["question"], row["text"], tuple(map(_range, row["places"])), True)
+        for row in dev_sets.natural_questions(data.apart())
+    ]
+
+
+def alone(
+    examples: Iterable[Example],
+    half: int,
+    reader: Reader,
+    lexical: LexicalEngine,
+    idf: IdfTable,
+    run: Run,
+    source: str = "alone",
+) -> list[Listed]:
+    """Questions over their own paragraph and nothing else, answerable or not."""
     rng = random.Random(SEED + half)
     chosen = [one for one in examples if one.spans and half_of(one.title) == half]
     rng.shuffle(chosen)
@@ -106,7 +129,7 @@ def alone(examples: Iterable[Example], half: int, reader: Reader, lexical: Lexic
         real = np.array([is_real_sentence(s.candidate) for s in ranking.sentences])
         said = frozenset(map(plain, answers))
         evidence = gather(reader, ranking, read)
-        found.append(Listed("alone", case, evidence, gold, np.zeros_like(gold), real, said, read.texts))
+        found.append(Listed(source, case, evidence, gold, np.zeros_like(gold), real, said, read.texts, half == 0))
         run.say(len(found), min(MOST_ALONE, len(chosen)), f"paragraphs of half {half} read")
     return found
 

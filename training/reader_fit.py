@@ -87,7 +87,9 @@ def loss_of(model: JointReader, batch: dict[str, Tensor]) -> Tensor:
     odds = list_scores(sentence, passage).view(groups, size)
     each_loss = functional.binary_cross_entropy_with_logits(odds, holds, reduction="none").mean(1)
     # Listwise, over the answerable ones: the right window, which stands first, against all others.
-    listed = -functional.log_softmax(odds, dim=1)[:, 0] * answerable
+    # Half of it of the sum by which passages are ranked, where the scorer's share of that is known.
+    alone, blended = (functional.log_softmax(scores, dim=1)[:, 0] for scores in (odds, odds + batch["lexical"]))
+    listed = -0.5 * (alone + blended) * answerable
     said_loss = functional.cross_entropy(said.view(groups, size, 3)[:, 0], batch["said"], reduction="none")
     windows = ((LISTED * listed + EACH * each_loss) * weight).mean()
     return 0.5 * span_loss + sentence_loss + windows + 0.3 * said_loss.mean()

@@ -87,17 +87,17 @@ class Pool:
         """Up to six of BM25's best that do not answer, hardest first, then one picked blindly; each cut."""
         answers = tuple({example.passage[a:b] for a, b in example.answers}) if example.spans else ()
         ranked = [self.passages[i] for i in self._index.top(example.question, DEPTH)]
-        known = [one for one in ranked if one[1] != example.passage and wrong(one) and not _answers(one[1], answers)]
+        known = [one for one in ranked if one[1] != example.passage and wrong(one) and not answers_in(one[1], answers)]
         hard = known[:_HARDEST] + rng.sample(known[_HARDEST:], min(_FARTHER, len(known[_HARDEST:])))
         for _ in range(10):
             blind = rng.choice(self.passages)
-            if blind[1] != example.passage and wrong(blind) and blind not in hard and not _answers(blind[1], answers):
+            if blind[1] != example.passage and wrong(blind) and blind not in hard and not answers_in(blind[1], answers):
                 hard.append(blind)
                 break
         return tuple((title, crop(text, None, example.question, rng)[0]) for title, text in hard)
 
 
-def _answers(text: str, answers: tuple[str, ...]) -> bool:
+def answers_in(text: str, answers: tuple[str, ...]) -> bool:
     return holds(text.casefold(), tuple(answer.casefold() for answer in answers))
 
 

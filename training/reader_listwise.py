@@ -13,8 +13,8 @@ import math
 import pickle
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from training.answerer_data import chunks
 from training.bm25 import Bm25
 from training.passage_data import TITLE_WEIGHT
 from training.progress import Run
-from training.reader_batches import Taken, batches_of, collate, list_epoch
+from training.reader_batches import LISTS_TAKEN, Taken, batches_of, collate, list_epoch
 from training.reader_data import Example, Group, GroupReader, half_of, held_examples
 from training.reader_fit import POSITIONS, Averaged, grade, list_scores, loss_of, run_model, save_checkpoint
 from training.reader_model import JointReader, Sizes
@@ -119,7 +119,10 @@ def _grade(
 
 
 def between(
-    before: dict[str, Tensor], after: dict[str, Tensor], grade_of: Callable[[dict[str, Tensor]], dict[str, float]]
+    before: dict[str, Tensor],
+    after: dict[str, Tensor],
+    grade_of: Callable[[dict[str, Tensor]], dict[str, float]],
+    shares: Sequence[float] = SHARES,
 ) -> tuple[float, dict[str, Tensor]]:
     """The weights on the way from the first stage to the second with the best mean of what is graded; and how far that is.
 
@@ -127,11 +130,40 @@ def between(
     zero-shot models", 2022).
     """
     scores: dict[float, float] = {}
-    for share in SHARES:
+    for share in shares:
         found = grade_of(mixed(before, after, share))
         scores[share] = float(np.mean([found[name] for name in CHOSEN_BY]))
     best = max(scores, key=lambda share: scores[share])
     return best, mixed(before, after, best)
+
+
+def between_report(
+    state: dict[str, Tensor],
+    model: JointReader,
+    tune: dict[str, list[Group]],
+    dev: dict[str, list[DevList]],
+    name: str,
+    shares: Sequence[float] = SHARES,
+) -> tuple[float, dict[str, Tensor]]:
+    """`between` the weights before and those of the model, graded on the tuning articles and the dev lists."""
+
+    def grade_of(weights: dict[str, Tensor]) -> dict[str, float]:
+        candidate = JointReader(model.sizes)
+        candidate.load_state_dict(weights)
+        return _grade(candidate, tune, dev, Run(f"{name}_between"), 0)
+
+    return between(state, model.state_dict(), grade_of, shares)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What differs between the stages that learn from lists."""
+
+    peak: float = RATE
+    warm_up_s: float = WARM_UP_S
+    taken: Mapping[str, int] = field(default_factory=lambda: LISTS_TAKEN)
+    grades: bool = True  # on the way and at the end: each takes half a minute of a core
+    seed: int = SEED
 
 
 def rate_at(spent_s: float, of_s: float, warm_up_s: float = WARM_UP_S, peak: float = RATE) -> float:
@@ -150,11 +182,12 @@ def fit(
     run: Run,
     minutes: float,
     most_steps: int | None = None,
-    seed: int = SEED,
+    learning: Learning | None = None,
 ) -> JointReader:
     """Trains for so many minutes of work, checkpoints not counted twice; -> the averaged model."""
+    learning = learning or Learning()
     model.train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02, betas=(0.9, 0.98), fused=True)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning.peak, weight_decay=0.02, betas=(0.9, 0.98), fused=True)
     average = Averaged(model)
     path = run.folder / "checkpoint.pt"
     step, epoch, spent = 0, 0, 0.0
@@ -169,14 +202,14 @@ def fit(
     saved_at = graded_at = began
     over = False
     while not over:
-        rng = random.Random(seed * 1_000 + epoch)
-        for taken in batches_of(list_epoch(groups, rng), rng, POSITIONS):
+        rng = random.Random(learning.seed * 1_000 + epoch)
+        for taken in batches_of(list_epoch(groups, rng, learning.taken), rng, POSITIONS):
             spent = before + time.monotonic() - began
             over = spent > 60 * minutes or (most_steps is not None and step >= most_steps)
             if over:
                 break
             for part in optimiser.param_groups:
-                part["lr"] = rate_at(spent, 60 * minutes)
+                part["lr"] = rate_at(spent, 60 * minutes, learning.warm_up_s, learning.peak)
             dropped = np.array([rng.random() < 0.25 for _ in taken])
             loss = loss_of(model, collate(taken, "cpu", dropped))
             optimiser.zero_grad()
@@ -192,7 +225,7 @@ def fit(
             if now - saved_at > CHECKPOINT_S:
                 save_checkpoint(path, model, optimiser, average, step, epoch, run, spent=spent)
                 saved_at = now
-            if now - graded_at > EVALUATE_S:
+            if learning.grades and now - graded_at > EVALUATE_S:
                 candidate = JointReader(model.sizes)
                 candidate.load_state_dict(average.state)
                 _grade(candidate, tune, dev, run, step)
@@ -201,7 +234,8 @@ def fit(
     save_checkpoint(path, model, optimiser, average, step, epoch, run, spent=spent)
     model.load_state_dict(average.state)
     model.eval()
-    _grade(model, tune, dev, run, step)
+    if learning.grades:
+        _grade(model, tune, dev, run, step)
     return model
 
 
@@ -238,16 +272,10 @@ def learn(
     model.load_state_dict(state)
     if not (run.folder / "checkpoint.pt").is_file():
         _grade(model, tune, dev, run, 0)
-    model = fit(model, groups, tune, dev, run, minutes, most_steps, seed)
+    model = fit(model, groups, tune, dev, run, minutes, most_steps, Learning(seed=seed))
     last: dict[str, Any] = {key: points[-1][1] for key, points in run.curves.items()}
     torch.save(model.state_dict(), run.folder / "last.pt")
-
-    def grade_of(weights: dict[str, Tensor]) -> dict[str, float]:
-        candidate = JointReader(model.sizes)
-        candidate.load_state_dict(weights)
-        return _grade(candidate, tune, dev, Run(f"{name}_between"), 0)
-
-    share, weights = between(state, model.state_dict(), grade_of)
+    share, weights = between_report(state, model, tune, dev, name)
     model.load_state_dict(weights)
     torch.save(model.state_dict(), run.folder / "reader.pt")
     run.finish(last | {"share": share})

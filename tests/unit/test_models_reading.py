@@ -19,7 +19,7 @@ from ragmesh_models.features import Passage as LexicalPassage
 from ragmesh_models.features import read_passage as read_lexical
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.questions import read_question
-from ragmesh_models.reader_engine import ReaderEngine, gather, searched_features
+from ragmesh_models.reader_engine import ReaderEngine, gather, searched_features, weigh
 from ragmesh_models.reading import LONGEST_SPAN, NONE, PassageReading, Reader, feeds
 from ragmesh_models.reading_features import DYNAMIC, MAX_SENTENCES, PairReader, ask, read_passage
 from ragmesh_models.reading_text import (
@@ -257,6 +257,17 @@ def test_sentences_compete_over_all_passages_and_with_nowhere(vocabulary: Vocabu
     assert evidence.somewhere == pytest.approx(math.log(sum(map(math.exp, totals))), abs=1e-5)
 
 
+def test_a_third_weight_lets_the_best_span_of_a_sentence_count(vocabulary: Vocabulary) -> None:
+    lexical = LexicalEngine(ANSWERER, IdfTable.load(ANSWERER / "idf.bin"))
+    request = _request()
+    request.add(BRIDGE, "")
+    evidence = gather(_Fixed([_reading(vocabulary, BRIDGE, 2.0)], CONFIG), lexical.rank(request), request)  # type: ignore[arg-type]
+    spans: list[tuple[float, int, int, int] | None] = [(-2.0, 0, 0, 4), None, (-40.0, 0, 0, 4)]
+    known = replace(evidence, reader=np.array([-1.0, -2.0, -3.0]), listwise=np.array([-3.0, -2.0, -1.0]), spans=spans)
+    assert weigh(known, [1.0, 0.5]).tolist() == [-2.5, -3.0, -3.5]
+    assert weigh(known, [1.0, 0.5, 0.25]).tolist() == [-3.0, -6.0, -6.5]
+
+
 def test_the_reader_ranks_and_the_scorer_keeps_what_was_not_read(vocabulary: Vocabulary) -> None:
     lexical = LexicalEngine(ANSWERER, IdfTable.load(ANSWERER / "idf.bin"))
     request = _request(BRIDGE)
@@ -341,6 +352,8 @@ def test_what_was_read_for_a_question_is_not_read_again(monkeypatch: pytest.Monk
     reader.read("Who paid?", [BRIDGE, BRIDGE], ["", ""])
     reader.read(question, [BRIDGE], ["Bridges"])
     assert counting.rows == 5
+    assert reader.lexical_half(BRIDGE, "") == read_lexical(BRIDGE, "", 0)
+    assert reader.lexical_half(BRIDGE, "Unheard of") is None
     monkeypatch.setattr(reading, "_KEPT_READINGS", 2)
     reader.read(question, ["The mill was older."], [""])
     assert counting.rows == 5
@@ -349,6 +362,17 @@ def test_what_was_read_for_a_question_is_not_read_again(monkeypatch: pytest.Monk
     for _ in range(2):
         reader.read(question, [BRIDGE * 60], [""])
     assert counting.rows > 7, "what is long is not kept"
+
+
+def test_batches_on_several_threads_come_back_in_order() -> None:
+    reader, question = Reader(ANSWERER, TOKENIZER, threads=2), "When was the bridge finished?"
+    texts = [f"{'The mill was older. ' * (number * 7 % 12)}In 17{number} it was finished." for number in range(24)]
+    together = reader.read(question, texts, [""] * len(texts))
+    assert [one.passage.text for one in together] == texts
+    assert [len(one.start) for one in together] == [len(one.passage.reading) for one in together]
+    alone = Reader(ANSWERER, TOKENIZER, threads=1)
+    for text, one in zip(texts[::5], together[::5], strict=True):
+        assert alone.read(question, [text], [""])[0].score == pytest.approx(one.score, abs=0.15)
 
 
 def test_between_equal_sentences_the_better_found_passage_decides_and_whether_to_answer_it_does_not(vocabulary: Vocabulary) -> None:
