@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import re2
 
-from services.guard.views import fold
+from services.guard.views import fold_of_parts
 
 MENTIONED = 0.3
 """What is left of a rule's score where its words are only spoken about."""
@@ -129,6 +130,10 @@ class Speech:
         return [mark.span() for mark in _QUOTED.finditer(self._text)]
 
     @cached_property
+    def _fold(self) -> Callable[[str], str]:
+        return fold_of_parts(self._text)
+
+    @cached_property
     def _about_words(self) -> bool:
         return about_words(self._text)
 
@@ -159,10 +164,10 @@ class Speech:
     def about_code(self, start: int, end: int) -> bool:
         """Whether the code at [start, end) is what a question is about: prose around it asks, and names what it is."""
         around = f"{self._text[max(0, start - _MAX_ASKED) : start]} {self._text[end : end + _MAX_ASKED]}"
-        data = _bytes(fold(around))
+        data = _bytes(self._fold(around))
         if _ASKS.search(data) is None or _CODE.search(data) is None:
             return False
-        if _RUN.search(_bytes(fold(self._text[max(0, start - _BEFORE) : start]))) is not None:
+        if _RUN.search(_bytes(self._fold(self._text[max(0, start - _BEFORE) : start]))) is not None:
             return False
         return len(_PROSE_WORD.findall(around)) >= _LEAST_PROSE
 

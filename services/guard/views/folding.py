@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from services.guard.views import invisible
 
@@ -99,6 +100,18 @@ def plain(text: str) -> str:
 def fold(text: str) -> str:
     """The folded reading: `plain`, in lower case."""
     return plain(text).casefold()
+
+
+def fold_of_parts(text: str) -> Callable[[str], str]:
+    """What folds parts of `text`, and parts of it joined by a space, as `fold` does; quicker where no word mixes scripts."""
+    if text.isascii():
+        return str.lower
+    # A part of a flag is none; and what mixes scripts somewhere is folded by all that stands around it.
+    return fold if "\U0001f3f4" in text or _MIXED.search(text.translate(_TABLE)) else _fold_unmixed
+
+
+def _fold_unmixed(text: str) -> str:
+    return text.translate(_TABLE).casefold()
 
 
 def where(text: str) -> list[int]:
