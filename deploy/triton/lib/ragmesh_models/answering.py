@@ -94,7 +94,8 @@ class Answerer:
         return [folder / name for name in names]
 
     def start(self, question: str) -> Reading:
-        return Reading(read_question(question, self._idf))
+        asked = read_question(question, self._idf)
+        return Reading(asked, known=self.reader.lexical_half) if self.reader else Reading(asked)
 
     def decide(self, reading: Reading, max_sentences: int, engine: str = "reader") -> Decision:
         """The decision over everything that was read; without a single sentence it is 0 and empty.

@@ -7,6 +7,7 @@ not an engine's business (`answering`). All ranges here are in characters. This 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,11 +31,14 @@ class Reading:
     reranked: list[float] = field(default_factory=list)
     """Of each passage: the reranker's score; NaN where it was not asked."""
     passages: list[Passage] = field(default_factory=list)
+    known: Callable[[str, str], Passage | None] = lambda text, title: None
+    """Text and title to the passage taken apart, where that was done lately."""
 
     def add(
         self, text: str, title: str, scores: tuple[float, float, float] = (np.nan, np.nan, np.nan), reranked: float = np.nan
     ) -> None:
-        self.passages.append(read_passage(text, title, len(self.passages)))
+        number, before = len(self.passages), self.known(text, title)
+        self.passages.append(before.numbered(number) if before is not None else read_passage(text, title, number))
         self.texts.append(text)
         self.titles.append(title)
         self.retrieval.append(scores)
