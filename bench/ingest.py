@@ -31,7 +31,7 @@ from ragmesh.retriever.v1.retriever_service_pb2_grpc import RetrieverServiceStub
 
 from bench.corpus import sentences, write_documents
 from bench.sections import replaced
-from bench.usage import cpu_seconds, folder_mib, memory_mib
+from bench.usage import cpu_seconds, folder_mib, resident_mib
 from cli.documents.sample import load_sample
 from cli.evaluation.corpus import COLLECTION, retriever_channel
 from cli.goldens import percentile
@@ -49,6 +49,10 @@ _SEARCH_SECONDS = 20.0
 _WARM_CHUNKS = 400
 _WHOLE_WARM = 20
 _WHOLE = 150
+_MOST_SEARCHED = 8_000
+"""Chunks of the import with searches beside it, at most."""
+_SHOWN_EVERY = 10_000
+"""Chunks between two of the looks at memory that are shown."""
 
 
 @dataclass
@@ -57,7 +61,8 @@ class Sample:
 
     seconds: float
     chunks: int
-    memory: dict[str, float]
+    memory: dict[str, tuple[float, float]]
+    """MiB of each process, and of all: of its own, and pages of files."""
 
 
 @dataclass
@@ -137,7 +142,7 @@ async def watching(mesh: Mesh, stub: RetrieverServiceAsyncStub, *, searching: bo
 
     async def look() -> None:
         while True:
-            memory = await asyncio.to_thread(memory_mib, mesh)
+            memory = await asyncio.to_thread(resident_mib, mesh)
             course.samples.append(Sample(time.perf_counter() - began, await _chunks(stub), memory))
             await asyncio.sleep(_WATCH_SECONDS)
 
@@ -190,7 +195,7 @@ async def measure(mesh: Mesh, folder: Path, prefix: str, *, searching: bool) -> 
             done = await ingest(mesh.grpc_target, folder, prefix)
         spent = cpu_seconds(mesh) - used
         quiet = await searches(stub) if searching else []
-        end = await asyncio.to_thread(memory_mib, mesh)
+        end = await asyncio.to_thread(resident_mib, mesh)
     chunks = done["passages"]
     by_process = {name: seconds / chunks * 1_000 for name, seconds in spent.items()} | {"command": done["cpu_s"] / chunks * 1_000}
     total = sum(by_process.values())
@@ -219,17 +224,32 @@ async def measure(mesh: Mesh, folder: Path, prefix: str, *, searching: bool) -> 
     return figures
 
 
-def _memory(course: Course, end: dict[str, float]) -> dict[str, Any]:
-    """MiB at a quarter of the import and at its end, of everything and of each process; the course as (chunks, MiB of all)."""
+def _memory(course: Course, end: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """MiB at a quarter of the import and at its end, of everything; what each process grew by; the course of both kinds."""
     middle = next((one for one in course.samples if one.chunks >= course.samples[-1].chunks / 4), course.samples[-1])
-    grown = {name: end[name] - middle.memory[name] for name in end if name in middle.memory}
+    grown = {
+        name: tuple(now - then for now, then in zip(end[name], was, strict=True))
+        for name, was in middle.memory.items()
+        if name in end
+    }
+    shown, after = [], 0
+    for one in course.samples:
+        if one.chunks >= after:
+            after = one.chunks - one.chunks % _SHOWN_EVERY + _SHOWN_EVERY
+            shown.append(
+                {
+                    "chunks": one.chunks,
+                    "seconds": round(one.seconds),
+                    "mib": {k: [round(v) for v in pair] for k, pair in one.memory.items()},
+                }
+            )
     return {
         "quarter_chunks": middle.chunks,
         "quarter_mib": middle.memory["total"],
         "end_chunks": course.samples[-1].chunks,
         "end_mib": end["total"],
-        "grown_mib": dict(sorted(grown.items(), key=lambda pair: -abs(pair[1]))),
-        "course": [(one.chunks, round(one.memory["total"], 1)) for one in course.samples[:: max(1, len(course.samples) // 40)]],
+        "grown_mib": dict(sorted(grown.items(), key=lambda pair: -abs(pair[1][0]))),
+        "course": shown,
     }
 
 
@@ -238,7 +258,11 @@ async def run(chunks: int, folder: Path | None, settings: dict[str, Any]) -> dic
     with contextlib.ExitStack() as stack:
         var = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ragmesh-ingest-")))
         documents = var / "documents"
-        for name, count, seed in (("warm", _WARM_CHUNKS, 2), ("alone", chunks, 0), ("searched", max(chunks // 4, 400), 1)):
+        for name, count, seed in (
+            ("warm", _WARM_CHUNKS, 2),
+            ("alone", chunks, 0),
+            ("searched", min(max(chunks // 4, 400), _MOST_SEARCHED), 1),
+        ):
             await asyncio.to_thread(write_documents, documents / name, count, seed)
         async with Mesh.start(var / "var", public_port=0, local_port=0, **settings) as mesh:
             await load_sample(mesh.grpc_target)
@@ -254,7 +278,8 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     """What was measured, the figure, and the figure asked for."""
     alone, beside, whole = figures["alone"], figures["searched"]["search"], figures["searches"]
     memory = alone["memory"]
-    grown = ", ".join(f"{name} {mib:+.0f}" for name, mib in list(memory["grown_mib"].items())[1:5])
+    grown = ", ".join(f"{name} {own:+.0f} and {mapped:+.0f}" for name, (own, mapped) in list(memory["grown_mib"].items())[1:5])
+    course = ", ".join(f"{one['chunks']:,}: {one['mib']['total'][0]} and {one['mib']['total'][1]}" for one in memory["course"])
     return [
         (
             "import alone, on the clock",
@@ -269,16 +294,17 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
             "",
         ),
         (
-            "memory (PSS of everything)",
-            f"{memory['quarter_mib']:.0f} MiB at {memory['quarter_chunks']:,}, "
-            f"{memory['end_mib']:.0f} MiB at {memory['end_chunks']:,} chunks",
+            "memory of everything (PSS), MiB: its own, and pages of files",
+            f"{memory['quarter_mib'][0]:.0f} and {memory['quarter_mib'][1]:.0f} at {memory['quarter_chunks']:,}, "
+            f"{memory['end_mib'][0]:.0f} and {memory['end_mib'][1]:.0f} at {memory['end_chunks']:,} chunks",
             "flat",
         ),
-        ("what grew, MiB", grown, ""),
+        ("of it grew since then", grown, ""),
+        ("its course", course, ""),
         (
             "search beside an import, p95",
-            f"{beside['p95_ms_beside']:.0f} ms, alone {beside['p95_ms_quiet']:.0f} ms: {beside['p95_ratio']:.2f}x "
-            f"(n {beside['n_beside']}, failed {beside['failed_beside']})",
+            f"{beside['p95_ms_beside']:.0f} ms, alone {beside['p95_ms_quiet']:.0f} ms: {beside['p95_ratio']:.2f}x; the import made "
+            f"{figures['searched']['chunks_per_second']:.0f} chunks/s (n {beside['n_beside']}, failed {beside['failed_beside']})",
             "<= 2x",
         ),
         *(

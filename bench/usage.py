@@ -46,13 +46,18 @@ def cpu_seconds(mesh: Mesh) -> Counter[str]:
     return found
 
 
-def memory_mib(mesh: Mesh) -> dict[str, float]:
-    """Proportional set size by process, and of all."""
-    found: dict[str, float] = {}
+def resident_mib(mesh: Mesh) -> dict[str, tuple[float, float]]:
+    """Proportional set size by process, and of all: memory of its own, and pages of files and of memory that is shared.
+
+    Pages of files are in the page cache: the kernel takes those that are not used away where it needs room.
+    """
+    found: dict[str, tuple[float, float]] = {}
     for name, process in _named(mesh).items():
-        with contextlib.suppress(psutil.Error):
-            found[name] = process.memory_full_info().pss / MIB
-    return {**found, "total": sum(found.values())}
+        with contextlib.suppress(OSError):
+            lines = (Path("/proc") / str(process.pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+            kib = {key: int(value.split()[0]) for key, _, value in (line.partition(":") for line in lines)}
+            found[name] = (kib["Pss_Anon"] / 1024, (kib["Pss"] - kib["Pss_Anon"]) / 1024)
+    return {**found, "total": (sum(own for own, _ in found.values()), sum(mapped for _, mapped in found.values()))}
 
 
 def folder_mib(folder: Path) -> float:

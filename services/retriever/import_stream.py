@@ -58,6 +58,8 @@ class ImportStream:
         self._storing: dict[str, asyncio.Task[pb.ImportDocumentsResponse]] = {}
         self._unanswered = 0
         self._last: Place | None = None
+        self._found: DocumentRecord | None = None
+        """What the store has under the name of the document that was begun last."""
         self._intake = Intake(
             reader.tenant,
             settings.folder / "spool",
@@ -127,8 +129,8 @@ class ImportStream:
             await self._answer(_failed(self._intake.announced))
             return
         announced = self._intake.announced
-        if answer is Answer.UNCHANGED:
-            await self._answer_later(announced, self._tried(announced, lambda: self._unchanged(announced)))
+        if answer is Answer.UNCHANGED and self._found is not None:
+            await self._answer(_unchanged(announced, self._found))
         elif answer is Answer.COMPLETE:
             received, turn = self._intake.received(), Place(self._last)
             self._last = turn
@@ -192,23 +194,10 @@ class ImportStream:
                 found is not None or truth_reads.document_exists(connection, key),
             )
         )
+        self._found = found
         if found is None and exists:
             raise DocumentRejected("PERMISSION_DENIED", "a document of this name exists that you may not replace")
         return found is not None and _same(found, announced, self._stores.ingest.pipeline)
-
-    async def _unchanged(self, announced: Announced) -> pb.ImportDocumentsResponse:
-        found = await self._stores.truth.read(lambda connection: truth_reads.find_document(connection, self._reader, announced.key))
-        if found is None:
-            raise MeshError("DOCUMENT_NOT_FOUND", "there is no such document", metadata={"document": announced.key.name})
-        acked = pb.ImportAcked(
-            document=announced.key.name,
-            version=found.version_name,
-            unchanged=True,
-            chunk_count=found.chunk_count,
-            quarantined_chunk_count=found.quarantined_count,
-            near_duplicate_of=announced.key.beside(found.near_duplicate_of),
-        )
-        return pb.ImportDocumentsResponse(acked=acked)
 
 
 def _same(found: DocumentRecord, announced: Announced, pipeline: str) -> bool:
@@ -223,6 +212,18 @@ def _same(found: DocumentRecord, announced: Announced, pipeline: str) -> bool:
         announced.source,
         pipeline,
     )
+
+
+def _unchanged(announced: Announced, found: DocumentRecord) -> pb.ImportDocumentsResponse:
+    acked = pb.ImportAcked(
+        document=announced.key.name,
+        version=found.version_name,
+        unchanged=True,
+        chunk_count=found.chunk_count,
+        quarantined_chunk_count=found.quarantined_count,
+        near_duplicate_of=announced.key.beside(found.near_duplicate_of),
+    )
+    return pb.ImportDocumentsResponse(acked=acked)
 
 
 def _rejected(announced: Announced, reason: str, message: str) -> pb.ImportDocumentsResponse:

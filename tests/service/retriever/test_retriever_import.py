@@ -13,6 +13,9 @@ from ragmesh.retriever.v1 import document_service_pb2 as pb
 
 from services.mesh import context
 from services.mesh.errors import from_rpc_error
+from services.retriever import truth_reads
+from services.retriever.records import DocumentKey, DocumentRecord, Reader
+from services.retriever.truth import Connection
 from tests.service.retriever.retriever_fixture import EDITOR, VISITOR, RetrieverClient, import_of
 
 NOTES = """---
@@ -81,6 +84,20 @@ async def test_the_same_bytes_are_acked_at_once(client: RetrieverClient) -> None
     again = await client.put("notes", NOTES)
     assert again.unchanged
     assert len(client.guard.requests) == asked
+
+
+async def test_an_unchanged_document_is_looked_up_once(client: RetrieverClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    await client.put("notes", NOTES)
+    looked: list[str] = []
+    look = truth_reads.find_document
+
+    def counted(connection: Connection, reader: Reader, key: DocumentKey) -> DocumentRecord | None:
+        looked.append(key.document)
+        return look(connection, reader, key)
+
+    monkeypatch.setattr(truth_reads, "find_document", counted)
+    assert (await client.put("notes", NOTES)).unchanged
+    assert looked == ["notes"]
 
 
 @pytest.mark.parametrize(
