@@ -25,7 +25,18 @@ from numpy.typing import NDArray
 
 from services.retriever import edge_optimise
 from services.retriever.edge_optimise import DENSE, SPARSE
-from services.retriever.index import BM25_B, BM25_K1, DIMENSIONS, MEAN_TERMS, Hit, IndexMeta, IndexUnusable, WeightedTerms
+from services.retriever.index import (
+    BM25_B,
+    BM25_K1,
+    DIMENSIONS,
+    MEAN_TERMS,
+    Hit,
+    IndexMeta,
+    IndexUnusable,
+    Labels,
+    WeightedTerms,
+    document_marks,
+)
 from services.retriever.records import IndexedChunk
 
 KIND = "edge"
@@ -84,6 +95,7 @@ class EdgeStore:
             # Nothing is searched by version: links between the chunks of each would double the time that the graph takes.
             by_version = edge.IntegerIndexParams(lookup=True, range=False, enable_hnsw=False)
             shard.update(edge.UpdateOperation.create_field_index("version", by_version))
+            shard.update(edge.UpdateOperation.create_field_index("labels", edge.PayloadSchemaType.Keyword))
             return cls(folder, shard, meta)
 
     @classmethod
@@ -108,7 +120,7 @@ class EdgeStore:
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """See `VectorStore`."""
-        self._meta = self._meta.after(len(chunks))
+        self._meta = self._meta.after(chunks)
         self._collections |= {chunk.collection for chunk in chunks}
         for first in range(0, len(chunks), _BATCH):
             points = [_point(chunk) for chunk in chunks[first : first + _BATCH]]
@@ -122,13 +134,17 @@ class EdgeStore:
                 self._whole = False
                 self._shard.update(edge.UpdateOperation.delete_points_by_filter(_filter("version", version)))
 
-    def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
+    def dense(
+        self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
+    ) -> list[Hit]:
         """See `VectorStore`."""
         breadth = _GRAPH_BREADTH if self._collections == {collection} else _BREADTH_AMONG_OTHERS
         params = edge.SearchParams(hnsw_ef=max(breadth, limit))
-        return self._query(edge.Query.Nearest(vector.tolist(), using=DENSE), collection, limit, params)
+        return self._query(edge.Query.Nearest(vector.tolist(), using=DENSE), collection, labels, limit, params)
 
-    def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
+    def sparse(
+        self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
+    ) -> list[Hit]:
         """See `VectorStore`."""
         weights: dict[int, float] = {}
         for term, weight in terms:
@@ -137,13 +153,14 @@ class EdgeStore:
         # How rare a word is, is asked of the collection, not of all tenants together; where that is the same, it is known already.
         same = self._whole and self._collections == {collection}
         corpus = None if same else edge.SearchParams(idf=edge.IdfParams(corpus=_filter("collection", collection)))
-        found = self._query(query, collection, limit, corpus)
+        found = self._query(query, collection, labels, limit, corpus)
         return [hit for hit in found if hit.score > 0]
 
-    def _query(self, query: edge.Query, collection: int, limit: int, params: edge.SearchParams | None) -> list[Hit]:
-        request = edge.QueryRequest(
-            limit=limit, query=query, filter=_filter("collection", collection), params=params, with_payload=False
-        )
+    def _query(self, query: edge.Query, collection: int, labels: Labels, limit: int, params: edge.SearchParams | None) -> list[Hit]:
+        marks = self._meta.marks(labels)
+        seen = [] if marks is None else [edge.FieldCondition(key="labels", match=edge.MatchAny(marks))]
+        wanted = edge.Filter(must=[_is("collection", collection), *seen])
+        request = edge.QueryRequest(limit=limit, query=query, filter=wanted, params=params, with_payload=False)
         with _failing():
             return [Hit(int(point.id), float(point.score)) for point in self._shard.query(request)]
 
@@ -194,7 +211,11 @@ def _probe(path: str) -> None:
 
 
 def _filter(key: str, value: int) -> edge.Filter:
-    return edge.Filter(must=[edge.FieldCondition(key=key, match=edge.MatchValue(value))])
+    return edge.Filter(must=[_is(key, value)])
+
+
+def _is(key: str, value: int) -> edge.FieldCondition:
+    return edge.FieldCondition(key=key, match=edge.MatchValue(value))
 
 
 def _dimension(term: str) -> int:
@@ -208,4 +229,5 @@ def _point(chunk: IndexedChunk) -> edge.Point:
     vectors: dict[str, list[float] | edge.SparseVector | list[list[float]]] = {DENSE: chunk.vector.tolist()}
     if counts:
         vectors[SPARSE] = edge.SparseVector(list(counts), values)
-    return edge.Point(chunk.id, vectors, {"collection": chunk.collection, "version": chunk.version})
+    payload = {"collection": chunk.collection, "version": chunk.version, "labels": document_marks(chunk.labels)}
+    return edge.Point(chunk.id, vectors, payload)

@@ -1,7 +1,8 @@
 """What the retriever asks of an index: a narrow protocol, and the file that says what an index was built from.
 
-An index may be lost at any time: the store of truth rebuilds it. It knows ids, collections, versions, terms and vectors; neither
-texts nor rights, which the store of truth joins to every hit.
+An index may be lost at any time: the store of truth rebuilds it. It knows ids, collections, versions, access labels, terms and
+vectors, no texts. It finds for a reader what the labels of now, as far as it has heard of them, let that reader see; the store of
+truth, which is joined to every hit, decides.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from services.retriever.records import IndexedChunk
 from services.retriever.terms import TERMS_VERSION
 
 DIMENSIONS = 256
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 """Moves when an index of this release cannot be read by the one before, or the other way round."""
 
 # BM25, as Anserini sets it for passages.
@@ -38,6 +39,21 @@ WORN_FACTOR = 4
 WORN_CHUNKS = 10_000
 
 WeightedTerms = Sequence[tuple[str, float]]
+Labels = Sequence[str] | None
+"""Access labels of who asks; None: whatever is there, for comparing indexes."""
+
+EVERYBODY = "*"
+"""The mark of a chunk whose document has no labels."""
+
+
+def document_marks(labels: Sequence[str]) -> list[str]:
+    """What stands in an index for the labels of a document; whoever has one of these marks may read it."""
+    return [f"={label}" for label in labels] or [EVERYBODY]
+
+
+def reader_marks(labels: Sequence[str]) -> list[str]:
+    """The marks that a reader with these labels has."""
+    return [EVERYBODY, *(f"={label}" for label in labels)]
 
 
 class IndexUnusable(RuntimeError):
@@ -75,7 +91,8 @@ class VectorStore(Protocol):
     """An index. Calls block: never on the loop. Searches may come from several threads, changes from one at a time.
 
     Every method raises IndexUnusable where the index fails. A search takes `seconds` at most where it stands on a server, and
-    raises IndexLate then; one in files of this machine takes no notice.
+    raises IndexLate then; one in files of this machine takes no notice. It brings as many hits as are asked for of those chunks
+    that a reader with `labels` may see.
     """
 
     @property
@@ -91,11 +108,15 @@ class VectorStore(Protocol):
         """Forgets all chunks of a document version; none is fine."""
         ...
 
-    def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
+    def dense(
+        self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
+    ) -> list[Hit]:
         """The chunks of a collection with the largest dot product with `vector` (DIMENSIONS,), best first."""
         ...
 
-    def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
+    def sparse(
+        self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
+    ) -> list[Hit]:
         """The chunks of a collection with the highest BM25 score above 0, best first."""
         ...
 
@@ -125,6 +146,7 @@ class FusingStore(Protocol):
         *,
         dense_weight: float,
         seconds: float = math.inf,
+        labels: Labels = None,
     ) -> list[FusedHit]:
         """The best of both legs by relative scores, as `fusion.fuse` has them, best first."""
         ...
@@ -195,6 +217,8 @@ class IndexMeta:
     still takes room and time."""
     optimised: int = 0
     """How many of these were there when it was last optimised."""
+    labelled: bool = False
+    """Whether any of them had labels. Where none has, nobody has to be kept from any."""
     format: int = INDEX_FORMAT
     terms_version: int = TERMS_VERSION
     dimensions: int = DIMENSIONS
@@ -203,9 +227,17 @@ class IndexMeta:
         """The same at another epoch; the embedder is known only once there are vectors."""
         return replace(self, epoch=epoch, embedder=embedder)
 
-    def after(self, chunks: int) -> IndexMeta:
+    def after(self, chunks: Sequence[IndexedChunk]) -> IndexMeta:
         """The same with more chunks written."""
-        return replace(self, written=self.written + chunks)
+        return replace(self.seeing(chunks), written=self.written + len(chunks))
+
+    def seeing(self, chunks: Sequence[IndexedChunk]) -> IndexMeta:
+        """The same where it matters whether any of `chunks` has labels."""
+        return self if self.labelled else replace(self, labelled=any(chunk.labels for chunk in chunks))
+
+    def marks(self, labels: Labels) -> list[str] | None:
+        """Marks of which a chunk has to have one, for a reader with these labels; None where that need not be looked at."""
+        return None if labels is None or not self.labelled else reader_marks(labels)
 
     def worn(self, held: int) -> bool:
         """Whether most of what was written is not held any more, so that building anew pays."""
@@ -213,7 +245,10 @@ class IndexMeta:
 
     def same_source(self, other: IndexMeta) -> bool:
         """Whether both were built by the same rules from the same store, whatever came later."""
-        return replace(self, epoch=0, written=0, optimised=0) == replace(other, epoch=0, written=0, optimised=0)
+        return self._rules() == other._rules()
+
+    def _rules(self) -> IndexMeta:
+        return replace(self, epoch=0, written=0, optimised=0, labelled=False)
 
     def write(self, folder: Path) -> None:
         """Replaces the file in `folder`, durably.

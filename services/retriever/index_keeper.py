@@ -33,6 +33,7 @@ from services.retriever.index import (
     IndexAway,
     IndexLate,
     IndexUnusable,
+    Labels,
     OptimisableStore,
     StoreKind,
     VectorStore,
@@ -353,13 +354,17 @@ class IndexKeeper:
     async def _change(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._changing, work)
 
-    async def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> Answer:
+    async def dense(
+        self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
+    ) -> Answer:
         """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
-        return await self._search("dense", lambda store: store.dense(vector, collection, limit, seconds))
+        return await self._search("dense", lambda store: store.dense(vector, collection, limit, seconds, labels=labels))
 
-    async def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> Answer:
+    async def sparse(
+        self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
+    ) -> Answer:
         """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
-        return await self._search("sparse", lambda store: store.sparse(terms, collection, limit, seconds))
+        return await self._search("sparse", lambda store: store.sparse(terms, collection, limit, seconds, labels=labels))
 
     @property
     def fuses(self) -> bool:
@@ -375,12 +380,13 @@ class IndexKeeper:
         *,
         dense_weight: float,
         seconds: float = math.inf,
+        labels: Labels = None,
     ) -> list[FusedHit] | None:
         """See `FusingStore`; None where the index cannot do that, or not now: each leg can still be asked for alone."""
         store = self._store
         if not isinstance(store, FusingStore):
             return None
-        ask = partial(store.hybrid, vector, terms, collection, limit, dense_weight=dense_weight, seconds=seconds)
+        ask = partial(store.hybrid, vector, terms, collection, limit, dense_weight=dense_weight, seconds=seconds, labels=labels)
         with telemetry.span("store index hybrid", ragmesh__store="index"):
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._searching, ask)

@@ -161,7 +161,13 @@ class Legs:
             if not vector[0].any():
                 return None
             return await self._index.hybrid(
-                vector[0], query.terms, scope.collection, 2 * fetch, dense_weight=dense_weight, seconds=_index_seconds(scope)
+                vector[0],
+                query.terms,
+                scope.collection,
+                2 * fetch,
+                dense_weight=dense_weight,
+                seconds=_index_seconds(scope),
+                labels=scope.reader.labels,
             )
 
         fused = await timed(found, Leg.DENSE, ask)
@@ -182,13 +188,16 @@ class Legs:
         async def dense() -> list[Hit]:
             if not vector:
                 vector.append(await self._vector(scope, query))
-            # A question without a single known word has no direction.
-            return (
-                hits(await self._index.dense(vector[0], scope.collection, fetch, _index_seconds(scope))) if vector[0].any() else []
+            if not vector[0].any():  # a question without a single known word has no direction
+                return []
+            return hits(
+                await self._index.dense(vector[0], scope.collection, fetch, _index_seconds(scope), labels=scope.reader.labels)
             )
 
         async def sparse() -> list[Hit]:
-            return hits(await self._index.sparse(query.terms, scope.collection, fetch, _index_seconds(scope)))
+            return hits(
+                await self._index.sparse(query.terms, scope.collection, fetch, _index_seconds(scope), labels=scope.reader.labels)
+            )
 
         legs: dict[Leg, Callable[[], Awaitable[list[Hit]]]] = {}
         if dense_weight > 0 and Leg.DENSE not in found.degraded:

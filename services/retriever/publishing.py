@@ -153,5 +153,5 @@ def _indexed(news: Sequence[NewVersion], places: Sequence[Reserved]) -> list[Ind
         kept = [(chunk_id, chunk) for chunk_id, chunk in numbered if chunk.ordinal not in new.quarantined]
         for (chunk_id, chunk), vector in zip(kept, new.vectors, strict=True):
             terms = index_terms(new.topic, chunk.title_path, chunk.text)
-            found.append(IndexedChunk(chunk_id, reserved.version, reserved.collection, terms, vector))
+            found.append(IndexedChunk(chunk_id, reserved.version, reserved.collection, terms, vector, new.labels))
     return found

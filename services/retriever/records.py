@@ -146,6 +146,8 @@ class IndexedChunk:
     collection: int
     terms: tuple[str, ...]
     vector: Vector
+    labels: tuple[str, ...] = ()
+    """Access labels of its document; none: everybody of the tenant may read it."""
 
 
 @dataclass(frozen=True, slots=True)

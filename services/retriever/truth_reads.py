@@ -257,7 +257,8 @@ def indexed_chunks(connection: Connection, embedder: str, version: int | None = 
     which = "" if version is None else "AND version.id = :version"
     rows = connection.execute(
         f"""
-        SELECT chunk.id, chunk.version_id, document.collection_id, chunk.title_path, chunk.text, version.topic, embedding.vector
+        SELECT chunk.id, chunk.version_id, document.collection_id, chunk.title_path, chunk.text, version.topic, embedding.vector,
+            (SELECT json_group_array(label) FROM label WHERE label.document_id = document.id) AS labels
         FROM document
         JOIN version ON version.id = document.current_version AND version.document_id = document.id
         JOIN chunk ON chunk.version_id = version.id
@@ -275,6 +276,7 @@ def indexed_chunks(connection: Connection, embedder: str, version: int | None = 
             collection=row["collection_id"],
             terms=index_terms(row["topic"], path, row["text"]),
             vector=np.frombuffer(row["vector"], dtype=np.float32),
+            labels=tuple(sorted(orjson.loads(row["labels"]))),
         )
 
 

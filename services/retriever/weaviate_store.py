@@ -23,6 +23,7 @@ from weaviate.classes.config import Configure, ConsistencyLevel, DataType, Prope
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
 from weaviate.collections import CollectionAsync
+from weaviate.collections.classes.filters import _Filters
 
 from services.retriever.index import (
     BM25_B,
@@ -33,7 +34,9 @@ from services.retriever.index import (
     IndexLate,
     IndexMeta,
     IndexUnusable,
+    Labels,
     WeightedTerms,
+    document_marks,
 )
 from services.retriever.records import IndexedChunk
 from services.retriever.weaviate_server import WeaviateServer, Work
@@ -43,6 +46,7 @@ KIND = "weaviate"
 _DENSE = "dense"
 _TERMS = "terms"
 _VERSION = "version"
+_LABELS = "labels"
 _BATCH = 256
 _NAME_FILE = "weaviate"
 _REPEATS = 8
@@ -123,6 +127,13 @@ async def _create(settings: WeaviateSettings, name: str, client: WeaviateAsyncCl
                 index_searchable=True,
             ),
             Property(name=_VERSION, data_type=DataType.INT, index_filterable=True),
+            Property(
+                name=_LABELS,
+                data_type=DataType.TEXT_ARRAY,
+                tokenization=Tokenization.FIELD,
+                index_filterable=True,
+                index_searchable=False,
+            ),
         ],
         inverted_index_config=Configure.inverted_index(bm25_k1=BM25_K1, bm25_b=BM25_B),
         multi_tenancy_config=Configure.multi_tenancy(enabled=True, auto_tenant_creation=True, auto_tenant_activation=True),
@@ -160,10 +171,10 @@ class WeaviateStore:
 
     def upsert(self, chunks: Sequence[IndexedChunk]) -> None:
         """See `VectorStore`. An object that Weaviate refuses fails the whole call."""
-        self._meta = self._meta.after(len(chunks))
+        self._meta = self._meta.after(chunks)
         by_tenant: dict[str, list[DataObject[Any, Any]]] = {}
         for chunk in chunks:
-            properties = {_TERMS: " ".join(chunk.terms), _VERSION: chunk.version}
+            properties = {_TERMS: " ".join(chunk.terms), _VERSION: chunk.version, _LABELS: document_marks(chunk.labels)}
             one = DataObject(properties=properties, uuid=_uuid(chunk.id), vector={_DENSE: chunk.vector.tolist()})
             by_tenant.setdefault(_tenant(chunk.collection), []).append(one)
         for tenant, objects in by_tenant.items():
@@ -192,29 +203,45 @@ class WeaviateStore:
                 if answer.matches == answer.successful:
                     break
 
-    def dense(self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
+    def dense(
+        self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
+    ) -> list[Hit]:
         """See `VectorStore`; approximate, by HNSW."""
-        return self._search(partial(self._dense, vector.tolist(), collection, limit), seconds)
+        return self._search(partial(self._dense, vector.tolist(), collection, labels, limit), seconds)
 
-    async def _dense(self, vector: list[float], collection: int, limit: int, client: WeaviateAsyncClient) -> list[Hit]:
+    async def _dense(
+        self, vector: list[float], collection: int, labels: Labels, limit: int, client: WeaviateAsyncClient
+    ) -> list[Hit]:
         scope = await self._scope(client, collection)
         if scope is None:
             return []
         found = await scope.query.near_vector(
-            vector, target_vector=_DENSE, limit=limit, return_properties=[], return_metadata=MetadataQuery(distance=True)
+            vector,
+            target_vector=_DENSE,
+            filters=self._seen(labels),
+            limit=limit,
+            return_properties=[],
+            return_metadata=MetadataQuery(distance=True),
         )
         return [Hit(one.uuid.int, -float(one.metadata.distance or 0.0)) for one in found.objects]
 
-    def sparse(self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf) -> list[Hit]:
+    def sparse(
+        self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
+    ) -> list[Hit]:
         """See `VectorStore`. Weights count in steps of an eighth of the greatest."""
-        return self._search(partial(self._sparse, _repeated(terms), collection, limit), seconds)
+        return self._search(partial(self._sparse, _repeated(terms), collection, labels, limit), seconds)
 
-    async def _sparse(self, query: str, collection: int, limit: int, client: WeaviateAsyncClient) -> list[Hit]:
+    async def _sparse(self, query: str, collection: int, labels: Labels, limit: int, client: WeaviateAsyncClient) -> list[Hit]:
         scope = await self._scope(client, collection)
         if scope is None or not query:
             return []
         found = await scope.query.bm25(
-            query, query_properties=[_TERMS], limit=limit, return_properties=[], return_metadata=MetadataQuery(score=True)
+            query,
+            query_properties=[_TERMS],
+            filters=self._seen(labels),
+            limit=limit,
+            return_properties=[],
+            return_metadata=MetadataQuery(score=True),
         )
         hits = [Hit(one.uuid.int, float(one.metadata.score or 0.0)) for one in found.objects]
         return [hit for hit in hits if hit.score > 0]
@@ -228,6 +255,7 @@ class WeaviateStore:
         *,
         dense_weight: float,
         seconds: float = math.inf,
+        labels: Labels = None,
     ) -> list[FusedHit]:
         """See `FusingStore`. Each leg brings 100 hits at least (QUERY_HYBRID_MAXIMUM_RESULTS of Weaviate), or `limit`.
 
@@ -235,7 +263,7 @@ class WeaviateStore:
             IndexLate: also where the explanations of this Weaviate do not say what each leg gave.
         """
         ask = partial(self.fused, vector, terms, collection, limit, dense_weight=dense_weight, fusion=HybridFusion.RELATIVE_SCORE)
-        found = self._search(lambda client: ask(client=client), seconds)
+        found = self._search(lambda client: ask(client=client, labels=labels), seconds)
         return [_parts(one.uuid.int, float(one.metadata.score or 0.0), one.metadata.explain_score or "") for one in found]
 
     async def fused(
@@ -248,6 +276,7 @@ class WeaviateStore:
         dense_weight: float,
         fusion: HybridFusion,
         client: WeaviateAsyncClient,
+        labels: Labels = None,
     ) -> list[Any]:
         """What Weaviate answers, fused by either method, with its explanations."""
         scope = await self._scope(client, collection)
@@ -260,11 +289,16 @@ class WeaviateStore:
             target_vector=_DENSE,
             query_properties=[_TERMS],
             fusion_type=fusion,
+            filters=self._seen(labels),
             limit=limit,
             return_properties=[],
             return_metadata=MetadataQuery(score=True, explain_score=True),
         )
         return list(found.objects)
+
+    def _seen(self, labels: Labels) -> _Filters | None:
+        marks = self._meta.marks(labels)
+        return None if marks is None else Filter.by_property(_LABELS).contains_any(marks)
 
     def _of(self, client: WeaviateAsyncClient) -> CollectionAsync[Any, Any]:
         return client.collections.use(self._name).with_consistency_level(self._level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from services.retriever.edge_store import EdgeStore
 from services.retriever.exact_store import ExactStore
-from services.retriever.index import DIMENSIONS, IndexMeta, IndexUnusable, StoreKind, VectorStore
+from services.retriever.index import DIMENSIONS, FusingStore, IndexMeta, IndexUnusable, Labels, StoreKind, VectorStore
 from services.retriever.records import IndexedChunk
 from services.retriever.terms import terms
 
@@ -26,12 +26,24 @@ def unit(*values: float) -> NDArray[np.float32]:
     return row / max(float(np.linalg.norm(row)), 1e-9)
 
 
-def chunk(number: int, text: str, vector: NDArray[np.float32], collection: int = 1, version: int = 1) -> IndexedChunk:
-    return IndexedChunk(number, version, collection, tuple(terms(text)), vector)
+def chunk(
+    number: int, text: str, vector: NDArray[np.float32], collection: int = 1, version: int = 1, labels: Sequence[str] = ()
+) -> IndexedChunk:
+    return IndexedChunk(number, version, collection, tuple(terms(text)), vector, tuple(labels))
 
 
-def ask(store: VectorStore, text: str, collection: int = 1, limit: int = 10) -> list[int]:
-    return [hit.id for hit in store.sparse([(term, 1.0) for term in terms(text)], collection, limit)]
+def ask(store: VectorStore, text: str, collection: int = 1, limit: int = 10, labels: Labels = None) -> list[int]:
+    return [hit.id for hit in store.sparse([(term, 1.0) for term in terms(text)], collection, limit, labels=labels)]
+
+
+def near(store: VectorStore, vector: NDArray[np.float32], limit: int, labels: Labels) -> list[int]:
+    return [hit.id for hit in store.dense(vector, 1, limit, labels=labels)]
+
+
+def fused(store: VectorStore, limit: int, labels: Labels) -> set[int]:
+    """What the index itself fuses, if it does."""
+    assert isinstance(store, FusingStore)
+    return {hit.id for hit in store.hybrid(unit(1), [("word", 1.0)], 1, limit, dense_weight=0.4, labels=labels)}
 
 
 @pytest.fixture(params=sorted(KINDS))
@@ -99,6 +111,51 @@ def test_collections_do_not_see_each_other(filled: VectorStore) -> None:
     assert [hit.id for hit in filled.dense(unit(1), 2, 10)] == [5]
     assert filled.dense(unit(1), 3, 10) == []
     assert ask(filled, "liver", collection=3) == []
+
+
+def test_labels_are_looked_at_in_the_search_itself(store: VectorStore) -> None:
+    """Whoever may read few of many chunks gets as many hits of these as were asked for."""
+    many = 10_000
+    others = [chunk(at, "word", unit(1, at / many / 10), version=1 + at % 50, labels=["theirs"]) for at in range(1, many)]
+    text = "word and more of other words"
+    mine = [chunk(many + at, text, unit(1, 1, at), version=90, labels=["mine", "ours"]) for at in range(20)]
+    everybodys = chunk(2 * many, "word among yet more of other words", unit(0.1, 1), version=91)
+    for first in range(0, len(others), 1000):
+        store.upsert(others[first : first + 1000])
+    store.upsert([*mine, everybodys])
+    ids = {one.id for one in mine} | {everybodys.id}
+    for labels, seen in (["mine"], ids), (["ours", "x"], ids), (["nobody's"], {everybodys.id}), ([], {everybodys.id}):
+        assert set(ask(store, "word", limit=10, labels=labels)) <= seen
+        assert len(ask(store, "word", limit=10, labels=labels)) == min(10, len(seen))
+        assert set(near(store, unit(1), 50, labels)) == seen
+        if isinstance(store, FusingStore):
+            assert fused(store, 50, labels) == seen
+    assert near(store, unit(1), 1, ["theirs", "mine"])[0] < many
+    assert near(store, unit(1), 1, None)[0] < many
+    store.delete_version(90)
+    assert near(store, unit(1), 50, ["mine"]) == [everybodys.id]
+
+
+def test_a_label_that_looks_like_a_mark_opens_nothing(store: VectorStore) -> None:
+    store.upsert([chunk(1, "word", unit(1), labels=["*"]), chunk(2, "word", unit(1)), chunk(3, "word", unit(1), labels=["=a b"])])
+    assert near(store, unit(1), 9, []) == [2]
+    assert near(store, unit(1), 9, ["a b", "=*", "a"]) == [2]
+    assert sorted(near(store, unit(1), 9, ["*"])) == [1, 2]
+    assert sorted(ask(store, "word", labels=["=a b"])) == [2, 3]
+
+
+def test_labels_are_those_of_the_last_upsert(kind: str, factory: StoreKind, folder: Path) -> None:
+    made = factory.create(folder, IndexMeta(kind, "instance", "", 0))
+    made.upsert([chunk(1, "word", unit(1))])
+    assert near(made, unit(1), 9, []) == [1]
+    made.upsert([chunk(1, "word", unit(1), labels=["a"])])
+    assert near(made, unit(1), 9, []) == ask(made, "word", labels=["b"]) == []
+    made.flush(1, "embedder")
+    made.close()
+    again = factory.open(folder)
+    assert near(again, unit(1), 9, []) == ask(again, "word", labels=[]) == []
+    assert near(again, unit(1), 9, ["a"]) == ask(again, "word", labels=["a"]) == [1]
+    again.close()
 
 
 def test_deleting_a_version_takes_its_chunks_alone(filled: VectorStore) -> None:

@@ -75,6 +75,7 @@ def indexed(new: NewVersion, reserved: Reserved) -> list[IndexedChunk]:
             reserved.collection,
             index_terms(new.topic, chunk.title_path, chunk.text),
             vector_of(chunk.text),
+            new.labels,
         )
         for chunk in new.chunks
         if chunk.ordinal not in new.quarantined
