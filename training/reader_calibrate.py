@@ -26,7 +26,7 @@ from training import ANSWERER, MODEL_REPOSITORY, answerer_data
 from training.measures import auroc
 from training.progress import Run
 from training.reader_data import held_examples
-from training.reader_evidence import Listed, alone, lists_of, served, users_examples
+from training.reader_evidence import MOST_LISTS, Listed, alone, lists_of, served, users_examples
 from training.reader_served import load, open_reader
 from training.sources import DataFolder
 from training.span_recipe import plain, threshold_for
@@ -250,7 +250,7 @@ def _short_answers(lists: Sequence[Listed], decided: NDArray[np.float64], config
     }
 
 
-def calibrate(data: DataFolder, run: Run) -> dict[str, Any]:
+def calibrate(data: DataFolder, run: Run, most: int = MOST_LISTS) -> dict[str, Any]:
     """Fits reader.json beside reader.onnx; -> the figures of the test half."""
     torch.set_num_threads(1)
     if not (ANSWERER / "reader.json").is_file():
@@ -263,7 +263,7 @@ def calibrate(data: DataFolder, run: Run) -> dict[str, Any]:
     weight = reader_share(MODEL_REPOSITORY / "reranker" / "1")
     found = served(searches, weight, reader, lexical, idf)
     halves = [
-        lists_of(held, half, reader, lexical, run)
+        lists_of(held, half, reader, lexical, run, most)
         + alone(examples, half, reader, lexical, idf, run)
         + [one for one in found if one.source == "served_squad" and one.tunes == (half == 0)]
         for half in (0, 1)
@@ -282,4 +282,6 @@ def calibrate(data: DataFolder, run: Run) -> dict[str, Any]:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--data", type=Path, required=True)
-    calibrate(DataFolder(arguments.parse_args().data), Run("reader_calibrate"))
+    arguments.add_argument("--lists", type=int, default=MOST_LISTS, help="of each half")
+    parsed = arguments.parse_args()
+    calibrate(DataFolder(parsed.data), Run("reader_calibrate"), parsed.lists)

@@ -70,7 +70,7 @@ def read_list(pool: Pool, asked: Asked, case: str, rng: random.Random, reader: R
     return Listed(asked.row.source, case, gather(reader, ranking, read), gold, ignored, real, answers, read.texts)
 
 
-def lists_of(pool: Pool, half: int, reader: Reader, lexical: LexicalEngine, run: Run) -> list[Listed]:
+def lists_of(pool: Pool, half: int, reader: Reader, lexical: LexicalEngine, run: Run, most: int = MOST_LISTS) -> list[Listed]:
     rng = random.Random(SEED + half)
     asked = [one for one in pool.asked if len(title_key(one.row.title)) % 2 == half]
     rng.shuffle(asked)
@@ -83,8 +83,8 @@ def lists_of(pool: Pool, half: int, reader: Reader, lexical: LexicalEngine, run:
             listed = read_list(pool, one, case, rng, reader, lexical)
             if listed is not None:
                 found.append(listed)
-        run.say(len(found), MOST_LISTS, f"lists of half {half} read")
-        if len(found) >= MOST_LISTS:
+        run.say(len(found), most, f"lists of half {half} read")
+        if len(found) >= most:
             break
     return found
 
