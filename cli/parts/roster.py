@@ -178,14 +178,22 @@ def envoy_part(folders: VarLayout, settings: Callable[[], UpSettings], ports: Po
 
 
 async def _serving(socket: Path) -> bool:
-    """Whether the process behind an admin socket is SERVING as a whole."""
+    """Whether the process behind an admin socket is SERVING as a whole; where it is not yet, waits a second for it to say so.
+
+    Asking again and again would cost a starting mesh more of the processor than half of what it starts.
+    """
     if not socket.exists():
         return False
     options = [("grpc.default_authority", "localhost"), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(f"unix:{socket}", options=options) as channel:
-        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # its type stubs leave it out
+        stub = health_pb2_grpc.HealthStub(channel)
+        watching = stub.Watch(health_pb2.HealthCheckRequest(), timeout=1.0)  # type: ignore[attr-defined]  # not in its type stubs
         try:
-            answer = await check(health_pb2.HealthCheckRequest(), timeout=1.0)
+            async for answer in watching:
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return True
         except grpc.aio.AioRpcError:
             return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        finally:
+            watching.cancel()
+    return False

@@ -7,9 +7,18 @@ import sys
 from typing import cast
 
 import orjson
-import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+# structlog loads rich, and with it Pygments and attrs, where they are installed: a sixth of a service's start, for a renderer of
+# terminals that no service uses.
+_hides_rich = "rich" not in sys.modules and "structlog" not in sys.modules
+if _hides_rich:
+    sys.modules["rich"] = None  # type: ignore[assignment]  # "cannot be imported", says the import system of None
+import structlog  # noqa: E402
+
+if _hides_rich:
+    del sys.modules["rich"]
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger  # noqa: E402
 
 
 def _trace_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

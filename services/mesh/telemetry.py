@@ -7,6 +7,7 @@ much of what starts here, stands in `{run_dir}/telemetry.json`, which is read ag
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,6 @@ from pathlib import Path
 import orjson
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -28,6 +28,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 _EXPORT_TIMEOUT_SECONDS = 1  # a dead collector holds a flush for this long, not for the default ten seconds
 _EXPORT_DELAY_MILLIS = 300
 _QUEUE_SPANS = 4096
+_OPEN_SECONDS = 5.0
 
 
 class TelemetryState(BaseModel):
@@ -68,41 +69,90 @@ class SwitchableSampler(Sampler):
         return f"Switchable({self._sampler.get_description()})"
 
 
+class Exporting:
+    """Batches of spans to one endpoint.
+
+    What exports is loaded with the first span, on a thread of its own: that takes a tenth of a service's start, and most send none.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._lock = threading.Lock()
+        self._waiting: deque[ReadableSpan] = deque(maxlen=_QUEUE_SPANS)
+        self._opening: threading.Thread | None = None
+        self._batch: BatchSpanProcessor | None = None
+
+    def add(self, span: ReadableSpan) -> None:
+        """Send `span` with the next batch."""
+        with self._lock:
+            if self._batch is None:
+                self._waiting.append(span)
+                if self._opening is None:
+                    self._opening = threading.Thread(target=self._open, name="telemetry-open", daemon=True)
+                    self._opening.start()
+                return
+        self._batch.on_end(span)
+
+    def _open(self) -> None:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+        exporter = OTLPSpanExporter(endpoint=self._endpoint, insecure=True, timeout=_EXPORT_TIMEOUT_SECONDS)
+        batch = BatchSpanProcessor(exporter, max_queue_size=_QUEUE_SPANS, schedule_delay_millis=_EXPORT_DELAY_MILLIS)
+        with self._lock:
+            for span in self._waiting:
+                batch.on_end(span)
+            self._waiting.clear()
+            self._batch = batch
+
+    def _opened(self) -> BatchSpanProcessor | None:
+        if self._opening is not None:
+            self._opening.join(_OPEN_SECONDS)
+        return self._batch
+
+    def flush(self, timeout_millis: int) -> bool:
+        """Export what is left; False where that did not go in time."""
+        batch = self._opened()
+        return batch is None or batch.force_flush(timeout_millis)
+
+    def close(self) -> None:
+        """Export what is left and end."""
+        batch = self._opened()
+        if batch is not None:
+            batch.shutdown()  # type: ignore[no-untyped-call]
+
+
 class SwitchableProcessor(SpanProcessor):
     """Hands spans to a batch exporter that may be replaced while the process runs, or to none."""
 
     def __init__(self) -> None:
         self._endpoint: str | None = None
-        self._batch: BatchSpanProcessor | None = None
+        self._exporting: Exporting | None = None
 
     def set_endpoint(self, endpoint: str | None) -> None:
         """From now on spans go to `endpoint`, or nowhere. The former exporter is flushed beside, so that nobody waits."""
         if endpoint == self._endpoint:
             return
-        former, self._batch = self._batch, None
-        if endpoint is not None:
-            exporter = OTLPSpanExporter(endpoint=endpoint, insecure=True, timeout=_EXPORT_TIMEOUT_SECONDS)
-            self._batch = BatchSpanProcessor(exporter, max_queue_size=_QUEUE_SPANS, schedule_delay_millis=_EXPORT_DELAY_MILLIS)
+        former, self._exporting = self._exporting, None if endpoint is None else Exporting(endpoint)
         self._endpoint = endpoint
         if former is not None:
-            threading.Thread(target=former.shutdown, name="telemetry-flush", daemon=True).start()
+            threading.Thread(target=former.close, name="telemetry-flush", daemon=True).start()
 
     def on_start(self, span: Span, parent_context: otel_context.Context | None = None) -> None:
         """As `opentelemetry.sdk.trace.SpanProcessor` has it."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """As `opentelemetry.sdk.trace.SpanProcessor` has it."""
-        if self._batch is not None:
-            self._batch.on_end(span)
+        if self._exporting is not None:
+            self._exporting.add(span)
 
     def shutdown(self) -> None:
         """Export what is left and end."""
-        if self._batch is not None:
-            self._batch.shutdown()  # type: ignore[no-untyped-call]
+        if self._exporting is not None:
+            self._exporting.close()
 
     def force_flush(self, timeout_millis: int = 1000) -> bool:
         """Export what is left; False where that did not go in time."""
-        return self._batch is None or self._batch.force_flush(timeout_millis)
+        return self._exporting is None or self._exporting.flush(timeout_millis)
 
 
 class Telemetry:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import re2
@@ -244,6 +245,7 @@ def _end_of_element(expression: str, place: int) -> int:
     return len(expression)
 
 
+@lru_cache(maxsize=8192)
 def least(expression: str) -> int:
     """Letters and signs that a match of `expression` holds at least, those of classes not counted."""
     choices = [0]
@@ -293,6 +295,7 @@ def widened(expression: str) -> str:
     return "".join(out)
 
 
+@lru_cache(maxsize=8192)
 def needs_code_points(expression: str) -> bool:
     """Whether `expression` means something else when its UTF-8 is matched byte by byte."""
     before = ""
