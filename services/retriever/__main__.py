@@ -17,11 +17,15 @@ from services.retriever.settings import RetrieverSettings
 from services.retriever.truth_kinds import move_truth
 from services.retriever.truth_schema import TruthUnusable
 
+_SWITCH_SECONDS = 0.001
+
 
 def main(arguments: list[str]) -> int:
     """Exit status: 0 after a clean stop, 1 where the stores or the models do not allow a start, 2 for another command."""
     try:
         if not arguments:
+            # Threads of imports and of what is learned compute in Python: a search that comes waits for each of them so long.
+            sys.setswitchinterval(_SWITCH_SECONDS)
             run(RetrieverSettings, build)
         elif arguments == ["rebuild"]:
             settings = RetrieverSettings()

@@ -111,7 +111,7 @@ class Retriever:
             concurrent=settings.retriever_concurrent_imports,
             concurrent_bytes=settings.retriever_concurrent_bytes,
         )
-        self.lexicons = LexiconKeeper(self.truth, wait_seconds=settings.retriever_lexicon_seconds)
+        self.lexicons = LexiconKeeper(self.truth, self.way, wait_seconds=settings.retriever_lexicon_seconds)
         self.search = Search(
             self.truth,
             self.index,

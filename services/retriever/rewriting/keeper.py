@@ -8,26 +8,33 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from services.mesh import telemetry
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads
+from services.retriever.giving_way import GivingWay
 from services.retriever.records import Reader
 from services.retriever.rewriting.lexicon import Lexicon, learn
 from services.retriever.truth import Connection, Truth
 
 log = get_logger(__name__)
 
+T = TypeVar("T")
+
 MAX_CHUNKS = 50_000
 """Chunks that a lexicon is learned from, the newest: enough for the words of any language."""
 MAX_LEXICONS = 16
 """For as many pairs of collection and rights. The one unused for longest goes first."""
 _BATCH = 512
-_PAUSE_SECONDS = 0.002  # between batches, so that searches get their turn
+_STRETCH = 16
+"""Chunks between two looks whether somebody waits for a search: some milliseconds of the interpreter."""
+_PAUSE_SECONDS = 0.002
+_LONGEST_PAUSE_SECONDS = 0.05
 _REST = 20
 """A collection that changes all the time is learned anew at most one twentieth of the time."""
 _FIRST = 5
@@ -42,17 +49,21 @@ class _Kept:
     again: float = 0.0
     """When it may be learned again, on the monotonic clock."""
     learning: asyncio.Task[None] | None = field(default=None)
+    work: float = 0.0
+    """Seconds of work that it took to learn it."""
 
 
 class LexiconKeeper:
     """Lexicons by collection and reader.
 
     Args:
+        way: who waits for searches; what is learned again rests meanwhile.
         wait_seconds: how long a search may wait for its lexicon.
     """
 
-    def __init__(self, truth: Truth, *, wait_seconds: float) -> None:
+    def __init__(self, truth: Truth, way: GivingWay, *, wait_seconds: float) -> None:
         self._truth = truth
+        self._way = way
         self._wait_seconds = wait_seconds
         self._kept: dict[tuple[int, Reader], _Kept] = {}
         self._learning = ThreadPoolExecutor(1, thread_name_prefix="lexicon")
@@ -73,29 +84,38 @@ class LexiconKeeper:
             if kept.learning is not None:
                 # Who asks first shall not be the one whose question is misunderstood.
                 patience = self._wait_seconds * (_FIRST if kept.epoch < 0 else 1)
-                await asyncio.wait({kept.learning}, timeout=patience)
+                # Where it would not come in time, the one that is there is as good now as in a moment.
+                if kept.epoch < 0 or kept.work < patience:
+                    await asyncio.wait({kept.learning}, timeout=patience)
         return kept.lexicon
 
     async def _learn(self, kept: _Kept, reader: Reader, collection: int, epoch: int) -> None:
-        begun = time.monotonic()
+        begun, rest = time.monotonic(), self._rest if kept.epoch >= 0 else None
         try:
             with telemetry.span("retriever.lexicon"):
                 loop = asyncio.get_running_loop()
-                kept.lexicon = await loop.run_in_executor(self._learning, self._read, reader, collection)
+                kept.lexicon, kept.work = await loop.run_in_executor(self._learning, self._read, reader, collection, rest)
             kept.epoch = epoch
         except (sqlite3.Error, MeshError) as error:
+            kept.work = time.monotonic() - begun
             log.warning("lexicon.failed", reason=str(error))
         finally:
-            took = time.monotonic() - begun
-            kept.again = time.monotonic() + _REST * took
+            kept.again = time.monotonic() + _REST * kept.work
             kept.learning = None
 
-    def _read(self, reader: Reader, collection: int) -> Lexicon:
+    def _read(self, reader: Reader, collection: int, rest: Callable[[], None] | None) -> tuple[Lexicon, float]:
+        begun = time.thread_time()
         with self._truth.beside() as connection:
-            made = learn(_texts(connection, reader, collection))
+            made = learn(_resting(_texts(connection, reader, collection), rest) if rest else _texts(connection, reader, collection))
         # Both are made when they are first asked for: here, and not on the loop.
         _ = made.stems, made.by_length, made.short_forms, made.short_of
-        return made
+        return made, time.thread_time() - begun
+
+    def _rest(self) -> None:
+        time.sleep(_PAUSE_SECONDS)
+        ends = time.monotonic() + _LONGEST_PAUSE_SECONDS
+        while self._way.asked and time.monotonic() < ends:
+            time.sleep(_PAUSE_SECONDS)
 
     async def close(self) -> None:
         """Ends what is being learned."""
@@ -117,4 +137,10 @@ def _texts(connection: Connection, reader: Reader, collection: int) -> Iterator[
         # The one function that knows who may read what.
         for chunk in truth_reads.visible_chunks(connection, reader, collection, ids[first : first + _BATCH]).values():
             yield chunk.title_path, chunk.text
-        time.sleep(_PAUSE_SECONDS)
+
+
+def _resting(texts: Iterable[T], rest: Callable[[], None]) -> Iterator[T]:
+    for number, text in enumerate(texts, 1):
+        yield text
+        if number % _STRETCH == 0:
+            rest()
