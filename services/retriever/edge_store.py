@@ -45,6 +45,11 @@ _GRAPH_BREADTH = 256
 """Candidates kept while the graph is walked (ef). Of the ten nearest it finds .99 at 50,000 chunks, 128 would find .97."""
 _BREADTH_AMONG_OTHERS = 512
 """The same where chunks of other collections are in the way: with 128 two of 22,500 chunks find .94 where this finds .99."""
+_BREADTH_AMONG_HIDDEN = 88
+_HIDDEN_SHARE = 0.35
+"""From this part of the chunks hidden by their labels on, the walk goes on to the neighbours of hidden ones (ACORN). Of the ten
+nearest among 20,000 or 35,000 of 50,000 chunks it finds .98 then, in half the time of a scan; a walk that stops at hidden ones
+finds .83 and .93, with 1024 candidates .92 and .98."""
 _FEW = 8
 _ROOM_FACTOR = 4
 """How many times the size of an index has to be free on the disk before a copy of it is optimised."""
@@ -138,9 +143,19 @@ class EdgeStore:
         self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
     ) -> list[Hit]:
         """See `VectorStore`."""
+        wanted = self._readable(collection, labels)
         breadth = _GRAPH_BREADTH if self._collections == {collection} else _BREADTH_AMONG_OTHERS
         params = edge.SearchParams(hnsw_ef=max(breadth, limit))
-        return self._query(edge.Query.Nearest(vector.tolist(), using=DENSE), collection, labels, limit, params)
+        if labels is not None and self._meta.labelled and self._hides(wanted):
+            everywhere = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
+            params = edge.SearchParams(hnsw_ef=max(_BREADTH_AMONG_HIDDEN, limit), acorn=everywhere)
+        return self._query(edge.Query.Nearest(vector.tolist(), using=DENSE), wanted, limit, params)
+
+    def _hides(self, wanted: edge.Filter) -> bool:
+        """Whether a filter keeps so much away that the graph has holes; estimated, in 0.05 ms."""
+        with _failing():
+            seen = self._shard.count(edge.CountRequest(filter=wanted, exact=False))
+            return seen < (1 - _HIDDEN_SHARE) * self._shard.count(edge.CountRequest(exact=False))
 
     def sparse(
         self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
@@ -153,13 +168,15 @@ class EdgeStore:
         # How rare a word is, is asked of the collection, not of all tenants together; where that is the same, it is known already.
         same = self._whole and self._collections == {collection}
         corpus = None if same else edge.SearchParams(idf=edge.IdfParams(corpus=_filter("collection", collection)))
-        found = self._query(query, collection, labels, limit, corpus)
+        found = self._query(query, self._readable(collection, labels), limit, corpus)
         return [hit for hit in found if hit.score > 0]
 
-    def _query(self, query: edge.Query, collection: int, labels: Labels, limit: int, params: edge.SearchParams | None) -> list[Hit]:
+    def _readable(self, collection: int, labels: Labels) -> edge.Filter:
         marks = self._meta.marks(labels)
         seen = [] if marks is None else [edge.FieldCondition(key="labels", match=edge.MatchAny(marks))]
-        wanted = edge.Filter(must=[_is("collection", collection), *seen])
+        return edge.Filter(must=[_is("collection", collection), *seen])
+
+    def _query(self, query: edge.Query, wanted: edge.Filter, limit: int, params: edge.SearchParams | None) -> list[Hit]:
         request = edge.QueryRequest(limit=limit, query=query, filter=wanted, params=params, with_payload=False)
         with _failing():
             return [Hit(int(point.id), float(point.score)) for point in self._shard.query(request)]
