@@ -27,6 +27,17 @@ _INTENTS = {
 _ANSWERS = (pb.OUTCOME_ANSWERED, pb.OUTCOME_PARTIAL)
 
 
+class Accepted(BaseModel):
+    """Another sentence of the corpus that answers a golden question as rightly as its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    document: Annotated[str, Field(min_length=1)]
+    quote: Annotated[str, Field(min_length=1)]
+    answers: Annotated[tuple[str, ...], Field(min_length=1)]
+    why: Annotated[str, Field(min_length=1)]
+
+
 class Golden(BaseModel):
     """One golden question; see goldens/README.md."""
 
@@ -40,6 +51,19 @@ class Golden(BaseModel):
     quote: str = ""
     why: str = ""
     template: str = ""
+    also: tuple[Accepted, ...] = ()
+
+    def accepted_answers(self) -> set[str]:
+        """Its own and those of the other sentences."""
+        return {*self.answers, *(answer for one in self.also for answer in one.answers)}
+
+    def accepted_quotes(self) -> set[str]:
+        """Its own sentence and the others."""
+        return {self.quote, *(one.quote for one in self.also)}
+
+    def accepted_documents(self) -> set[str]:
+        """Its own document and those of the other sentences."""
+        return {self.document, *(one.document for one in self.also)}
 
 
 @dataclass(frozen=True)
@@ -53,9 +77,9 @@ class Judgement:
     shows_answer: bool | None = None
     """The released text holds an accepted answer."""
     shows_quote: bool | None = None
-    """The released text holds the golden sentence itself."""
+    """The released text holds an accepted sentence itself."""
     cites_document: bool | None = None
-    """A claim cites the golden document."""
+    """A claim cites an accepted document."""
     first_text_seconds: float | None = None
     total_seconds: float = 0.0
 
@@ -106,9 +130,11 @@ def judge(golden: Golden, turn: pb.Turn, first_text: float | None, total: float)
         golden,
         name,
         right_outcome=outcome in _ANSWERS,
-        shows_answer=outcome in _ANSWERS and any(_plain(answer) in text for answer in golden.answers),
-        shows_quote=_plain(golden.quote) in text,
-        cites_document=any(source == golden.document or source.endswith(f"/{golden.document}") for source in sources),
+        shows_answer=outcome in _ANSWERS and any(_plain(answer) in text for answer in golden.accepted_answers()),
+        shows_quote=any(_plain(quote) in text for quote in golden.accepted_quotes()),
+        cites_document=any(
+            source == name or source.endswith(f"/{name}") for source in sources for name in golden.accepted_documents()
+        ),
         first_text_seconds=first_text,
         total_seconds=total,
     )

@@ -29,6 +29,10 @@ def test_there_are_enough_of_each_kind_and_all_quotes_stand_in_their_documents()
             body = (ROOT / "corpus" / "chatcbd" / golden.document).read_text()
             assert golden.quote in body, golden.id
             assert all(answer in golden.quote for answer in golden.answers), golden.id
+        for other in golden.also:
+            assert other.quote in (ROOT / "corpus" / "chatcbd" / other.document).read_text(), golden.id
+            assert other.quote != golden.quote, golden.id
+            assert all(answer in other.quote for answer in other.answers), golden.id
 
 
 def test_the_corpus_has_at_least_sixty_documents() -> None:

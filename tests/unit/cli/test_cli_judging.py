@@ -150,3 +150,33 @@ def test_tools_are_named_with_version_source_and_remedy() -> None:
     assert not fits("20.20.2", "22.17", minimum=True)
     assert fits("3.11.7", "3.11", minimum=False)
     assert not fits("1.41.0", "1.40.0", minimum=False)
+
+
+def test_another_accepted_sentence_counts_as_the_golden_one() -> None:
+    own = {
+        "id": "x1",
+        "kind": "answerable",
+        "question": "?",
+        "answers": ("in 1742",),
+        "document": "b.md",
+        "quote": "It stood in 1742.",
+    }
+    other = {
+        "document": "interactions/a.md",
+        "quote": "Since 1742 it has stood.",
+        "answers": ("Since 1742",),
+        "why": "the same year",
+    }
+    turn = pb.Turn(
+        text="Since 1742 it has stood.",
+        claims=[claim(200, 203)],
+        evidence=[EVIDENCE],
+        finished=pb.TurnFinished(outcome=pb.OUTCOME_ANSWERED),
+    )
+
+    def marks(golden: Golden) -> tuple[bool | None, ...]:
+        judged = judge(golden, turn, None, 0.0)
+        return judged.shows_answer, judged.shows_quote, judged.cites_document
+
+    assert marks(Golden.model_validate(own)) == (False, False, False)
+    assert marks(Golden.model_validate({**own, "also": (other,)})) == (True, True, True)
