@@ -243,7 +243,7 @@ class Judge:
             score=item.score,
             threshold=self._block,
             model=item.rule.model if isinstance(item.rule, Learned) else None,
-            digest=item.rule.model.weights_sha256 if isinstance(item.rule, Learned) else "",
+            digest=item.rule.model.weights_sha256 if isinstance(item.rule, Learned) else self._matcher.digest,
         )
 
     def _holds_back(self, item: Sighting) -> bool:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ragmesh.evidence.v1.text_pb2 import Intent, TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 from ragmesh.guard.v1 import pii_pb2
 
-from services.guard import ruling
+from services.guard import privacy, ruling
 from services.guard.judge import Judge, Sighting
 from services.guard.policy import Policy
-from services.guard.privacy import PiiFinder, PiiMatch, apply, find_in_turns
+from services.guard.privacy import LEAST_SCORE, PiiFinder, PiiMatch, apply, find_in_turns
 from services.guard.privacy.match import SECRETS
+from services.guard.provenance import digest_of
 from services.guard.understanding.classifier import OUT_OF_SCOPE
 from services.guard.understanding.intents import SmallTalk
 from services.guard.understanding.language import UNKNOWN, LanguageFinder
@@ -26,6 +28,7 @@ from services.guard.understanding.sure import Guess
 from services.guard.views.invisible import without_invisible
 
 MAX_PII = 256
+_PRIVACY = Path(privacy.__file__).parent
 _TURNS = 3
 """Turns before, of the same person, that an attack is looked for across."""
 _TURNS_CHARACTERS = 4_000
@@ -190,7 +193,16 @@ class QuestionCheck:
         return replace(found, normalised=redacted.text, pii=pii)
 
     def _refused(self, clean: str, category: pb.Category.ValueType) -> Checked:
-        finding = pb.Finding(category=category, severity=pb.SEVERITY_LOW, view="original")
+        name = f"limits.{pb.Category.Name(category).removeprefix('CATEGORY_').lower()}"
+        finding = pb.Finding(
+            rule=name,
+            category=category,
+            severity=pb.SEVERITY_LOW,
+            view="original",
+            score=1,
+            threshold=1,
+            digest=self._policy.digest,
+        )
         verdict = pb.Verdict(action=pb.ACTION_BLOCK, category=category, findings=[finding], policy_digest=self._policy.digest)
         return Checked(verdict, clean, Intent.INTENT_UNSPECIFIED, UNKNOWN, [])
 
@@ -201,7 +213,8 @@ def _speaks(text: str) -> bool:
 
 
 def _add_reason(verdict: pb.Verdict, policy: Policy, category: pb.Category.ValueType) -> None:
-    finding = pb.Finding(rule=f"policy.{pb.Category.Name(category)[9:].lower()}", category=category, digest=policy.digest)
+    name = f"policy.{pb.Category.Name(category).removeprefix('CATEGORY_').lower()}"
+    finding = pb.Finding(rule=name, category=category, view="original", score=1, threshold=1, digest=policy.digest)
     ruling.add(verdict, [finding], policy.actions.get(category, pb.ACTION_BLOCK))
 
 
@@ -218,4 +231,6 @@ def _finding(text: str, match: PiiMatch, category: pb.Category.ValueType) -> pb.
         range=_range(text, match),
         view="normalised",
         score=match.score,
+        threshold=LEAST_SCORE,
+        digest=digest_of(_PRIVACY),
     )

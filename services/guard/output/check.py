@@ -224,7 +224,7 @@ class OutputCheck:
     def _withhold(
         self, start: int, end: int, category: pb.Category.ValueType, findings: list[pb.Finding]
     ) -> pb.CheckOutputResponse:
-        found = findings or [pb.Finding(category=category, severity=pb.SEVERITY_HIGH)]
+        found = findings or [finding(f"draft.{pb.Category.Name(category).removeprefix('CATEGORY_').lower()}", category)]
         self._note(found)
         self._withheld_segments += 1
         self._answered.withheld += 1

@@ -6,26 +6,22 @@ Knows no text beyond its places.
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
 from pathlib import Path
 
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
+from services.guard.provenance import digest_of
+
+_PACKAGE = Path(__file__).parent
 VIEW = "original"
 _SEVERITIES = {True: pb.SEVERITY_HIGH, False: pb.SEVERITY_MEDIUM}
 
 
-@cache
 def digest() -> str:
     """SHA-256 over the methods of this package and their tables: what found something is named by it."""
-    whole = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.iterdir()):
-        if path.suffix in (".py", ".yaml", ".npz", ".json"):
-            whole.update(hashlib.sha256(path.read_bytes()).digest())
-    return whole.hexdigest()
+    return digest_of(_PACKAGE)
 
 
 def finding(
@@ -60,6 +56,11 @@ def finding(
         first = len(text[:start].encode())
         found.range.CopyFrom(TextRange(start=first, end=first + len(text[start:end].encode())))
     return found
+
+
+def is_ours(found: pb.Finding) -> bool:
+    """Whether the methods of this package or their model found it, and not the rules."""
+    return found.HasField("model") or found.digest == digest()
 
 
 def grave(found: pb.Finding) -> bool:

@@ -15,7 +15,7 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from services.guard.judge import Judge
 from services.guard.output.draft import Draft
 from services.guard.output.faithfulness import COPY, Claimed, Faithfulness, Judgement
-from services.guard.output.findings import finding, grave
+from services.guard.output.findings import finding, grave, is_ours
 from services.guard.output.patterns import OVERRULED, Patterns
 from services.guard.output.quotes import QuoteError, on_boundaries
 from services.guard.privacy.masking import starred
@@ -129,7 +129,7 @@ class SegmentCheck:
         return Decision(pb.CATEGORY_UNSUPPORTED, noted, judged)
 
     def _refused(self, findings: Sequence[pb.Finding]) -> pb.Finding | None:
-        return next((one for one in findings if one.digest and self.draft.withholds(one, grave(one))), None)
+        return next((one for one in findings if is_ours(one) and self.draft.withholds(one, grave(one))), None)
 
     def _by_model(self, rule: str, score: float | None, threshold: float, weighty: bool) -> pb.Finding:
         model = self.faithfulness.ref if score is not None else None

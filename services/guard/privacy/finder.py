@@ -15,7 +15,7 @@ MAX_CHARACTERS = 65_536
 """What is behind is not looked at."""
 MAX_RUNS = 512
 """Runs of digits that are looked at in one text; a table of figures holds more, and no more numbers of persons."""
-_LEAST_SCORE = 0.5
+LEAST_SCORE = 0.5
 
 # Six digits with at most three signs between: no number of a person and no telephone has fewer.
 _RUN = re.compile(r"\d(?:[ \u00a0().\-–/]{0,3}\d){5,60}")
@@ -37,7 +37,7 @@ class PiiFinder:
             language: BCP-47 primary tag of the text; numbers of a country count without a word beside them only in its languages.
         """
         text = text[:MAX_CHARACTERS]
-        return kept(match for match in self._found(text, language) if match.score >= _LEAST_SCORE)
+        return kept(match for match in self._found(text, language) if match.score >= LEAST_SCORE)
 
     def _found(self, text: str, language: str) -> Iterator[PiiMatch]:
         yield from contact.emails(text)
