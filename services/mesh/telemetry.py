@@ -169,6 +169,8 @@ class Telemetry:
             shutdown_on_exit=False,
         )
         self.provider.add_span_processor(self._processor)
+        # Looked up once: that takes as long as the span itself.
+        self.tracer = self.provider.get_tracer("ragmesh")
 
     def refresh(self) -> None:
         """Read the state file again if it changed. An unreadable one changes nothing: telemetry never breaks a call."""
@@ -208,7 +210,7 @@ def tracer() -> trace.Tracer:
     """The tracer of the process; one that records nothing before `configure`."""
     if _active is None:
         return trace.NoOpTracer()
-    return _active.provider.get_tracer("ragmesh")
+    return _active.tracer
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 
 from ragmesh.evidence.v1.search_pb2 import RewriteKind
@@ -50,12 +51,17 @@ def acronyms(text: str, lexicon: Lexicon, language: str) -> Iterator[Change]:
 def _acronyms_in(text: str, lexicon: Lexicon, language: str) -> dict[str, int]:
     """Words of `text` that may be acronyms, each with its end: "as" and "us" in capitals alone, and so what else is a plain word,
     unless the whole collection says it."""
-    plain = common_words(language) | STOP_WORDS
+    plain = _plain(language)
     found: dict[str, int] = {}
     for word, start, end in words(text):
         if text[start:end].isupper() or word not in plain or (word not in STOP_WORDS and lexicon.says_everywhere(word)):
             found.setdefault(word, end)
     return found
+
+
+@cache
+def _plain(language: str) -> frozenset[str]:
+    return frozenset(common_words(language) | STOP_WORDS)
 
 
 def with_other_names(text: str, lexicon: Lexicon, language: str) -> str:
@@ -69,12 +75,13 @@ def with_other_names(text: str, lexicon: Lexicon, language: str) -> str:
         forms = [form for form in lexicon.acronyms.get(word, ()) if "(" not in form and ")" not in form]
         if forms and not said.issuperset(own for own, _, _ in words(forms[0])):
             added[end] = forms[0]
-    spoken = list(words(text))
+    spoken = [word for word, _, _ in words(text)]
+    ends = [end for _, _, end in words(text)]
     for first in range(len(spoken)):
         for last in range(first + 1, min(len(spoken), first + _LONGEST_FORM) + 1):
-            short = lexicon.short_of.get(tuple(word for word, _, _ in spoken[first:last]))
+            short = lexicon.short_of.get(tuple(spoken[first:last]))
             if short and short not in said:
-                added.setdefault(spoken[last - 1][2], short.upper())
+                added.setdefault(ends[last - 1], short.upper())
     for end in sorted(added, reverse=True)[-_MOST_NAMES:]:
         text = f"{text[:end]} ({added[end]}){text[end:]}"
     return text

@@ -6,7 +6,9 @@ Coverage is weighted by rarity in the collection: a question whose rarest word s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,12 +51,12 @@ def features(asked: Sequence[str], results: Sequence[Result], lexicon: Lexicon, 
     weights = {term: lexicon.rarity(term) for term in asked}
     total = sum(weights.values()) or 1.0
 
-    def covered(held: set[str]) -> float:
+    def covered(held: frozenset[str]) -> float:
         return sum(weight for term, weight in weights.items() if term in held) / total
 
-    texts = [set(terms("\n".join((*one.chunk.title_path, one.chunk.text)), language)) for one in results[:READ]]
-    titles = [set(terms("\n".join(one.chunk.title_path), language)) for one in results[:READ]]
-    together = set().union(*texts) if texts else set()
+    read = [_read(tuple(one.chunk.title_path), one.chunk.text, language) for one in results[:READ]]
+    texts = [one.text for one in read]
+    together = frozenset().union(*texts)
     best = max((covered(held) for held in texts), default=0.0)
     missing = [weight for term, weight in weights.items() if term not in together]
     reranked = [one.rerank for one in results if one.rerank is not None]
@@ -64,8 +66,8 @@ def features(asked: Sequence[str], results: Sequence[Result], lexicon: Lexicon, 
         "coverage_first": covered(texts[0]) if texts else 0.0,
         "coverage_best": best,
         "coverage_together": covered(together),
-        "coverage_sentence": max((_sentence(one.chunk.text, covered, language) for one in results[:READ]), default=0.0),
-        "coverage_title": max((covered(held) for held in titles), default=0.0),
+        "coverage_sentence": max((covered(held) for one in read for held in one.sentences), default=0.0),
+        "coverage_title": max((covered(one.title) for one in read), default=0.0),
         "rarest_missing": max(missing, default=0.0) / max(weights.values(), default=1.0),
         "unknown_share": sum(weight for term, weight in weights.items() if term not in lexicon.stems) / total,
         "dense_best": max(dense, default=0.0),
@@ -80,9 +82,24 @@ def features(asked: Sequence[str], results: Sequence[Result], lexicon: Lexicon, 
     return np.array([values[name] for name in NAMES], dtype=np.float64)
 
 
-def _sentence(text: str, covered: Callable[[set[str]], float], language: str) -> float:
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a passage says: terms of the whole with its title, of the title, of each sentence."""
+
+    text: frozenset[str]
+    title: frozenset[str]
+    sentences: tuple[frozenset[str], ...]
+
+
+# The same passages are found again and again; taking one apart takes longer than all that is asked of it. Some 20 KB each.
+@lru_cache(maxsize=512)
+def _read(title_path: tuple[str, ...], text: str, language: str) -> _Read:
     data = text.encode()
-    return max(covered(set(terms(data[start:end].decode(), language))) for start, end in sentence_ranges(text))
+    return _Read(
+        frozenset(terms("\n".join((*title_path, text)), language)),
+        frozenset(terms("\n".join(title_path), language)),
+        tuple(frozenset(terms(data[start:end].decode(), language)) for start, end in sentence_ranges(text)),
+    )
 
 
 def _agree(results: Sequence[Result]) -> float:
