@@ -1,4 +1,4 @@
-"""Keeps the index in step with the store of truth: opens it, replays what it missed, rebuilds it, and answers while it is broken.
+"""Keeps the index in step with the store of truth: opens it, replays what it missed, and has it optimised.
 
 Changes go: reserve ids in the truth (which names the version in the outbox), put the chunks into the index, commit in the truth. So
 the chunks are there before their version is current, and what a killed process left behind is named in the outbox.
@@ -9,36 +9,16 @@ from __future__ import annotations
 import asyncio
 import math
 import shutil
-import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from services.mesh import telemetry
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads, truth_writes
-from services.retriever.exact_store import ExactStore
-from services.retriever.index import (
-    FusedHit,
-    FusingStore,
-    Hit,
-    IndexAway,
-    IndexLate,
-    IndexUnusable,
-    Labels,
-    OptimisableStore,
-    StoreKind,
-    VectorStore,
-    WeightedTerms,
-)
+from services.retriever.index import IndexAway, IndexUnusable, OptimisableStore, StoreKind, VectorStore
+from services.retriever.index_answering import AnsweringIndex
 from services.retriever.index_building import IndexBuilder, Opened
 from services.retriever.index_optimiser import Draft, IndexOptimiser, OptimiseRules
 from services.retriever.records import Committed, IndexedChunk
@@ -46,30 +26,17 @@ from services.retriever.truth import Connection, Truth
 
 log = get_logger(__name__)
 
-T = TypeVar("T")
 _SETTLE_EVERY = 64
 """Outbox rows after which the index is flushed, so that a restart has little to replay."""
-_REPAIR_PAUSE_SECONDS = 5.0
 _FOLLOW_ROWS = 512
 """Rows of the outbox that are taken over at a time."""
 _DRAFT_ROWS = 50_000
 """Rows of the outbox that are kept for a draft. One that would need more is given up: the outbox has an end (`MAX_OUTBOX`)."""
-_SEARCHES = 2
-_DRAIN_SECONDS = 60.0
 _TELL_SECONDS = 3600.0
 """How often a store of truth that others share is told how far this index is, where nothing happens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a leg found, best first."""
-
-    hits: list[Hit]
-    by_stand_in: bool
-    """Whether the exact store answered, because the index is broken."""
-
-
-class IndexKeeper:
+class IndexKeeper(AnsweringIndex):
     """One index beside one store of truth.
 
     Args:
@@ -88,16 +55,8 @@ class IndexKeeper:
         fallback_chunks: int,
         optimise: OptimiseRules | None = None,
     ) -> None:
+        super().__init__(IndexBuilder(truth, folder, name, kind), fallback_chunks)
         self._truth = truth
-        self._builder = IndexBuilder(truth, folder, name, kind)
-        self._fallback_chunks = fallback_chunks
-        self._searching = ThreadPoolExecutor(max_workers=_SEARCHES, thread_name_prefix="index-search")
-        self._changing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index-change")
-        self._turn = asyncio.Lock()
-        self._filling = asyncio.Lock()
-        self._store: VectorStore | None = None
-        self._fallback: ExactStore | None = None
-        self._rebuilding: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._optimiser = IndexOptimiser(self, optimise) if optimise is not None else None
         self._optimising: asyncio.Task[None] | None = None
@@ -110,13 +69,6 @@ class IndexKeeper:
         self._followed_epoch = 0
         """Where the store of truth stood at that row."""
         self._own: set[int] = set()
-        self.epoch = 0
-        """The last change of the store of truth that searches see."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the index itself answers."""
-        return self._store is not None
 
     async def open(self) -> None:
         """Opens the index, or builds it where it is missing, damaged, behind or made by other rules.
@@ -319,16 +271,6 @@ class IndexKeeper:
                 raise
         return former
 
-    async def _retire(self, store: VectorStore) -> None:
-        """Closes an index once the searches that were asked of it have their answers."""
-        loop, met = asyncio.get_running_loop(), threading.Barrier(_SEARCHES)
-        try:
-            # Both threads meet behind everything that was waiting for them.
-            await asyncio.gather(*(loop.run_in_executor(self._searching, met.wait, _DRAIN_SECONDS) for _ in range(_SEARCHES)))
-            await loop.run_in_executor(self._searching, store.close)
-        except (threading.BrokenBarrierError, IndexUnusable) as reason:
-            log.warning("index.close_failed", reason=str(reason))
-
     async def drop(self, draft: Draft) -> None:
         """See `Drafting`."""
         if self._swapping is not None:
@@ -339,124 +281,8 @@ class IndexKeeper:
         await asyncio.to_thread(shutil.rmtree, draft.folder, ignore_errors=True)
         await self._settle_if_due()
 
-    async def _attempt(self, change: Callable[[VectorStore], None]) -> bool:
-        store = self._store
-        if store is None:
-            return False
-        try:
-            with telemetry.span("store index write", ragmesh__store="index"):
-                await self._change(lambda: change(store))
-        except IndexUnusable as reason:
-            self._broken(store, reason)
-            return False
-        return True
-
-    async def _change(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._changing, work)
-
-    async def dense(
-        self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
-    ) -> Answer:
-        """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
-        return await self._search("dense", lambda store: store.dense(vector, collection, limit, seconds, labels=labels))
-
-    async def sparse(
-        self, terms: WeightedTerms, collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
-    ) -> Answer:
-        """See `VectorStore`; raises MeshError STORE_UNAVAILABLE where neither the index nor its stand-in answers."""
-        return await self._search("sparse", lambda store: store.sparse(terms, collection, limit, seconds, labels=labels))
-
-    @property
-    def fuses(self) -> bool:
-        """Whether the index fuses both legs itself, and answers."""
-        return isinstance(self._store, FusingStore)
-
-    async def hybrid(
-        self,
-        vector: NDArray[np.float32],
-        terms: WeightedTerms,
-        collection: int,
-        limit: int,
-        *,
-        dense_weight: float,
-        seconds: float = math.inf,
-        labels: Labels = None,
-    ) -> list[FusedHit] | None:
-        """See `FusingStore`; None where the index cannot do that, or not now: each leg can still be asked for alone."""
-        store = self._store
-        if not isinstance(store, FusingStore):
-            return None
-        ask = partial(store.hybrid, vector, terms, collection, limit, dense_weight=dense_weight, seconds=seconds, labels=labels)
-        with telemetry.span("store index hybrid", ragmesh__store="index"):
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._searching, ask)
-            except IndexLate as reason:
-                log.warning("index.late", reason=str(reason))
-            except IndexUnusable as reason:
-                self._broken(store, reason)
-        return None
-
-    async def _search(self, leg: str, ask: Callable[[VectorStore], list[Hit]]) -> Answer:
-        loop = asyncio.get_running_loop()
-        store = self._store
-        with telemetry.span(f"store index {leg}", ragmesh__store="index"):
-            if store is not None:
-                try:
-                    return Answer(await loop.run_in_executor(self._searching, ask, store), by_stand_in=False)
-                except IndexLate:
-                    raise MeshError("STORE_UNAVAILABLE", "the index is late", metadata={"store": "index"}) from None
-                except IndexUnusable as reason:
-                    self._broken(store, reason)
-            stand_in = await self._stand_in()
-            try:
-                return Answer(await loop.run_in_executor(self._searching, ask, stand_in), by_stand_in=True)
-            except IndexUnusable as reason:
-                log.error("index.stand_in_failed", reason=str(reason))
-                raise _unavailable() from None
-
-    async def _stand_in(self) -> VectorStore:
-        # Not the turn of the changes: a rebuild may hold that for long, and searches must not wait for it.
-        async with self._filling:
-            if self._fallback is None or self._fallback.epoch != self.epoch:
-                self._fallback = await asyncio.get_running_loop().run_in_executor(
-                    self._searching, self._builder.stand_in, self._fallback_chunks
-                )
-            return self._fallback
-
-    def _broken(self, store: VectorStore | FusingStore, reason: IndexUnusable) -> None:
-        if self._store is not store:
-            return
-        self._store = None
-        if isinstance(reason, IndexAway):
-            log.error("index.away", reason=str(reason))
-            self._rebuilding = asyncio.create_task(self._return(store), name="index-return")
-        else:
-            log.error("index.broken", reason=str(reason))
-            self._rebuilding = asyncio.create_task(self._repair(store, self._builder.rebuild), name="index-rebuild")
-
-    async def _return(self, store: VectorStore | None) -> None:
-        """Opens the index again as soon as its server answers; the outbox names what it missed."""
-        await self._repair(store, self._builder.open)
-
-    async def _repair(self, store: VectorStore | None, again: Callable[[], Opened]) -> None:
-        while self._store is None:
-            try:
-                async with self._turn:
-                    await self._change(lambda: self._replace(store, again))
-            except (IndexUnusable, OSError, MeshError) as reason:
-                log.error("index.repair_failed", reason=str(reason))
-                await asyncio.sleep(_REPAIR_PAUSE_SECONDS)
-
-    def _replace(self, store: VectorStore | None, again: Callable[[], Opened]) -> None:
-        if store is not None:
-            try:
-                store.close()
-            except IndexUnusable as reason:
-                log.warning("index.close_failed", reason=str(reason))
-        self._use(again())
-
     def _use(self, opened: Opened) -> None:
-        self._store, self._fallback, self.epoch = opened.store, None, opened.epoch
+        super()._use(opened)
         self._position, self._followed_epoch = opened.position, opened.epoch
 
     async def close(self) -> None:
@@ -466,12 +292,7 @@ class IndexKeeper:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await self.settle()
-        async with self._turn:
-            if self._store is not None:
-                await self._attempt(lambda store: store.close())
-                self._store = None
-        self._searching.shutdown()
-        self._changing.shutdown()
+        await self._close()
 
 
 def _delete_version(version: int, store: VectorStore) -> None:
@@ -488,7 +309,3 @@ def _changes(connection: Connection, after: int) -> tuple[list[tuple[int, int, b
 
 def _outbox_end(connection: Connection) -> tuple[int, int, str]:
     return truth_reads.outbox_end(connection), int(truth_reads.meta(connection, "epoch")), truth_reads.meta(connection, "embedder")
-
-
-def _unavailable() -> MeshError:
-    return MeshError("STORE_UNAVAILABLE", "the index is being rebuilt", metadata={"store": "index"})

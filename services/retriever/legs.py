@@ -21,7 +21,8 @@ from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads
 from services.retriever.index import FusedHit, Hit
-from services.retriever.index_keeper import Answer, IndexKeeper
+from services.retriever.index_answering import Answer
+from services.retriever.index_keeper import IndexKeeper
 from services.retriever.models import Models, fingerprint
 from services.retriever.query import Query
 from services.retriever.records import FoundChunk, Reader

@@ -303,7 +303,7 @@ class FarStore:
 async def test_an_index_that_is_away_is_opened_again_with_what_it_missed(
     truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.retriever.index_keeper._REPAIR_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("services.retriever.index_answering._REPAIR_PAUSE_SECONDS", 0.01)
     kind = FarKind()
     index = IndexKeeper(truth, tmp_path / "index", "edge", kind, 1000)
     await index.open()
@@ -327,7 +327,7 @@ async def test_an_index_that_is_away_is_opened_again_with_what_it_missed(
 async def test_a_retriever_starts_while_the_server_of_its_index_is_away(
     truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.retriever.index_keeper._REPAIR_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("services.retriever.index_answering._REPAIR_PAUSE_SECONDS", 0.01)
     kind = FarKind()
     kind.away = True
     index = IndexKeeper(truth, tmp_path / "index", "edge", kind, 1000)
