@@ -10,6 +10,9 @@ import time
 
 from services.mesh.errors import MeshError
 
+MAX_CALL_SECONDS = 110.0
+"""Most seconds that a call to a service gets, unless the service says otherwise. No setting for one call promises more."""
+
 
 class Budget:
     """Time that is left, counted from its making on the monotonic clock.

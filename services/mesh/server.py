@@ -23,6 +23,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.mesh import log, telemetry
+from services.mesh.deadline import MAX_CALL_SECONDS
 from services.mesh.health import HealthMonitor, Readiness
 from services.mesh.identity import server_credentials
 from services.mesh.interceptors.admission import AdmissionLink
@@ -72,7 +73,7 @@ class ServiceSpec:
     """Methods that may come without a deadline."""
     default_deadline: float | None = None
     """Seconds for a call that comes without a deadline. None refuses such calls."""
-    max_deadline: float = 110.0
+    max_deadline: float = MAX_CALL_SECONDS
     """Most seconds that a call gets."""
     edge_reflection: tuple[str, ...] = field(default=())
     """Services that reflection on the service's own port lists. Empty: no reflection there."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from ragmesh.evidence.v1.search_pb2 import RewriteKind
 
+from services.mesh.deadline import MAX_CALL_SECONDS
 from services.mesh.settings import MeshSettings
 from services.retriever.chunking import ChunkSizes
 from services.retriever.index_optimiser import OptimiseRules
@@ -82,8 +83,8 @@ class RetrieverSettings(MeshSettings):
     retriever_model_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     """How long one inference of an import may take."""
 
-    retriever_guard_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
-    """How long the guard may take for one batch of passages of an import."""
+    retriever_guard_seconds: Annotated[float, Field(gt=0, le=MAX_CALL_SECONDS)] = 30.0
+    """How long the guard may take for one batch of passages of an import; it ends a call after `MAX_CALL_SECONDS` in any case."""
 
     retriever_guard_use_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
     """How long the guard may take for the passages of a search that it has not judged yet; without its word none is handed out."""
