@@ -18,6 +18,7 @@ from training import (
     intent_recipe,
     passage_recipe,
     reader_recipe,
+    sufficiency_recipe,
     tokenizer_recipe,
     verifier_recipe,
 )
@@ -33,6 +34,8 @@ RECIPES: dict[str, Callable[[DataFolder, str], Any]] = {
     "reranker": passage_recipe.train,
     "reader": reader_recipe.train,
     "verifier": verifier_recipe.train,
+    # Over searches by all the models before it, as they are served.
+    "sufficiency": sufficiency_recipe.train,
 }
 
 
