@@ -5,6 +5,7 @@ The words are here, the numbers come from the run that made the weights. This mo
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from training import MODEL_REPOSITORY
@@ -124,7 +125,30 @@ def _told(name: str, metrics: dict[str, Any], extra: str = "") -> list[str]:
         "## Figures",
         "",
     ]
-    return [*lines, *_rows(metrics), extra, "## Splits", "", _SPLIT, "", "## Limits", "", _LIMITS[name], "", "## Training data", ""]
+    return [
+        *lines,
+        *_rows({**metrics, **_definitions(name)}),
+        extra,
+        "## Splits",
+        "",
+        _SPLIT,
+        "",
+        "## Limits",
+        "",
+        _LIMITS[name],
+        "",
+        "## Training data",
+        "",
+    ]
+
+
+def _definitions(name: str) -> dict[str, Any]:
+    """What `training.definition_recipe` found, right candidates on held-out articles; empty for a model without such weights."""
+    path = MODEL_REPOSITORY / name / "1" / "definitions.json"
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {"definitions": {"fitted on questions": found["questions"], **found["held_out"]}}
 
 
 def retell(name: str, metrics: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from training import (
     answerer_recipe,
+    definition_recipe,
     embedder_recipe,
     injection_recipe,
     intent_classifier_recipe,
@@ -32,6 +33,7 @@ RECIPES: dict[str, Callable[[DataFolder, str], Any]] = {
     "embedder": embedder_recipe.train,
     "answerer": answerer_recipe.train,
     "reranker": passage_recipe.train,
+    "definitions": definition_recipe.train,
     "reader": reader_recipe.train,
     "verifier": verifier_recipe.train,
     # Over searches by all the models before it, as they are served.

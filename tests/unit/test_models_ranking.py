@@ -220,7 +220,8 @@ def test_without_a_share_the_joint_reader_is_not_even_loaded(tmp_path: Path) -> 
     (joint / "reader.onnx").write_bytes(b"not a graph")
     (folder / "reranker.json").write_text('{"fusion": 6.0, "reader": 0.0}', encoding="utf-8")
     ranker = Ranker.open(folder)
-    assert {path.name for path in Ranker.files(folder)} == {"passages.onnx", "reranker.json", "idf.bin", "aspects.bin"}
+    own = {"passages.onnx", "reranker.json", "idf.bin", "aspects.bin", "definitions.json"}
+    assert {path.name for path in Ranker.files(folder)} == own
     assert not ranker("bridge?", [BRIDGE], [""], np.zeros((1, 3), np.float32), 20).read.any()
     (folder / "reranker.json").write_text('{"fusion": 6.0, "reader": 0.5}', encoding="utf-8")
     assert joint / "reader.onnx" in Ranker.files(folder)

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from ragmesh_models import spans
+from ragmesh_models.definitions import FILE as DEFINITIONS
+from ragmesh_models.definitions import DefinitionScorer
 from ragmesh_models.engine import Ranking, Reading, Scored, ShortAnswer, is_real_sentence, sigmoid
 from ragmesh_models.features import Candidate, FeatureReader
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.runtime import open_graph
 
-FILES = ("ranker.onnx", "span.onnx", "answerer.json", "idf.bin")
+FILES = ("ranker.onnx", "span.onnx", "answerer.json", "idf.bin", DEFINITIONS)
 _MOST_SPANS = 24  # best sentences (and the one before each) whose short answers are looked for
 
 
@@ -28,6 +30,7 @@ class LexicalEngine:
         self._spans = open_graph(folder / "span.onnx", threads)
         self.graphs = [self._ranker, self._spans]
         self._config = json.loads((folder / "answerer.json").read_text(encoding="utf-8"))
+        self._definitions = DefinitionScorer.load(folder)
         self._idf = idf
 
     def _calibrated(self, name: str, logit: float) -> float:
@@ -41,6 +44,8 @@ class LexicalEngine:
         kind = np.array([reading.question.kind], dtype=np.int64)
         found = self._ranker.run({"features": reader.matrix(), "kind": kind})
         scores = found["scores"]
+        if gains := [self._definitions.score(described) for described in reader.definitions()]:
+            scores = scores + np.array(gains, dtype=np.float32)
         support = [self._calibrated("support", float(logit)) for logit in found["support"]]
         shorts = self._shorts(reading, reader.candidates, np.argsort(-scores, kind="stable").tolist())
         sentences = [

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragmesh_models import sentences
+from ragmesh_models.definitions import described
 from ragmesh_models.lexical import IdfTable, Words, words_of
 from ragmesh_models.other_names import OtherName, entitled, renamed
 from ragmesh_models.questions import Question, letters
@@ -83,6 +84,7 @@ class Passage:
     candidates: list[Candidate]
     stems: set[str]
     title: set[str]
+    parts: tuple[frozenset[str], ...] = ()  # content stems of each part of the title, the document's first
 
     def numbered(self, number: int) -> Passage:
         """The same passage as the one of that number in a request."""
@@ -93,7 +95,9 @@ class Passage:
     def calling(self, names: tuple[OtherName, ...]) -> Passage:
         """The same passage with a question's own names for what it calls otherwise."""
         candidates = [_calling(candidate, names) for candidate in self.candidates]
-        return Passage(candidates, {s for candidate in candidates for s in candidate.counts}, entitled(self.title, names))
+        stems = {s for candidate in candidates for s in candidate.counts}
+        parts = tuple(frozenset(entitled(part, names)) for part in self.parts)
+        return Passage(candidates, stems, entitled(self.title, names), parts)
 
 
 def _calling(candidate: Candidate, names: tuple[OtherName, ...]) -> Candidate:
@@ -142,8 +146,9 @@ def read_passage(text: str, title: str, number: int) -> Passage:
     """Takes one passage apart; independent of any question."""
     candidates = [_candidate(text, number, position, sentence) for position, sentence in enumerate(sentences.split(text))]
     stems = {s for candidate in candidates for s in candidate.counts}
-    words = words_of(title)
-    return Passage(candidates, stems, {s for s, stop in zip(words.stems, words.stops, strict=True) if not stop})
+    named = map(words_of, title.split(" > "))
+    parts = tuple(frozenset(s for s, stop in zip(part.stems, part.stops, strict=True) if not stop) for part in named)
+    return Passage(candidates, stems, {s for part in parts for s in part}, parts)
 
 
 def _longest_run(question: list[str], sentence: list[str]) -> int:
@@ -260,6 +265,16 @@ class FeatureReader:
             self._best_passage,
             float(not names) * 0.5 + float(bool(names)) * (1 - len(names & (passage.stems | passage.title)) / max(1, len(names))),
         ]  # fmt: skip
+
+    def definitions(self) -> list[list[float] | None]:
+        """Of each candidate how it defines what the question asks for (`definitions.NAMES`); empty where it wants no definition."""
+        term = self.question.term
+        if not term:
+            return []
+        content = set(term).intersection(self.question.content)
+        return [
+            described(one.words.stems, term, one.position, self.passages[one.passage].parts, content) for one in self.candidates
+        ]
 
     def matrix(self) -> NDArray[np.float32]:
         """(candidates, len(NAMES))"""

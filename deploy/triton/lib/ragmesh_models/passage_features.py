@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragmesh_models import aspects
+from ragmesh_models.definitions import described
 from ragmesh_models.passages import CUES, ReadPassage, prefix_of
 from ragmesh_models.questions import Question
 
@@ -103,6 +104,18 @@ def _near_pairs(question: Question, passage: ReadPassage) -> float:
     return found / max(1, len(question.content) - 1)
 
 
+def _definition(passage: ReadPassage, term: tuple[str, ...], content: set[str]) -> list[float] | None:
+    if not all(s in passage.places for s in term) and not any(part == content for part in passage.parts):
+        return None
+    starts = [n for n, number in enumerate(passage.sentence_of) if n == 0 or passage.sentence_of[n - 1] != number]
+    found = [
+        described(passage.stems[start:end], term, passage.sentence_of[start], passage.parts, content)
+        for start, end in zip(starts, [*starts[1:], len(passage.stems)], strict=True)
+    ]
+    rows = [row for row in found if row is not None]
+    return [max(column) for column in zip(*rows, strict=True)] if rows else None
+
+
 class PassageFeatures:
     """Features of all candidates of one request.
 
@@ -113,6 +126,7 @@ class PassageFeatures:
     def __init__(self, question: Question, passages: list[ReadPassage], retrieval: NDArray[np.float32]) -> None:
         if question.also:
             passages = [passage.calling(question.also) for passage in passages]
+        self.kind = question.kind
         self._question = question
         self._passages = passages
         self._retrieval = retrieval
@@ -228,6 +242,13 @@ class PassageFeatures:
         table[:, 3] = ~known
         table[:, 4] = np.isfinite(self._retrieval[:, 0])
         return table
+
+    def definitions(self) -> list[list[float] | None]:
+        """Of each candidate how its sentences define what the question asks for (`definitions.NAMES`), each the most of them; empty
+        where it asks for no definition."""
+        term = self._question.term
+        content = set(term).intersection(self._question.content)
+        return [_definition(passage, term, content) for passage in self._passages] if term else []
 
     def matrix(self) -> NDArray[np.float32]:
         """(n, len(NAMES))"""

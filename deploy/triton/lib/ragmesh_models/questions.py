@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ragmesh_models import other_names
+from ragmesh_models.definitions import asked_term
 from ragmesh_models.lexical import IdfTable, Words, words_of
 from ragmesh_models.other_names import OtherName
 
@@ -45,6 +46,7 @@ class Question:
     names: set[str]  # stems of capitalised words (not the first) and of numbers
     bigrams: set[tuple[str, str]]  # of neighbouring stems that are not both stop words
     trigrams: dict[str, frozenset[str]]  # letter trigrams of each content stem
+    term: tuple[str, ...] = ()  # stems of what it wants defined
     also: tuple[OtherName, ...] = ()  # other names of what it names; in `text`, and in nothing else here
 
 
@@ -86,5 +88,6 @@ def read_question(text: str, idf: IdfTable) -> Question:
         names=names,
         bigrams={(a, b) for a, b, x, y in pairs if not (x and y)},
         trigrams={s: letters(s) for s in content},
+        term=asked_term(asked),
         also=also,
     )

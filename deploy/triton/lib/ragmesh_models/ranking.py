@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from ragmesh_models import other_names
 from ragmesh_models.aspects import AspectTable
+from ragmesh_models.definitions import FILE as DEFINITIONS
+from ragmesh_models.definitions import DefinitionScorer, asked_term
 from ragmesh_models.identity import TOKENIZER_FILE
 from ragmesh_models.lexical import IdfTable, words_of
 from ragmesh_models.passage_features import PassageFeatures, last_line
-from ragmesh_models.passages import PassageReader
+from ragmesh_models.passages import PassageReader, ReadPassage
 from ragmesh_models.questions import Question, kind_of, read_question
 from ragmesh_models.reading import FILES as READER_FILES
 from ragmesh_models.reading import Reader
@@ -93,7 +95,7 @@ def read_asked(text: str, idf: IdfTable) -> Question:
     last, _ = other_names.part(last)
     own = set(words_of(last).stems)
     weights = {s: weight if s in own else _BEFORE * weight for s, weight in asked.weights.items()}
-    return replace(asked, kind=kind_of(last), weights=weights, total=sum(weights.values()) or 1.0)
+    return replace(asked, kind=kind_of(last), term=asked_term(last), weights=weights, total=sum(weights.values()) or 1.0)
 
 
 class Ranker:
@@ -103,6 +105,7 @@ class Ranker:
         table = AspectTable.load(folder / "aspects.bin")
         self._config = json.loads((folder / "reranker.json").read_text(encoding="utf-8"))
         self._idf = IdfTable.load(folder / "idf.bin")
+        self._definitions = DefinitionScorer.load(folder)
         self._passages = PassageReader(table)
         self._reader = reader
         self.graph = open_graph(folder / "passages.onnx", threads)
@@ -123,7 +126,7 @@ class Ranker:
         joint = folder.parent.parent / READER_FOLDER
         installed = READER_FILES if reader_share(folder) > 0 and (joint / "reader.onnx").is_file() else ()
         # Both load a table of frequencies; the reader's is named by the answerer's digest already.
-        own = ("passages.onnx", "reranker.json", "idf.bin", "aspects.bin")
+        own = ("passages.onnx", "reranker.json", "idf.bin", "aspects.bin", DEFINITIONS)
         return [*(folder / name for name in own), *(joint / name for name in installed if name not in own)]
 
     def lexical(
@@ -132,10 +135,28 @@ class Ranker:
         """(n,) scores by features and the fusion."""
         if not passages:
             return np.zeros(0, dtype=np.float32)
-        asked = read_asked(question, self._idf)
-        read = [self._passages(title, text) for title, text in zip(titles, passages, strict=True)]
-        features = PassageFeatures(asked, read, retrieval).matrix()
-        scores = self.graph.run({"features": features, "kind": np.array([asked.kind], dtype=np.int64)})["scores"]
+        features = PassageFeatures(self.asked(question), self.read(passages, titles), retrieval)
+        scores = self._scores(features, retrieval)
+        gains = [self._definitions.score(found) for found in features.definitions()]
+        return scores + np.array(gains, dtype=np.float32) if gains else scores
+
+    def undefined(
+        self, question: str, passages: Sequence[str], titles: Sequence[str], retrieval: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(n,) scores without what a definition gains."""
+        return self._scores(PassageFeatures(self.asked(question), self.read(passages, titles), retrieval), retrieval)
+
+    def asked(self, question: str) -> Question:
+        """A question, taken apart."""
+        return read_asked(question, self._idf)
+
+    def read(self, passages: Sequence[str], titles: Sequence[str]) -> list[ReadPassage]:
+        """The passages, taken apart."""
+        return [self._passages(title, text) for title, text in zip(titles, passages, strict=True)]
+
+    def _scores(self, features: PassageFeatures, retrieval: NDArray[np.float32]) -> NDArray[np.float32]:
+        kind = np.array([features.kind], dtype=np.int64)
+        scores = self.graph.run({"features": features.matrix(), "kind": kind})["scores"]
         return with_fusion(scores, retrieval[:, 2], float(self._config["fusion"]))
 
     def __call__(
