@@ -2,53 +2,41 @@
 
     python -m training.output_claims DATA-FOLDER claims.jsonl
 
-From Fool Me Twice and FEVER (training/manifest.json has their licences). A row is as in
-tests/data/guard/output/pairs.jsonl: faithful where it is
-supported, corrupted where it is refuted or not supported; `half` splits by the evidence. Same seed, same file.
+From Fool Me Twice and FEVER (training/manifest.json has their licences), of what the verifier was not trained on. A row is as in
+tests/data/guard/output/pairs.jsonl: faithful where it is supported, corrupted where it is refuted. `half` splits by what shares a
+sentence of evidence or a claim; of FEVER as where the verifier is graded, whose probabilities are calibrated on `tune`, so that
+nothing is fitted to `test`. Same seed, same file.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from training.claim_sets import Row, fever_pairs, first_half, fool_me_twice, groups
 from training.sources import DataFolder
 
 SEED = 20261121
-EACH = 60
-"""Of each source, label and half."""
-_FOLDER = "qa/nli_verify"
-_LABELS = {"supported": "faithful", "not_supported": "corrupted", "SUPPORTS": "faithful", "REFUTES": "corrupted"}
-
-
-def _claims(data: DataFolder) -> Iterator[tuple[str, str, str, str]]:
-    """Source, claim, evidence, label of the source."""
-    for row in data.rows(f"{_FOLDER}/foolmetwice_dev.jsonl"):
-        gold: Any = row["gold_evidence"]
-        yield "foolmetwice", str(row["text"]), "\n".join(one["text"] for one in gold), str(row["label"])
-    texts, claims, labels = (
-        data.text(f"{_FOLDER}/fever_rte_dev.{part}").splitlines() for part in ("raw.input0", "raw.input1", "label")
-    )
-    for text, claim, label in zip(texts, claims, labels, strict=True):
-        yield "fever", claim.strip(), text.strip(), {"entailment": "supported", "not_entailment": "not_supported"}[label]
+EACH = 150
+"""Of each source, label and half, at most."""
+_LABELS = {"supported": "faithful", "contradicted": "corrupted"}
 
 
 def rows(data: DataFolder) -> Iterator[dict[str, str]]:
     """The rows, source by source."""
     found: dict[tuple[str, str, str], list[dict[str, str]]] = {}
-    for source, claim, evidence, said in _claims(data):
-        if said in _LABELS and claim and evidence:
-            half = "tune" if hashlib.sha256(evidence.encode()).digest()[0] % 2 else "test"
-            row = {"text": claim, "label": _LABELS[said], "kind": source, "evidence": evidence, "half": half, "lang": "en"}
-            found.setdefault((source, row["label"], half), []).append(row)
+    sources: tuple[tuple[str, list[Row]], ...] = (("fever", fever_pairs(data)), ("foolmetwice", fool_me_twice(data)))
+    for source, pairs in sources:
+        for pair, group in zip(pairs, groups([(pair["evidence"], pair["claim"]) for pair in pairs]), strict=True):
+            half = "tune" if first_half(group) else "test"
+            row = {"text": pair["claim"], "label": _LABELS[pair["label"]], "kind": source, "evidence": pair["evidence"]}
+            found.setdefault((source, row["label"], half), []).append({**row, "half": half, "lang": "en"})
     rng = random.Random(SEED)
-    for _, group in sorted(found.items()):
-        yield from rng.sample(group, min(EACH, len(group)))
+    for _, group_rows in sorted(found.items()):
+        yield from rng.sample(group_rows, min(EACH, len(group_rows)))
 
 
 def main() -> None:

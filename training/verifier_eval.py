@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ragmesh_models.lexical import words_of
 from torch.nn import functional
 
-from training.claim_sets import fever_pairs, fool_me_twice, groups, swapped_pairs
+from training.claim_sets import fever_pairs, first_half, fool_me_twice, groups, swapped_pairs
 from training.measures import auroc
 from training.reading_sets import detokenise
 from training.sources import DataFolder
@@ -47,14 +47,10 @@ class Graded:
     test: list[Pair]
 
 
-def _first_half(key: str) -> bool:
-    return hashlib.sha256(f"ragmesh-verifier-tune {key}".encode()).digest()[0] % 2 == 0
-
-
 def _halves(name: str, pairs: list[Pair], keys: Sequence[str]) -> Graded:
     sides: tuple[list[Pair], list[Pair]] = ([], [])
     for pair, key in zip(pairs, keys, strict=True):
-        sides[0 if _first_half(key) else 1].append(pair)
+        sides[0 if first_half(key) else 1].append(pair)
     return Graded(name, *sides)
 
 

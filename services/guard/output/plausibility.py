@@ -85,12 +85,28 @@ def _words(text: str) -> list[str]:
     return kept
 
 
+_MAX_REMEMBERED = 20_000
+
+
+class _Unmarked(dict[int, int | None]):
+    """Takes marks that stand on letters away; remembers what it has met."""
+
+    def __missing__(self, code: int) -> int | None:
+        found = None if unicodedata.combining(chr(code)) else code
+        if len(self) < _MAX_REMEMBERED:
+            self[code] = found
+        return found
+
+
+_UNMARKED = _Unmarked()
+
+
 def _plain(words: list[str]) -> str:
     text = " ".join(words).lower()
     if text.isascii():
         return text
     text = unicodedata.normalize("NFKD", text.translate(_ACCENTS).replace("й", "\0").replace("ё", "\1"))
-    return "".join(c for c in text if not unicodedata.combining(c)).replace("\0", "й").replace("\1", "ё")
+    return text.translate(_UNMARKED).replace("\0", "й").replace("\1", "ё")
 
 
 def _dearest(codes: bytes, letters: int, table: list[int]) -> tuple[float, float]:

@@ -75,7 +75,10 @@ def encoding(text: str, running: str) -> Garbage | None:
     words = len(running.split())
     if len(mixed) >= 2 and len(mixed) >= 0.15 * words:
         return Garbage("garbage.encoding", 0, len(running), 1.0)
-    scripts = sum(pattern.search(running) is not None for pattern in _SCRIPTS)
+    if words > 4 * len(_SCRIPTS):
+        return None
+    letters = "".join(set(running))
+    scripts = sum(pattern.search(letters) is not None for pattern in _SCRIPTS)
     if scripts >= 4 and scripts >= 0.25 * words:
         return Garbage("garbage.encoding", 0, len(running), scripts / 4)
     return None

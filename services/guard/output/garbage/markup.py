@@ -21,7 +21,7 @@ _VOID = frozenset({"br", "hr", "img", "input", "li", "p", "td", "tr", "th"})
 
 
 def markup(text: str, running: str) -> Garbage | None:
-    if _JSON.search(text) and "```" not in text:
+    if '"' in text and _JSON.search(text) and "```" not in text:
         return Garbage("garbage.markup", 0, len(text), 1.0)
     entities = len(_ENTITY.findall(text)) if "&" in text and "`" not in text else 0
     if entities >= 2:

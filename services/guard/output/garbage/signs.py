@@ -53,12 +53,14 @@ def signs(text: str, running: str) -> Garbage | None:
     if shown < 8:
         return None
     letters = sum(map(str.isalpha, bare))
-    odd = len(_ODD.findall(bare))
-    if odd > 0.3 * shown and letters < 0.6 * shown and shown >= 12 and not _FORMULA.search(bare) and not _FIGURES.fullmatch(bare):
+    if letters >= 0.8 * shown:
+        return None
+    odd = len(_ODD.findall(bare)) if letters < 0.6 * shown and shown >= 12 else 0
+    if odd > 0.3 * shown and not _FORMULA.search(bare) and not _FIGURES.fullmatch(bare):
         return Garbage("garbage.signs", 0, len(running), odd / shown / 0.3)
-    if len(_HARD_SIGN.findall(bare)) > 0.15 * shown and letters < 0.8 * shown and not _SUM.search(bare):
+    if len(_HARD_SIGN.findall(bare)) > 0.15 * shown and not _SUM.search(bare):
         return Garbage("garbage.signs", 0, len(running), 1.0)
-    endless = sum(len(match) for match in _ENDLESS.findall(bare))
-    if endless and letters < 0.2 * shown:
+    endless = sum(len(match) for match in _ENDLESS.findall(bare)) if letters < 0.2 * shown else 0
+    if endless:
         return Garbage("garbage.signs", 0, len(running), endless / 20)
     return None

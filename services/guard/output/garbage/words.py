@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from operator import eq
 
 from services.guard.output.garbage.found import ADDRESS, Garbage
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _REPEATED = re.compile(r"\b([^\W\d_]{2,})(?:[\s,.!?]+\1\b){3,}", re.I)
 _MAX_PERIOD = 16
+_BETWEEN = str.maketrans(",.!?", "    ")
 
 
 def _loop(words: list[str]) -> tuple[int, int, int]:
@@ -26,7 +28,9 @@ def _loop(words: list[str]) -> tuple[int, int, int]:
 
 
 def words(_: str, running: str) -> Garbage | None:
-    match = _REPEATED.search(running)
+    said = running.casefold().translate(_BETWEEN).split()
+    # A word that stands thrice in a row, or four times: a comparison costs less than the search.
+    match = _REPEATED.search(running) if any(map(eq, said, said[1:])) else None
     if match:
         count = len(match.group().split())
         if count >= (5 if len(running) < 500 else 8):
