@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -53,6 +54,20 @@ class Generator(GeneratorServiceServicer):
             metadata = {"assistant": request.assistant}
             raise MeshError("ASSISTANT_NOT_FOUND", "there is no such assistant", metadata=metadata)
         draft = Draft()
+        # Beside the answerer, so that the first sentence does not share the machine with it.
+        counting = asyncio.create_task(self._count([request.question, *(item.text for item in request.evidence)]))
+        try:
+            async with aclosing(self._drafted(request, assistant, draft)) as steps:
+                async for step in steps:
+                    yield step
+            yield await self._finished(request, draft, counting)
+        finally:
+            counting.cancel()
+
+    async def _drafted(
+        self, request: pb.StreamGenerateRequest, assistant: Assistant, draft: Draft
+    ) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+        """The steps of the draft; all but the last one of the stream."""
         # What is only quoted of the evidence is for readers: it is neither followed nor answered with.
         evidence = [item for item in without_quoted(request.evidence) if item.text.strip() or not item.quoted]
         template = _TEMPLATES.get(request.intent)
@@ -74,7 +89,6 @@ class Generator(GeneratorServiceServicer):
         if template is not None:
             for step in draft.template(template, assistant.template(template, request.language)):
                 yield step
-        yield await self._finished(request, draft)
 
     async def _answer(
         self, request: pb.StreamGenerateRequest, evidence: Sequence[Evidence], draft: Draft
@@ -116,19 +130,25 @@ class Generator(GeneratorServiceServicer):
             step.decision.model.CopyFrom(model)
         return step
 
-    async def _finished(self, request: pb.StreamGenerateRequest, draft: Draft) -> pb.StreamGenerateResponse:
-        read = [request.question, *(item.text for item in request.evidence)]
+    async def _finished(
+        self, request: pb.StreamGenerateRequest, draft: Draft, counting: asyncio.Task[list[int] | None]
+    ) -> pb.StreamGenerateResponse:
         usage = pb.GenerationUsage()
-        try:
-            seconds = context.budget().share(0.5, cap=self.settings.count_seconds)
-            counts = await self.models.count([*read, *draft.parts], timeout=seconds)
-        except MeshError as error:
-            _log.warning("usage.uncounted", reason=error.reason)
-        else:
-            usage.input_tokens = sum(counts[: len(read)])
-            usage.output_tokens = sum(counts[len(read) :])
+        read, written = await counting, await self._count(draft.parts)
+        if read is not None and written is not None:
+            usage.input_tokens, usage.output_tokens = sum(read), sum(written)
         used = [model for model in (self.models.known(ANSWERER),) if model is not None and request.evidence]
         return pb.StreamGenerateResponse(finished=pb.GenerationFinished(usage=usage, models=used))
+
+    async def _count(self, texts: Sequence[str]) -> list[int] | None:
+        """Tokens of each text; None where the tokenizer is late or gone, which no draft waits for."""
+        if not texts:
+            return []
+        try:
+            return await self.models.count(texts, timeout=context.budget().share(0.5, cap=self.settings.count_seconds))
+        except MeshError as error:
+            _log.warning("usage.uncounted", reason=error.reason)
+            return None
 
     async def CountTokens(self, request: pb.CountTokensRequest, _: Context) -> pb.CountTokensResponse:
         """Count tokens."""
