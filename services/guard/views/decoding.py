@@ -264,6 +264,19 @@ DECODERS: tuple[tuple[str, Callable[[str], Iterator[Piece]]], ...] = (
 )
 """Names of encodings, and what finds the ranges so written and what they become."""
 
+# Letters that European languages have far more often than those that ROT13 makes of them, and those.
+_FREQUENT, _RARE = b"eoiuldstm", b"rbvhyqfgz"
+_LEAST_TOLD = 8
+_WEIGHED = bytes(43 if letter in _FREQUENT else 45 if letter in _RARE else 0 for letter in bytes(range(256)).lower())
+
+
+def looks_rotated(text: str) -> bool:
+    """Whether a text has more of the letters that ROT13 makes of frequent ones: words that no list has are told by them."""
+    told = text.encode("ascii", "ignore").translate(_WEIGHED)
+    frequent, rare = told.count(b"+"), told.count(b"-")
+    return rare > frequent and rare + frequent >= _LEAST_TOLD
+
+
 # A character of UTF-8, without white space.
 _ONE = r"(?:[!-~]|[\xc0-\xff][\x80-\xbf]{1,3})"
 _LETTER = r"[A-Za-z\x80-\xff]"

@@ -13,7 +13,7 @@ from functools import cache
 import re2
 
 from services.guard.views import folding
-from services.guard.views.decoding import DECODERS, TRIGGERS
+from services.guard.views.decoding import DECODERS, TRIGGERS, looks_rotated
 from services.guard.views.invisible import selector_runs
 from services.guard.views.view import FOLDED, ORIGINAL, Rewriting, View, Where
 
@@ -82,6 +82,8 @@ def _where_folded(text: str) -> Where:
 def _decoded(reading: _Reading) -> Iterator[_Reading]:
     """What is encoded in `reading`, decoded."""
     triggered = _triggered(reading.plain)
+    if looks_rotated(reading.plain):
+        triggered |= {"rot13"}
     if not reading.raw.text.isascii() and selector_runs(reading.raw.text):
         triggered |= {"selectors"}
     if not triggered:
