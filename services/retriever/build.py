@@ -76,6 +76,7 @@ class Retriever:
     def __init__(self, settings: RetrieverSettings) -> None:
         self.settings = settings
         self.truth = truth_of(settings)
+        self.way = GivingWay(settings.retriever_give_way_seconds)
         self.index = IndexKeeper(
             self.truth,
             settings.folder / "index",
@@ -83,13 +84,13 @@ class Retriever:
             store_kind(settings),
             settings.retriever_fallback_chunks,
             settings.optimise_rules,
+            self.way,
         )
         self.triton = TritonClient(settings.triton)
         self.models = Models(self.triton, batch=settings.retriever_embed_batch, seconds=settings.retriever_model_seconds)
         self.guard = open_channel(settings, "guard", caller="retriever")
         self.parser = ParserClient(seconds=settings.retriever_parse_seconds, memory_bytes=settings.retriever_parser_memory_bytes)
         self.finishing = Finishing()
-        self.way = GivingWay(settings.retriever_give_way_seconds)
         self.book = QuarantineBook(settings.folder, self.truth)
         self.screening = Screening(
             self.guard,

@@ -17,6 +17,7 @@ from pathlib import Path
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads, truth_writes
+from services.retriever.giving_way import GivingWay
 from services.retriever.index import IndexAway, IndexUnusable, OptimisableStore, StoreKind, VectorStore
 from services.retriever.index_answering import AnsweringIndex
 from services.retriever.index_building import IndexBuilder, Opened
@@ -30,6 +31,8 @@ _SETTLE_EVERY = 64
 """Outbox rows after which the index is flushed, so that a restart has little to replay."""
 _FOLLOW_ROWS = 512
 """Rows of the outbox that are taken over at a time."""
+_REPLAY_ROWS = 64
+"""The same for a draft: 0.2 s of the interpreter, between which searches come."""
 _DRAFT_ROWS = 50_000
 """Rows of the outbox that are kept for a draft. One that would need more is given up: the outbox has an end (`MAX_OUTBOX`)."""
 _TELL_SECONDS = 3600.0
@@ -44,6 +47,7 @@ class IndexKeeper(AnsweringIndex):
         kind: makes and opens the index.
         fallback_chunks: most chunks that are held in memory while the index is broken.
         optimise: when the index is optimised; None: never.
+        way: whom an optimised index waits for while it takes over what it missed.
     """
 
     def __init__(
@@ -54,9 +58,11 @@ class IndexKeeper(AnsweringIndex):
         kind: StoreKind,
         fallback_chunks: int,
         optimise: OptimiseRules | None = None,
+        way: GivingWay | None = None,
     ) -> None:
         super().__init__(IndexBuilder(truth, folder, name, kind), fallback_chunks)
         self._truth = truth
+        self._way = way or GivingWay(0)
         self._following: asyncio.Task[None] | None = None
         self._optimiser = IndexOptimiser(self, optimise) if optimise is not None else None
         self._optimising: asyncio.Task[None] | None = None
@@ -231,6 +237,7 @@ class IndexKeeper(AnsweringIndex):
         try:
             position, more = draft.position, True
             while more and self._draft_from is not None:
+                await self._way.turn()
                 position, more = await self._replay(fresh, position)
         except BaseException:
             fresh.close()
@@ -242,10 +249,10 @@ class IndexKeeper(AnsweringIndex):
 
     async def _replay(self, store: VectorStore, after: int, upto: float = math.inf) -> tuple[int, bool]:
         """Puts changes from the outbox into a store; returns the row where it is then, and whether there may be more."""
-        rows, _ = await self._truth.read(partial(_changes, after=after))
+        rows, _ = await self._truth.read(partial(_changes, after=after, limit=_REPLAY_ROWS))
         wanted = [row for row in rows if row[0] <= upto]
         await asyncio.to_thread(self._builder.take_over, store, {version: current for _, version, current in wanted})
-        return (wanted[-1][0] if wanted else after), len(wanted) == _FOLLOW_ROWS
+        return (wanted[-1][0] if wanted else after), len(wanted) == _REPLAY_ROWS
 
     async def _swap(self, draft: Draft, fresh: VectorStore, position: int) -> VectorStore:
         async with self._turn:
@@ -303,8 +310,8 @@ def _embedder(connection: Connection) -> str:
     return truth_reads.meta(connection, "embedder")
 
 
-def _changes(connection: Connection, after: int) -> tuple[list[tuple[int, int, bool]], int]:
-    return truth_reads.outbox(connection, after, _FOLLOW_ROWS), int(truth_reads.meta(connection, "epoch"))
+def _changes(connection: Connection, after: int, limit: int = _FOLLOW_ROWS) -> tuple[list[tuple[int, int, bool]], int]:
+    return truth_reads.outbox(connection, after, limit), int(truth_reads.meta(connection, "epoch"))
 
 
 def _outbox_end(connection: Connection) -> tuple[int, int, str]:

@@ -19,7 +19,7 @@ from services.retriever.index import IndexUnusable, VectorStore
 log = get_logger(__name__)
 
 _REST_FACTOR = 10
-"""How many times as long as optimising took it is not done again: while an index grows, that is a tenth of a core."""
+"""How many times as long as optimising took it is not done again: while an index grows slowly, that is a tenth of a core."""
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
 _SHOWN_BYTES = 300
@@ -37,6 +37,8 @@ class OptimiseRules:
     """Longest time that the program may take."""
     every: float = 5.0
     """Seconds between two looks."""
+    many: int = 20_000
+    """Where so many are new, there is no rest: until then each takes four times the memory of one that was there before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,10 @@ class IndexOptimiser:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        failures = 0
+        failures, rested = 0, 0.0
         while True:
             await asyncio.sleep(self._rules.every)
-            if not await self._due():
+            if not await self._due(self._rules.many if time.monotonic() < rested else 0):
                 continue
             began = time.monotonic()
             try:
@@ -92,18 +94,18 @@ class IndexOptimiser:
                 failures += 1
                 why = str(reason) or "it took too long"
                 log.warning("index.optimise_failed", reason=why, failures=failures, again_in_seconds=pause)
+                await asyncio.sleep(pause)
             else:
                 failures, took = 0, time.monotonic() - began
-                pause = _REST_FACTOR * took
                 log.info("index.optimised", seconds=round(took, 1))
-            await asyncio.sleep(pause)
+                rested = time.monotonic() + _REST_FACTOR * took
 
-    async def _due(self) -> bool:
+    async def _due(self, least: int) -> bool:
         try:
             new, held = await self._keeper.unoptimised()
         except IndexUnusable:  # the next search finds that out, and has it rebuilt
             return False
-        return held >= max(self._rules.chunks, 1) and new >= self._rules.share * held
+        return held >= max(self._rules.chunks, 1) and new >= max(self._rules.share * held, least)
 
     async def _optimise(self) -> None:
         draft = await self._keeper.draft()

@@ -186,6 +186,43 @@ async def test_a_program_that_is_killed_or_late_leaves_the_index_and_is_tried_la
     await index.close()
 
 
+class Growing:
+    """An index of a hundred chunks that has nothing to optimise."""
+
+    def __init__(self, folder: Path) -> None:
+        self.new, self.left, self.looks, self.taken = 60, 30, 0, 0
+        self._folder = folder
+
+    async def unoptimised(self) -> tuple[int, int]:
+        self.looks += 1
+        return self.new, 100
+
+    async def draft(self) -> Draft:
+        store = EdgeStore.create(self._folder / str(self.taken), IndexMeta("edge", "instance", "embedder", 0))
+        return Draft(store, self._folder, [sys.executable, "-c", ""], 0)
+
+    async def take(self, draft: Draft) -> None:
+        draft.of.close()
+        self.taken, self.new = self.taken + 1, self.left
+
+    async def drop(self, draft: Draft) -> None:
+        pass
+
+
+async def test_between_two_times_there_is_a_rest_but_not_where_much_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_optimiser, "_REST_FACTOR", 1e9)
+    growing = Growing(tmp_path)
+    task = asyncio.create_task(IndexOptimiser(growing, replace(RULES, many=50)).run())
+    await until(lambda: growing.taken == 1)
+    looks = growing.looks
+    await until(lambda: growing.looks >= looks + 5)
+    assert growing.taken == 1
+    growing.new = 50
+    await until(lambda: growing.taken == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 @pytest.mark.parametrize("moment", ["drafted", "optimised", "half swapped"])
 async def test_a_kill_leaves_an_index_that_has_everything(
     truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
