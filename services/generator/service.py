@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -101,6 +101,7 @@ class Generator(GeneratorServiceServicer):
             async for picked in stream:
                 if not decided:
                     decided = True
+                    picked = replace(picked, threshold=max(picked.threshold, self.settings.generator_least_answerability))
                     yield self._decide(picked)
                     if picked.score < picked.threshold:
                         return

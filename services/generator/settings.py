@@ -29,5 +29,9 @@ class GeneratorSettings(MeshSettings):
     """Which engine of the answerer picks: the cross-encoder where it is installed, or `lexical`, the small and fast one. The other
     two are untrained yardsticks."""
 
+    generator_least_answerability: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Below this probability that the best sentence is right, nothing is answered. 0: the model's own threshold, which refuses 3 %
+    of the right ones; docs/search.md says what others cost and gain."""
+
     max_segments: Annotated[int, Field(ge=1, le=16)] = 3
     """Sentences of a draft where the request does not say."""

@@ -87,6 +87,14 @@ async def test_the_owner_chooses_the_engine(tmp_path: Path, triton_server: Runni
     assert text_of(steps) == "The café — the oldest of Zürich’s “Kaffeehäuser” — opened in 1911."
 
 
+async def test_the_owner_may_want_surer_answers(tmp_path: Path, triton_server: RunningTriton) -> None:
+    request = asked("How many members does the Scottish Parliament have?", "cafe", "parliament")
+    async with generator(tmp_path, triton_server.grpc, generator_least_answerability=1.0) as found:
+        steps = await drafted(found, request)
+    assert (steps[0].decision.kind, steps[0].decision.threshold) == (pb.DECISION_KIND_ABSTAIN, 1)
+    assert text_of(steps) == REVIEWED.template("abstain", "en")
+
+
 async def test_usage_and_models_come_last(running: RunningGenerator) -> None:
     steps = await drafted(running, asked("How many members does the Scottish Parliament have?", "parliament"))
     finished = steps[-1].finished
