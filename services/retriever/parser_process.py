@@ -6,6 +6,7 @@ big-endian uint32 lengths, a JSON header and a body. Knows no gRPC and holds no 
 
 from __future__ import annotations
 
+import os
 import resource
 import struct
 import sys
@@ -18,6 +19,7 @@ from services.retriever.canonical import Block, BlockKind, CanonicalText, Docume
 from services.retriever.parsing import parse
 
 LENGTHS = struct.Struct(">II")
+_NICENESS = 5
 
 
 def frame(header: dict[str, object], body: bytes) -> bytes:
@@ -62,6 +64,8 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    # A parse that has begun cannot give way: somebody who waits for a search comes first at the processor.
+    os.nice(_NICENESS)
     limit = int(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     serve(sys.stdin.buffer, sys.stdout.buffer)
