@@ -22,6 +22,8 @@ MOST = 8
 _LONGEST_FORM = 8
 _MOST_COMPOUNDS = 2
 _MOST_NAMES = 4
+_PLAINLY = 0.2
+"""In so many of the chunks that say it an acronym is defined that is known without its capitals: "the red sox" follow no act."""
 
 
 def acronyms(text: str, lexicon: Lexicon, language: str) -> Iterator[Change]:
@@ -72,15 +74,16 @@ def with_other_names(text: str, lexicon: Lexicon, language: str) -> str:
     said = {word for word, _, _ in words(text)}
     added: dict[int, str] = {}
     for word, end in _acronyms_in(text, lexicon, language).items():
-        forms = [form for form in lexicon.acronyms.get(word, ()) if "(" not in form and ")" not in form]
-        if forms and not said.issuperset(own for own, _, _ in words(forms[0])):
-            added[end] = forms[0]
+        form = lexicon.stands_for(word)
+        is_plain = lexicon.defined.get(word, 0.0) >= _PLAINLY or lexicon.says_both_everywhere(word, form)
+        if form and (is_plain or text[:end].endswith(word.upper())) and not said.issuperset(own for own, _, _ in words(form)):
+            added[end] = form
     spoken = [word for word, _, _ in words(text)]
     ends = [end for _, _, end in words(text)]
     for first in range(len(spoken)):
         for last in range(first + 1, min(len(spoken), first + _LONGEST_FORM) + 1):
             short = lexicon.short_of.get(tuple(spoken[first:last]))
-            if short and short not in said:
+            if short and short not in said and lexicon.stands_for(short):
                 added.setdefault(ends[last - 1], short.upper())
     for end in sorted(added, reverse=True)[-_MOST_NAMES:]:
         text = f"{text[:end]} ({added[end]}){text[end:]}"

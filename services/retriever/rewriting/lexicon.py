@@ -32,6 +32,8 @@ _STANDS_FOR = re.compile(rf"\b({_SHORT}) (?:stands for|is short for|steht für)\
 _BESIDE = re.compile(
     rf", (?:or|also (?:called|known as)|(?:usually |often |commonly )?(?:shortened to|abbreviated(?: as| to)?)) ({_SHORT}),"
 )
+_DEFINED = 0.02  # "PC" is a computer in one of many texts that say it
+_DEFINED_EVERYWHERE = 0.005  # what a collection is about it seldom explains
 _SENTENCE_END = re.compile(r"[.!?:;]\s|\n")
 _TOKEN = re.compile(r"\S+")
 
@@ -45,6 +47,8 @@ class Lexicon:
     """Word in small letters -> chunks that hold it."""
     acronyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Short form in small letters -> long forms in small letters, the most frequent first."""
+    defined: Mapping[str, float] = field(default_factory=dict)
+    """Short form in small letters -> share of the chunks that say it, in any case, in which its first long form defines it."""
     german_share: float = 0.0
     """Share of the chunks that are German."""
 
@@ -88,6 +92,20 @@ class Lexicon:
         """Words of a long form -> its short form."""
         return {tuple(word for word, _, _ in words(form)): short for short, forms in self.acronyms.items() for form in forms[:1]}
 
+    def says_both_everywhere(self, short: str, form: str) -> bool:
+        """Whether the collection is about what both name."""
+        return all(self.says_everywhere(term) for text in (short, form) for term in terms(text))
+
+    def stands_for(self, short: str) -> str:
+        """What an acronym stands for, where the collection nearly always means that by it; else empty."""
+        form = next(iter(self.acronyms.get(short, ())), "")
+        first, _, _ = next(words(form), ("", 0, 0))
+        # What was cut out of a longer name reads as none.
+        if not first or first in STOP_WORDS or "(" in form or ")" in form or form.endswith(("'s", "’s")):
+            return ""
+        least = _DEFINED_EVERYWHERE if self.says_both_everywhere(short, form) else _DEFINED
+        return form if self.defined.get(short, 0.0) >= least else ""
+
 
 def learn(texts: Iterable[tuple[tuple[str, ...], str]]) -> Lexicon:
     """The lexicon of chunks, each with its title path and its text."""
@@ -106,7 +124,8 @@ def learn(texts: Iterable[tuple[tuple[str, ...], str]]) -> Lexicon:
                 forms[short][long] += 1
     kept = dict(counts.most_common(MAX_WORDS))
     acronyms = {short: tuple(long for long, _ in found.most_common(MAX_FORMS)) for short, found in forms.items()}
-    return Lexicon(chunks, kept, acronyms, german / chunks if chunks else 0.0)
+    defined = {short: forms[short][found[0]] / max(1, counts[short]) for short, found in acronyms.items()}
+    return Lexicon(chunks, kept, acronyms, defined, german / chunks if chunks else 0.0)
 
 
 def definitions(text: str) -> Iterator[tuple[str, str]]:

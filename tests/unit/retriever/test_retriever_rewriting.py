@@ -257,6 +257,24 @@ def test_models_are_told_the_other_names(question: str, named: str) -> None:
     assert with_other_names(question, EVERYWHERE, "en") == named
 
 
+def test_models_are_not_told_what_an_acronym_means_in_one_text_of_many() -> None:
+    told = [((), "The personal computer (PC) is a machine. The Sarbanes-Oxley act (SOX) is law.")]
+    others = [((), f"The red sox play match {number}.") for number in range(300)]
+    many = learn([*told, *(((), f"Constable Moss, PC of Hull, saw match {number}.") for number in range(60)), *others])
+    few = learn([*told, ((), "A PC is bought."), *others[:30]])
+    assert with_other_names("Which PC was it?", many, "en") == "Which PC was it?"
+    assert with_other_names("Which PC was it?", few, "en") == "Which PC (personal computer) was it?"
+    # In small letters it has to be the acronym nearly always.
+    assert with_other_names("Did the red sox win?", few, "en") == "Did the red sox win?"
+    assert with_other_names("What does SOX say?", few, "en") == "What does SOX (sarbanes-oxley act) say?"
+
+
+def test_what_is_cut_out_of_a_longer_name_is_told_to_nobody() -> None:
+    cut = learn([((), "The United Kingdom's (UK) law and the Organization of the Petroleum Exporting Countries (OPEC) differ.")])
+    assert cut.acronyms["uk"] == ("united kingdom's",)
+    assert with_other_names("Is it the UK?", cut, "en") == "Is it the UK?"
+
+
 def test_what_everything_says_is_searched_by_its_other_name_only_where_nothing_else_is_asked() -> None:
     bare = Rewriter().plan(Asked("What is CBD?", language="en"), EVERYWHERE)
     assert dict(bare.queries[0].terms) == {"cbd": 1.0, "cannabidiol": ACRONYM_WEIGHT}
