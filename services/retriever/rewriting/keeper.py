@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from services.mesh import telemetry
@@ -57,7 +58,7 @@ class LexiconKeeper:
     """Lexicons by collection and reader.
 
     Args:
-        way: who waits for searches; what is learned again rests meanwhile.
+        way: knows whether somebody waits for a search; what is learned rests meanwhile.
         wait_seconds: how long a search may wait for its lexicon.
     """
 
@@ -90,7 +91,9 @@ class LexiconKeeper:
         return kept.lexicon
 
     async def _learn(self, kept: _Kept, reader: Reader, collection: int, epoch: int) -> None:
-        begun, rest = time.monotonic(), self._rest if kept.epoch >= 0 else None
+        begun = time.monotonic()
+        # What the first search waits for is not to wait for that search.
+        rest = partial(self._rest, begun + (self._wait_seconds * _FIRST if kept.epoch < 0 else 0))
         try:
             with telemetry.span("retriever.lexicon"):
                 loop = asyncio.get_running_loop()
@@ -103,15 +106,17 @@ class LexiconKeeper:
             kept.again = time.monotonic() + _REST * kept.work
             kept.learning = None
 
-    def _read(self, reader: Reader, collection: int, rest: Callable[[], None] | None) -> tuple[Lexicon, float]:
+    def _read(self, reader: Reader, collection: int, rest: Callable[[], None]) -> tuple[Lexicon, float]:
         begun = time.thread_time()
         with self._truth.beside() as connection:
-            made = learn(_resting(_texts(connection, reader, collection), rest) if rest else _texts(connection, reader, collection))
+            made = learn(_resting(_texts(connection, reader, collection), rest))
         # Both are made when they are first asked for: here, and not on the loop.
         _ = made.stems, made.by_length, made.short_forms, made.short_of
         return made, time.thread_time() - begun
 
-    def _rest(self) -> None:
+    def _rest(self, after: float) -> None:
+        if time.monotonic() < after:
+            return
         time.sleep(_PAUSE_SECONDS)
         ends = time.monotonic() + _LONGEST_PAUSE_SECONDS
         while self._way.asked and time.monotonic() < ends:
