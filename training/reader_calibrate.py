@@ -131,8 +131,13 @@ def _best_spans(lists: Sequence[Listed], config: dict[str, Any], decided: NDArra
 def fit(lists: list[Listed], looked_at: Sequence[Listed] = ()) -> dict[str, Any]:
     """reader.json from the tuning half; `looked_at` are lists that choose between shares and fit no weight."""
     config: dict[str, Any] = dict(UNFITTED)
-    grid = [((1.0, share, span), order) for share in SHARES for span in SPANS for order in ORDERS]
-    weights, config["found"] = max(grid, key=lambda pair: right_share([*lists, *looked_at], *pair))
+    chosen = [*lists, *looked_at]
+    mixes = [(1.0, share, span) for share in SHARES for span in SPANS]
+    weights, order = (1.0, *config["sentence"][1:], 0.0), float(config["found"])
+    for _ in range(2):
+        order = max(ORDERS, key=lambda found: right_share(chosen, weights, found))
+        weights = max(mixes, key=lambda mix: right_share(chosen, mix, order))
+    config["found"] = order
     config["sentence"] = list(weights)
     features, labels = _decisions(lists, config["sentence"])
     config["decision"] = fit_linear(features, labels)
