@@ -116,7 +116,7 @@ class Publishing:
             for new in news:
                 if known and known != new.embedder:
                     raise truth_writes.embedder_changed(known, new.embedder)
-            return [truth_writes.reserve(connection, new.key, len(new.chunks)) for new in news]
+            return truth_writes.reserve_all(connection, [(new.key, len(new.chunks)) for new in news])
 
         published: list[Published] = []
 

@@ -20,16 +20,16 @@ def link(connection: Connection, collection: int, document: int, signature: str)
         connection.execute("UPDATE document SET cluster = 0 WHERE id = ?", (document,))
         return
     mine = list(enumerate(bands(signature)))
-    candidates: dict[int, str] = {}
-    for number, value in mine:
-        rows = connection.execute(
-            "SELECT document_id, signature FROM band JOIN minhash USING (document_id)"
-            " WHERE collection_id = ? AND number = ? AND value = ? ORDER BY document_id LIMIT ?",
-            (collection, number, value, MAX_CANDIDATES - len(candidates)),
-        )
-        candidates.update((row[0], row[1]) for row in rows)
-        if len(candidates) >= MAX_CANDIDATES:
-            break
+    # One question for all bands: PostgreSQL's answer to each is waited for.
+    listed = ", ".join(["(?, ?)"] * len(mine))
+    rows = connection.execute(
+        f"WITH mine (number, value) AS (VALUES {listed})"
+        " SELECT document_id, signature FROM minhash WHERE document_id IN (SELECT band.document_id FROM mine CROSS JOIN band"
+        " WHERE band.collection_id = ? AND band.number = mine.number AND band.value = mine.value)"
+        " ORDER BY document_id LIMIT ?",
+        (*(one for pair in mine for one in pair), collection, MAX_CANDIDATES),
+    )
+    candidates: dict[int, str] = {row[0]: row[1] for row in rows}
     best = max(candidates, key=lambda one: (similarity(signature, candidates[one]), -one), default=0)
     cluster = 0
     if best and similarity(signature, candidates[best]) >= SIMILAR:

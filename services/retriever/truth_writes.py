@@ -28,15 +28,16 @@ def _set(connection: Connection, key: str, value: int | str) -> None:
 
 
 def _take(connection: Connection, key: str, count: int) -> int:
-    first = int(meta(connection, key))
-    _set(connection, key, first + count)
-    return first
+    """The first of `count` numbers that nobody gets again."""
+    row = connection.execute(
+        "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + CAST(? AS BIGINT) AS TEXT) WHERE key = ? RETURNING value",
+        (count, key),
+    ).fetchone()
+    return int(row[0]) - count
 
 
 def _next_epoch(connection: Connection) -> int:
-    epoch = int(meta(connection, "epoch")) + 1
-    _set(connection, "epoch", epoch)
-    return epoch
+    return _take(connection, "epoch", 1) + 1
 
 
 def _announce(connection: Connection, version: int) -> int:
@@ -46,14 +47,27 @@ def _announce(connection: Connection, version: int) -> int:
 
 def reserve(connection: Connection, key: DocumentKey, chunks: int) -> Reserved:
     """Ids for a version with `chunks` indexed chunks; makes the collection where it is missing. Ids are never given twice."""
-    connection.execute(
-        "INSERT INTO collection (tenant, name, create_time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (key.tenant, key.collection, time.time_ns()),
-    )
-    row = connection.execute("SELECT id FROM collection WHERE tenant = ? AND name = ?", (key.tenant, key.collection)).fetchone()
-    version = _take(connection, "next_version", 1)
-    _announce(connection, version)
-    return Reserved(version, _take(connection, "next_chunk", chunks), int(row[0]))
+    return reserve_all(connection, [(key, chunks)])[0]
+
+
+def reserve_all(connection: Connection, wanted: Sequence[tuple[DocumentKey, int]]) -> list[Reserved]:
+    """As `reserve`, for several versions."""
+    collections: dict[tuple[str, str], int] = {}
+    for tenant, name in {(key.tenant, key.collection): None for key, _ in wanted}:
+        connection.execute(
+            "INSERT INTO collection (tenant, name, create_time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (tenant, name, time.time_ns()),
+        )
+        row = connection.execute("SELECT id FROM collection WHERE tenant = ? AND name = ?", (tenant, name)).fetchone()
+        collections[tenant, name] = int(row[0])
+    version = _take(connection, "next_version", len(wanted))
+    chunk = _take(connection, "next_chunk", sum(chunks for _, chunks in wanted))
+    connection.executemany("INSERT INTO outbox (version_id) VALUES (?)", [(version + at,) for at in range(len(wanted))])
+    places: list[Reserved] = []
+    for at, (key, chunks) in enumerate(wanted):
+        places.append(Reserved(version + at, chunk, collections[key.tenant, key.collection]))
+        chunk += chunks
+    return places
 
 
 def commit(connection: Connection, new: NewVersion, reserved: Reserved, keep: int) -> Committed:
@@ -67,12 +81,10 @@ def commit(connection: Connection, new: NewVersion, reserved: Reserved, keep: in
     """
     _claim_embedder(connection, new.embedder)
     now = time.time_ns()
-    connection.execute(
-        "INSERT INTO document (collection_id, name, create_time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (reserved.collection, new.key.document, now),
-    )
     row = connection.execute(
-        "SELECT id, current_version FROM document WHERE collection_id = ? AND name = ?", (reserved.collection, new.key.document)
+        "INSERT INTO document (collection_id, name, create_time) VALUES (?, ?, ?)"
+        " ON CONFLICT (collection_id, name) DO UPDATE SET name = excluded.name RETURNING id, current_version",
+        (reserved.collection, new.key.document, now),
     ).fetchone()
     document, former = int(row["id"]), row["current_version"]
     _insert_version(connection, new, reserved, document, now)

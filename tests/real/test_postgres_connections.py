@@ -275,3 +275,49 @@ async def test_changes_at_the_same_time_come_one_after_the_other(truth: Postgres
     by_epoch = sorted(committed, key=lambda one: one.epoch)
     rows = [one.announced[0] for one in by_epoch]
     assert rows == sorted(rows), "rows of the outbox come in the order of the commits"
+
+
+_TWICE = "INSERT INTO collection (id, tenant, name, create_time) VALUES (7, 'default', 'twice', 0)"
+
+
+@pytest.mark.parametrize(
+    "then", ["", "SELECT 1", "INSERT INTO outbox (version_id) VALUES (1)", "UPDATE meta SET value = '9' WHERE key = 'epoch'"]
+)
+async def test_a_change_that_fails_undoes_all_of_its_transaction_whatever_comes_after_it(truth: PostgresTruth, then: str) -> None:
+    """Answers to changes are waited for later: also the last one's is."""
+
+    def work(connection: Connection) -> None:
+        connection.execute("INSERT INTO outbox (version_id) VALUES (4711)")
+        connection.execute(_TWICE)
+        connection.execute(_TWICE)
+        if then:
+            connection.execute(then)
+
+    with pytest.raises(MeshError) as failed:
+        await truth.write(work)
+    assert failed.value.reason == "STORE_UNAVAILABLE"
+    left = await truth.read(
+        lambda connection: [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("outbox", "collection")]
+    )
+    assert left == [0, 0]
+    await store(truth, version(key("after"), "The connection is as it was."))
+
+
+async def test_how_many_rows_a_change_changed(truth: PostgresTruth) -> None:
+    def work(connection: Connection) -> list[int]:
+        connection.executemany("INSERT INTO outbox (version_id) VALUES (?)", [(number,) for number in range(100)])
+        gone = connection.execute("DELETE FROM outbox WHERE version_id < 30").rowcount
+        none = connection.execute("DELETE FROM outbox WHERE version_id < 30").rowcount
+        return [gone, none, connection.execute("SELECT count(*) FROM outbox").fetchone()[0]]
+
+    assert await truth.write(work) == [30, 0, 70]
+
+
+async def test_an_error_of_the_work_itself_is_raised_as_it_is(truth: PostgresTruth) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute("INSERT INTO outbox (version_id) VALUES (4711)")
+        raise MeshError("DOCUMENT_NOT_FOUND", "no")
+
+    with pytest.raises(MeshError, match="no"):
+        await truth.write(work)
+    assert await truth.read(lambda connection: connection.execute("SELECT count(*) FROM outbox").fetchone()[0]) == 0

@@ -126,7 +126,7 @@ class TransactionPool:
         async with self._connection() as connection:
             try:
                 await connection.execute(begin.encode())
-                result = await suspending.run(work, connection)
+                result = await (suspending.run if begin is READ else suspending.run_writing)(work, connection)
             except BaseException as error:
                 await _roll_back(connection)
                 if isinstance(error, _AGAIN) or (isinstance(error, psycopg.Error) and connection.closed):

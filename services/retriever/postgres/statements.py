@@ -89,7 +89,12 @@ class IteratedRows:
 
     def __init__(self, rows: Iterator[Row], rowcount: int) -> None:
         self._rows = rows
-        self.rowcount = rowcount
+        self._rowcount = rowcount
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that were changed."""
+        return self._rowcount
 
     def fetchone(self) -> Row | None:
         """The next row, or None."""

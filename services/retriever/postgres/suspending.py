@@ -9,6 +9,7 @@ happened, so that the connection can be used again. No thread waits for a server
 from __future__ import annotations
 
 import contextvars
+import re
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
@@ -20,15 +21,30 @@ from services.retriever.postgres.statements import IteratedRows, row_maker, tran
 from services.retriever.truth import Connection
 
 T = TypeVar("T")
+_CHANGE = re.compile(rb"\s*(INSERT|UPDATE|DELETE)\b(?!.*\bRETURNING\b)", re.DOTALL)
 _ROWS = 64
 """Rows of one INSERT."""
 
 
 async def run(work: Callable[[Connection], T], connection: psycopg.AsyncConnection[Any]) -> T:
     """Runs `work`; whatever its statements raise, cancellation too, is raised inside of it."""
+    return await _run(work, _Suspending(connection))
+
+
+async def run_writing(work: Callable[[Connection], T], connection: psycopg.AsyncConnection[Any]) -> T:
+    """As `run`, without waiting for the answer to a change until there is something to wait for: what the server says of several of
+    them comes together. An error is raised by a later statement, or at the end, and then nothing of the transaction happened.
+    """
+    async with connection.pipeline() as pipeline:
+        result = await _run(work, _Suspending(connection, pipeline))
+        await pipeline.sync()
+    return result
+
+
+async def _run(work: Callable[[Connection], T], connection: _Suspending) -> T:
     worker = greenlet(work)
     worker.gr_context = contextvars.copy_context()
-    coming: Any = worker.switch(_Suspending(connection))
+    coming: Any = worker.switch(connection)
     while not worker.dead:
         try:
             rows = await coming
@@ -43,8 +59,9 @@ async def run(work: Callable[[Connection], T], connection: psycopg.AsyncConnecti
 class _Suspending:
     """A `Connection` for a function that runs by `run`."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Any], pipeline: psycopg.AsyncPipeline | None = None) -> None:
         self._connection = connection
+        self._pipeline = pipeline
 
     def execute(self, sql: str, values: Any = None, /) -> IteratedRows:
         """Runs one statement."""
@@ -55,13 +72,24 @@ class _Suspending:
         return _await(self._executemany(sql, list(rows)))
 
     async def _execute(self, sql: bytes, values: Any) -> IteratedRows:
+        if self._pipeline is not None and _CHANGE.match(sql):
+            late = self._connection.cursor()
+            await late.execute(sql, () if values is None else values)
+            return _Late(late, self._pipeline)
         async with self._connection.cursor(row_factory=row_maker) as cursor:
             # Without values there must be `()`: `%%` is one sign only where values are looked for.
             await cursor.execute(sql, () if values is None else values)
+            if self._pipeline is not None:
+                await self._pipeline.sync()
             return IteratedRows(iter(await cursor.fetchall() if cursor.description else ()), cursor.rowcount)
 
     async def _executemany(self, sql: str, rows: list[Any]) -> IteratedRows:
         changed = 0
+        if self._pipeline is not None and widened(sql, 1) is not None:
+            for first in range(0, len(rows), _ROWS):
+                part = rows[first : first + _ROWS]
+                await self._connection.cursor().execute(widened(sql, len(part)) or b"", [value for row in part for value in row])
+            return IteratedRows(iter(()), len(rows))
         async with self._connection.cursor() as cursor:
             for first in range(0, len(rows), _ROWS):
                 part = rows[first : first + _ROWS]
@@ -74,8 +102,23 @@ class _Suspending:
         return IteratedRows(iter(()), changed)
 
 
-def _await(coming: Coroutine[Any, Any, IteratedRows]) -> IteratedRows:
+class _Late(IteratedRows):
+    """A change whose answer has not come yet: how many rows it changed is waited for where somebody asks."""
+
+    def __init__(self, cursor: psycopg.AsyncCursor[Any], pipeline: psycopg.AsyncPipeline) -> None:
+        super().__init__(iter(()), 0)
+        self._cursor = cursor
+        self._pipeline = pipeline
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that were changed."""
+        _await(self._pipeline.sync())
+        return self._cursor.rowcount
+
+
+def _await(coming: Coroutine[Any, Any, T]) -> T:
     parent = getcurrent().parent
     assert parent is not None, "only a function that runs by `run` has such a connection"
-    rows: IteratedRows = parent.switch(coming)
-    return rows
+    answer: T = parent.switch(coming)
+    return answer
