@@ -142,7 +142,7 @@ def test_the_decision_carries_the_reference(triton_server: RunningTriton) -> Non
     reference = ask(triton_server, "What is photosynthesis?")[0].model_ref
     assert reference is not None
     folder = REPOSITORY / "answerer" / "1"
-    scorer = ("ranker.onnx", "span.onnx", "answerer.json", "idf.bin")
+    scorer = ("ranker.onnx", "span.onnx", "answerer.json", "idf.bin", "definitions.json")
     files = [folder / name for name in (*scorer, "reader.onnx", "reader.json", "stems.txt")]
     assert reference["weights_sha256"] == identity.weights_sha256(files)
     assert reference["tokenizer_sha256"] == identity.file_sha256(REPOSITORY / identity.TOKENIZER_FILE)

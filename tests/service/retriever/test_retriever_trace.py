@@ -18,7 +18,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(telemetry, "_active", SimpleNamespace(provider=provider))
+    monkeypatch.setattr(telemetry, "_active", SimpleNamespace(tracer=provider.get_tracer("ragmesh")))
     return exporter
 
 
