@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from services.mesh.cancelling import cancelled
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever import truth_reads, truth_writes
@@ -98,7 +99,7 @@ class IndexKeeper(AnsweringIndex):
     async def _follow(self) -> None:
         """Takes over what other processes change in the store of truth."""
         told = time.monotonic()
-        while True:
+        while not cancelled():
             await self._truth.changed()
             try:
                 async with self._turn:

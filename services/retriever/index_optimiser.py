@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from services.mesh.cancelling import cancelled
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever.index import IndexUnusable, VectorStore
@@ -82,7 +83,7 @@ class IndexOptimiser:
     async def run(self) -> None:
         """Until it is cancelled."""
         failures, rested = 0, 0.0
-        while True:
+        while not cancelled():
             await asyncio.sleep(self._rules.every)
             if not await self._due(self._rules.many if time.monotonic() < rested else 0):
                 continue
