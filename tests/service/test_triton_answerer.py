@@ -148,22 +148,6 @@ def test_the_decision_carries_the_reference(triton_server: RunningTriton) -> Non
     assert reference["tokenizer_sha256"] == identity.file_sha256(REPOSITORY / identity.TOKENIZER_FILE)
 
 
-def test_who_only_wants_passages_read_gets_their_odds(triton_server: RunningTriton) -> None:
-    given = answerer_inputs("How many members does the Scottish Parliament have?", PASSAGES, TITLES)
-    only = triton.InferInput("only_read", [1], "BOOL")
-    only.set_data_from_numpy(np.array([True]))
-    found: queue.Queue[tuple[Any, Any]] = queue.Queue()
-    with triton.InferenceServerClient(triton_server.grpc) as client:
-        client.start_stream(callback=lambda result, error: found.put((result, error)))
-        client.async_stream_infer("answerer", [*given[:4], only], outputs=[triton.InferRequestedOutput("odds")])
-        result, error = found.get(timeout=20)
-        client.stop_stream()
-    assert error is None
-    odds = result.as_numpy("odds")
-    assert odds.shape == (3,)
-    assert int(odds.argmax()) == 1
-
-
 def test_no_passages_is_an_abstention(triton_server: RunningTriton) -> None:
     inputs = answerer_inputs("What is photosynthesis?", [], [], scores=np.zeros((0, 3)))
     messages, error = answer(triton_server.grpc, inputs)

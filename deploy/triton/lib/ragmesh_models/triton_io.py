@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,10 +94,6 @@ def tensor(name: str, values: Any) -> Any:
     return pb_utils.Tensor(name, values)
 
 
-def bytes_rows(name: str, texts: Sequence[str]) -> Any:
-    return pb_utils.Tensor(name, np.array([text.encode() for text in texts], dtype=np.object_))
-
-
 def bytes_tensor(name: str, value: bytes) -> Any:
     return pb_utils.Tensor(name, np.array([value], dtype=np.object_))
 
@@ -117,20 +112,6 @@ def internal_failure(message: str) -> Any:
 
 def unavailable(message: str) -> Any:
     return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(message, pb_utils.TritonError.UNAVAILABLE))
-
-
-def ask_model(model: str, inputs: list[Any], outputs: list[str]) -> Iterator[dict[str, NDArray[Any]]]:
-    """What a decoupled model of the same Triton answers to another one, response by response. To be read to its end: what is left
-    of a stream stays in the memory that the two share.
-
-    Raises:
-        RuntimeError: the model refused or failed; the message is its own.
-    """
-    request = pb_utils.InferenceRequest(model_name=model, inputs=inputs, requested_output_names=outputs)
-    for response in request.exec(decoupled=True):
-        if response.has_error():
-            raise RuntimeError(response.error().message())
-        yield {item.name(): item.as_numpy() for item in response.output_tensors()}
 
 
 def wants_model_ref(request: Any) -> bool:

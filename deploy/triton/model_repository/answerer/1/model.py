@@ -7,8 +7,8 @@ sender, with the final flag.
 A caller who wants no more says so by a request that holds `cancel` alone, the id of the request to stop: Triton's server does not
 survive it for long that callers cut their streams.
 
-The reranker asks as well, with `only_read`: log odds of each passage, no answer. What the reader read for it is kept, so that the
-answer to the same question comes from what was read already.
+The reranker has passages read here too, over a socket (`ragmesh_models.reader_call`). What the reader read for it is kept, so that
+the answer to the same question comes from what was read already.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from ragmesh_models import answering, identity, ranking, triton_io
+from ragmesh_models import answering, identity, triton_io
 from ragmesh_models.answering import Answerer, Chosen, Decision
 from ragmesh_models.engine import Reading
-from ragmesh_models.reader_call import ODDS, ONLY_READ
+from ragmesh_models.reader_call import LentReader, RunningReader, socket_path
 from ragmesh_models.tracing import Tracer
 
 MAX_REQUESTS = 64  # in flight; more are refused at once
@@ -61,11 +61,6 @@ def _read(request: object) -> Asked:
     return Asked(listed, ranks, int(most[0]), _engine(request))
 
 
-def _wants_only_reading(request: object) -> bool:
-    tensor = pb_utils.get_input_tensor_by_name(request, ONLY_READ)
-    return tensor is not None and bool(tensor.as_numpy().reshape(-1)[0])
-
-
 def _message(kind: str, decision: Decision, picked: Decision | Chosen, sentence: tuple, shown: bool) -> list:
     return [
         triton_io.bytes_tensor("kind", kind.encode()),
@@ -93,10 +88,6 @@ class TritonPythonModel:
             Answerer.files(folder),
             self._answerer.graphs,
         )
-        reader = self._answerer.reader
-        self._reader_reference = reader and identity.model_ref(
-            Path(args["model_repository"]).parent, "answerer", args["model_version"], Answerer.files(folder), [reader.graph]
-        )
         self._tracer = Tracer("answerer")
         self._running = 0
         self._known: dict[str, bool] = {}
@@ -107,6 +98,15 @@ class TritonPythonModel:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="answerer-loop", daemon=True)
         self._thread.start()
+        self._lent = self._lend()
+
+    def _lend(self) -> LentReader | None:
+        reader = self._answerer.reader
+        if reader is None:
+            return None
+        graph = reader.graph
+        running = RunningReader(graph.runtime, graph.precision, graph.engine_sha256)
+        return LentReader(socket_path(), lambda *asked: self._worker.submit(reader.passage_scores, *asked).result(), running)
 
     def execute(self, requests: list) -> None:
         for request in requests:
@@ -143,8 +143,7 @@ class TritonPythonModel:
             return
         self._running += 1
         try:
-            work = self._only_read if _wants_only_reading(request) else self._answer
-            attributes |= await work(request, sender)
+            attributes |= await self._answer(request, sender)
             sender.send(flags=final)
         except triton_io.RequestError as refused:
             error = str(refused)
@@ -186,24 +185,13 @@ class TritonPythonModel:
         shown = sum(chosen.shown for chosen in decision.sentences)
         return {**attributes, "ragmesh.answerability": decision.score, "ragmesh.sentence_count": shown}
 
-    async def _only_read(self, request: object, sender: object) -> dict:
-        """Log odds of each passage that it holds an answer, in one response."""
-        reader = self._answerer.reader
-        if reader is None:
-            raise triton_io.RequestError("no reader is installed")
-        listed = triton_io.listed(request, ranking.MAX_PASSAGES, ranking.MAX_TEXT_BYTES, ranking.MAX_QUESTION_BYTES)
-        odds = await asyncio.get_running_loop().run_in_executor(
-            self._worker, reader.passage_scores, listed.question, listed.passages, listed.titles
-        )
-        tensors = [triton_io.tensor(ODDS, odds), triton_io.bytes_tensor(triton_io.MODEL_REF, self._reader_reference)]
-        sender.send(triton_io.response(tensors))
-        return {"ragmesh.passage_count": len(listed.passages)}
-
     def _decide(self, name: str, reading: Reading, most: int, engine: str) -> Decision | None:
         """On the deciding thread. None: nobody waits any more, which may be known only when its turn comes."""
         return None if self._known.get(name) else self._answerer.decide(reading, most, engine)
 
     def finalize(self) -> None:
+        if self._lent is not None:
+            self._lent.close()
         self._worker.shutdown(wait=True, cancel_futures=True)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)

@@ -7,7 +7,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from ragmesh_models import identity, ranking, triton_io
 from ragmesh_models.ranking import READER_FOLDER, Ranker, Ranking, reader_share
-from ragmesh_models.reader_call import BorrowedReader
+from ragmesh_models.reader_call import BorrowedReader, socket_path
 from ragmesh_models.tracing import Tracer
 
 
@@ -37,7 +37,7 @@ class TritonPythonModel:
         repository = Path(args["model_repository"]).parent
         reads = reader_share(folder) > 0 and (repository / READER_FOLDER / "reader.onnx").is_file()
         # The answerer reads the same passages a moment later: one reader serves both, and reads them once.
-        self._reader = BorrowedReader() if reads else None
+        self._reader = BorrowedReader(socket_path()) if reads else None
         self._ranker = Ranker(folder, self._reader)
         self._files = Ranker.files(folder)
         self._folder, self._version = repository, args["model_version"]
