@@ -50,6 +50,8 @@ class _Kept:
     again: float = 0.0
     """When it may be learned again, on the monotonic clock."""
     learning: asyncio.Task[None] | None = field(default=None)
+    begun: float = 0.0
+    """When that began, on the monotonic clock."""
     work: float = 0.0
     """Seconds of work that it took to learn it."""
 
@@ -81,26 +83,28 @@ class LexiconKeeper:
             self._kept.pop(next(iter(self._kept)))
         if kept.epoch != epoch:
             if kept.learning is None and time.monotonic() >= kept.again:
+                kept.begun = time.monotonic()
                 kept.learning = asyncio.create_task(self._learn(kept, reader, collection, epoch), name="lexicon")
             if kept.learning is not None:
-                # Who asks first shall not be the one whose question is misunderstood.
-                patience = self._wait_seconds * (_FIRST if kept.epoch < 0 else 1)
+                # Who asks first shall not be the one whose question is misunderstood; that of a large collection takes longer than
+                # anybody would wait, and then not every search waits in vain until it is there.
+                first = max(0.0, kept.begun + self._wait_seconds * _FIRST - time.monotonic())
+                patience = first if kept.epoch < 0 else self._wait_seconds
                 # Where it would not come in time, the one that is there is as good now as in a moment.
                 if kept.epoch < 0 or kept.work < patience:
                     await asyncio.wait({kept.learning}, timeout=patience)
         return kept.lexicon
 
     async def _learn(self, kept: _Kept, reader: Reader, collection: int, epoch: int) -> None:
-        begun = time.monotonic()
         # What the first search waits for is not to wait for that search.
-        rest = partial(self._rest, begun + (self._wait_seconds * _FIRST if kept.epoch < 0 else 0))
+        rest = partial(self._rest, kept.begun + (self._wait_seconds * _FIRST if kept.epoch < 0 else 0))
         try:
             with telemetry.span("retriever.lexicon"):
                 loop = asyncio.get_running_loop()
                 kept.lexicon, kept.work = await loop.run_in_executor(self._learning, self._read, reader, collection, rest)
             kept.epoch = epoch
         except (sqlite3.Error, MeshError) as error:
-            kept.work = time.monotonic() - begun
+            kept.work = time.monotonic() - kept.begun
             log.warning("lexicon.failed", reason=str(error))
         finally:
             kept.again = time.monotonic() + _REST * kept.work
