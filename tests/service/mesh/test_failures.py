@@ -111,14 +111,14 @@ async def test_the_deadline_of_the_caller_ends_the_handler(served: Served) -> No
     ended = asyncio.Event()
 
     async def count(_: Any, __: Any) -> Any:
-        assert 0 < context.remaining() <= 0.1
+        assert 0 < context.remaining() < 2
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
 
     served.servicer.on_count = count
-    error = await bare_failure(served.stub.CountTokens(COUNT_REQUEST, timeout=0.1))
+    error = await bare_failure(served.stub.CountTokens(COUNT_REQUEST, timeout=1))
     assert from_rpc_error(error, service="generator").reason == "DEADLINE_EXCEEDED"
     await asyncio.wait_for(ended.wait(), SECONDS)
 
