@@ -21,6 +21,7 @@ from cli.errors import CliError
 from cli.parts import ports, triton, viewer
 from cli.parts.roster import CLIENT_DIR, MODEL_REPOSITORY, SERVICES
 from cli.parts.run_state import VarLayout, read_state
+from cli.parts.truth_check import check_truth
 from cli.settings import REPOSITORY, UpSettings
 from cli.tools import Tool, find_program, fits, installed_version, program_version, read_tools
 
@@ -65,6 +66,7 @@ def all_findings(folders: VarLayout, settings: UpSettings) -> Iterator[Finding]:
     yield _sockets(folders)
     yield _space(folders)
     yield from _ports(folders, settings)
+    yield from _truth(folders)
     installed = viewer.is_installed(folders.root / "phoenix-venv")
     yield Finding("phoenix", Verdict.GOOD if installed else Verdict.ABSENT, phoenix.version, "" if installed else phoenix.remedy)
     yield _running(folders)
@@ -199,6 +201,11 @@ def _ports(folders: VarLayout, settings: UpSettings) -> Iterator[Finding]:
             yield Finding(f"port {port}", Verdict.GOOD, f"free on {host}")
         else:
             yield Finding(f"port {port}", Verdict.BAD, f"in use on {host}", f"RAGMESH_{kind.upper()}_PORT chooses another one")
+
+
+def _truth(folders: VarLayout) -> Iterator[Finding]:
+    for one in check_truth(folders):
+        yield Finding(one.name, Verdict.GOOD if one.good else Verdict.BAD, one.detail, one.remedy)
 
 
 def _running(folders: VarLayout) -> Finding:

@@ -20,6 +20,17 @@ DSN = "RAGMESH_RETRIEVER_POSTGRES__DSN"
 PASSWORD_FILE = "RAGMESH_RETRIEVER_POSTGRES__PASSWORD_FILE"  # noqa: S105  # the name of a setting
 
 
+def retriever_environment(folders: run_state.VarLayout) -> dict[str, str]:
+    """What the retriever of a mesh is told, for one of its commands."""
+    return {
+        **os.environ,
+        **file_environment(folders.root),
+        "RAGMESH_RUN_DIR": str(folders.run_dir),
+        "RAGMESH_DATA_DIR": str(folders.data_dir),
+        "PYTHONPATH": os.pathsep.join(str(REPOSITORY / part) for part in ("", "gen/python", "deploy/triton/lib")),
+    }
+
+
 def to_postgresql(var: Path, dsn: str | None, password_file: Path | None) -> None:
     """Copies all tables and compares them; the settings of the mesh name the server where the arguments do not.
 
@@ -30,13 +41,7 @@ def to_postgresql(var: Path, dsn: str | None, password_file: Path | None) -> Non
     if not (folders.data_dir / "retriever" / "truth.db").is_file():
         raise CliError(f"Nothing is stored in {folders.data_dir}.", "Point --var at the folder of the mesh.", exit_code=EXIT_FAILED)
     folders.make()
-    environment = {
-        **os.environ,
-        **file_environment(folders.root),
-        "RAGMESH_RUN_DIR": str(folders.run_dir),
-        "RAGMESH_DATA_DIR": str(folders.data_dir),
-        "PYTHONPATH": os.pathsep.join(str(REPOSITORY / part) for part in ("", "gen/python", "deploy/triton/lib")),
-    }
+    environment = retriever_environment(folders)
     if dsn is not None:
         environment[DSN] = dsn
     if password_file is not None:

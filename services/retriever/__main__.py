@@ -1,10 +1,11 @@
 """`python -m services.retriever` serves; `rebuild` embeds and indexes everything anew; `move-index` moves the index,
-`move-truth` the documents."""
+`move-truth` the documents, `check-truth` says how the store of these is, a line of JSON each."""
 
 from __future__ import annotations
 
 import sys
 
+import orjson
 import uvloop
 
 from services.mesh import log
@@ -14,7 +15,7 @@ from services.retriever import index_move
 from services.retriever.build import build
 from services.retriever.rebuild import rebuild
 from services.retriever.settings import RetrieverSettings
-from services.retriever.truth_kinds import move_truth
+from services.retriever.truth_kinds import check_truth, move_truth
 from services.retriever.truth_schema import TruthUnusable
 
 _SWITCH_SECONDS = 0.001
@@ -37,8 +38,11 @@ def main(arguments: list[str]) -> int:
             uvloop.run(index_move.run(settings, arguments[1:]))
         elif arguments == ["move-truth"]:
             move_truth(RetrieverSettings())
+        elif arguments == ["check-truth"]:
+            for checked in check_truth(RetrieverSettings()):
+                print(orjson.dumps(checked).decode())
         else:
-            print("usage: python -m services.retriever [rebuild | move-index KIND | move-truth]", file=sys.stderr)
+            print("usage: python -m services.retriever [rebuild | move-index KIND | move-truth | check-truth]", file=sys.stderr)
             return 2
     except (MeshError, TruthUnusable, index_move.MoveRefused) as error:
         print(f"retriever: {error}", file=sys.stderr)

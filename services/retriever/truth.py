@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found out about a store of truth, for people."""
+
+    name: str
+    good: bool
+    detail: str
+    remedy: str = ""
 
 
 class Rows(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from services.retriever.settings import RetrieverSettings
-from services.retriever.truth import Truth
+from services.retriever.truth import Checked, Truth
 from services.retriever.truth_schema import TruthUnusable
 from services.retriever.truth_sqlite import SqliteTruth
 
@@ -34,6 +34,19 @@ def move_truth(settings: RetrieverSettings) -> None:
         from services.retriever.postgres.moving import move
     for table in move(settings.folder, settings.retriever_postgres):
         print(f"{table.table}: {table.rows} rows, SHA-256 {table.sha256[:16]} in both")
+
+
+def check_truth(settings: RetrieverSettings) -> Iterator[Checked]:
+    """What there is to know of the store that the settings name, for `ragmesh doctor`; of a file nothing."""
+    if settings.retriever_truth == "sqlite":
+        return
+    try:
+        with _client():
+            from services.retriever.postgres.checking import check
+    except TruthUnusable as refused:
+        yield Checked("postgresql", False, str(refused))
+        return
+    yield from check(settings.retriever_postgres)
 
 
 @contextmanager

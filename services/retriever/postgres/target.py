@@ -41,7 +41,7 @@ def conninfo(settings: PostgresSettings, application: str) -> dict[str, Any]:
     hosts = [host for name in ("host", "hostaddr") for host in str(found.get(name) or "").split(",") if name in found]
     if not hosts or not all(hosts):
         raise TruthUnusable("RAGMESH_RETRIEVER_POSTGRES__DSN names no host: add one, or the folder of the server's Unix socket")
-    if not all(_stays_here(host) for host in hosts):
+    if not all(stays_here(host) for host in hosts):
         _check_far(found, password)
     return {
         **found,
@@ -77,7 +77,13 @@ def _parsed(dsn: str) -> dict[str, Any]:
     return found
 
 
-def _stays_here(host: str) -> bool:
+def is_well_known(password: str, user: str) -> bool:
+    """Whether installations, images and examples come with that password."""
+    return password.lower() in _WELL_KNOWN or password.lower() == user.lower()
+
+
+def stays_here(host: str) -> bool:
+    """Whether what is sent there stays on this machine."""
     return host.startswith(("/", "@")) or host in _LOOPBACK
 
 
@@ -94,7 +100,7 @@ def _check_far(found: dict[str, Any], password: str) -> None:
             "a PostgreSQL beyond this machine needs a password: set RAGMESH_RETRIEVER_POSTGRES__PASSWORD_FILE,"
             " or add sslcert and sslkey to RAGMESH_RETRIEVER_POSTGRES__DSN"
         )
-    if password.lower() in _WELL_KNOWN or password.lower() == str(found["user"]).lower():
+    if is_well_known(password, str(found["user"])):
         raise TruthUnusable(
             "the password of PostgreSQL is one that everybody knows: give the user another one (ALTER ROLE ... PASSWORD)"
             " and write it to RAGMESH_RETRIEVER_POSTGRES__PASSWORD_FILE"

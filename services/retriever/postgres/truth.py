@@ -65,7 +65,7 @@ class PostgresTruth:
         try:
             await self._pool.open()
         except MeshError:
-            raise TruthUnusable(f"{_place(self._target)} does not answer any more") from None
+            raise TruthUnusable(f"{place(self._target)} does not answer any more") from None
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` on one state of the store.
@@ -119,7 +119,7 @@ def _name_in(folder: Path) -> str:
     return path.read_text().strip()
 
 
-def _place(target: dict[str, Any]) -> str:
+def place(target: dict[str, Any]) -> str:
     """Where a server is, for people."""
     return f"PostgreSQL at {target.get('host') or target.get('hostaddr')}:{target.get('port') or 5432}"
 
@@ -128,14 +128,7 @@ def _prepare(target: dict[str, Any]) -> str:
     """Looks whether the server can be used and brings its tables to this release; returns the id of the store. Blocks."""
     try:
         with psycopg.connect(**target, autocommit=True) as connection:
-            if connection.info.server_version < _MINIMUM_VERSION:
-                raise TruthUnusable(f"{_place(target)} is older than PostgreSQL 14")
-            row = connection.execute("SELECT current_setting('fsync'), current_setting('server_encoding')").fetchone()
-            assert row is not None
-            if row[0] != "on":
-                raise TruthUnusable(f"{_place(target)} runs with fsync off: it would lose documents in a crash")
-            if row[1] != "UTF8":
-                raise TruthUnusable(f"the database {target['dbname']} has the encoding {row[1]}: make one with UTF8")
+            refuse_server(connection, target)
         migrate(target)
         with psycopg.connect(**target, autocommit=True) as connection:
             row = connection.execute("SELECT value FROM meta WHERE key = 'instance'").fetchone()
@@ -143,6 +136,22 @@ def _prepare(target: dict[str, Any]) -> str:
             return str(row[0])
     except psycopg.Error as error:
         raise TruthUnusable(why(target, error)) from None
+
+
+def refuse_server(connection: psycopg.Connection[Any], target: dict[str, Any]) -> None:
+    """Looks whether documents can be kept there.
+
+    Raises:
+        TruthUnusable: its version, or a setting that would lose or damage them.
+    """
+    if connection.info.server_version < _MINIMUM_VERSION:
+        raise TruthUnusable(f"{place(target)} is older than PostgreSQL 14")
+    row = connection.execute("SELECT current_setting('fsync'), current_setting('server_encoding')").fetchone()
+    assert row is not None
+    if row[0] != "on":
+        raise TruthUnusable(f"{place(target)} runs with fsync off: it would lose documents in a crash")
+    if row[1] != "UTF8":
+        raise TruthUnusable(f"the database {target['dbname']} has the encoding {row[1]}: make one with UTF8")
 
 
 def refuse_retrievers(target: dict[str, Any]) -> None:
@@ -161,17 +170,17 @@ def refuse_retrievers(target: dict[str, Any]) -> None:
     except psycopg.Error as error:
         raise TruthUnusable(why(target, error)) from None
     if row is not None and row[0]:
-        raise TruthUnusable(f"{row[0]} other retrievers use {_place(target)}: stop them first")
+        raise TruthUnusable(f"{row[0]} other retrievers use {place(target)}: stop them first")
 
 
 def why(target: dict[str, Any], error: psycopg.Error) -> str:
     """What a person can do about a server that cannot be used. The driver's own words go to the log."""
     log.error("truth.refused", error=type(error).__name__, state=error.sqlstate, text=str(error)[:500])
-    text, place = str(error), _place(target)
+    text, where = str(error), place(target)
     if "certificate" in text or "SSL" in text:
-        return f"{place} and this machine do not agree on TLS, or its certificate is not the right one: see sslrootcert and the log"
+        return f"{where} and this machine do not agree on TLS, or its certificate is not the right one: see sslrootcert and the log"
     if isinstance(error, psycopg.errors.InvalidCatalogName) or ("does not exist" in text and "database" in text):
-        return f"{place} has no database {target['dbname']}: CREATE DATABASE {target['dbname']} OWNER {target['user']}"
+        return f"{where} has no database {target['dbname']}: CREATE DATABASE {target['dbname']} OWNER {target['user']}"
     if "authentication" in text or "password" in text or "no pg_hba.conf entry" in text or "role" in text:
-        return f"{place} does not let {target['user']} in: look at the password file and at pg_hba.conf"
-    return f"{place} does not answer: start it, or look at the address"
+        return f"{where} does not let {target['user']} in: look at the password file and at pg_hba.conf"
+    return f"{where} does not answer: start it, or look at the address"
