@@ -69,7 +69,8 @@ def reader(
     file is answered throughout; in a 2.0 file a question below the shipped threshold is left unanswered. has_ans_f1, no_ans_f1
     and abstain_auroc (over the probability that there is an answer) are of 2.0 files. shown_sentence: an answer string stands in
     the one best sentence; _strict: a labelled place does; shown_2: in one of the best two. Questions without an answer do not
-    count in shown_*, and whether a question would be answered at all does not matter there.
+    count in shown_*, and whether a question would be answered at all does not matter there: at_threshold says what the shipped
+    threshold makes of a 2.0 file (share answered, of those rightly, and of the unanswerable answered).
     """
     from cli.evaluation.reader import run_reader
 
@@ -137,10 +138,13 @@ def answers(
     """Whole answers as a visitor sees them, from a mesh that is started for it.
 
     shown_sentence: an answer string stands in the best shown sentence; _strict: of a relevant document; shown_2: in one of the
-    best two. em, f1: the first highlight, where none is shown the best shown sentence, nothing where nothing was answered. A
-    citation is right when its document is relevant; recall is the share of the relevant documents that are cited. coverage_at_95:
-    the share of all questions that could be answered with 95 % right sentences. Beside the figures lies the risk-coverage curve
-    as PNG.
+    first two that are shown. Where the mesh left an answerable question unanswered, what it would have shown counts, as in
+    `eval reader`: whether it was right to be silent say abstain_auroc, coverage_at_95 (the share of all questions that could be
+    answered with 95 % right sentences) and the risk-coverage curve, a PNG beside the figures. at_threshold is what a visitor gets
+    at the shipped thresholds: the share answered, of those rightly, and shown_* with silence counted as wrong. em, f1: the best
+    short answer, without one the best sentence, nothing where nothing was answered. A citation is right when its document is
+    relevant (of an unanswerable question none is); recall is the share of the relevant documents that are cited. The mesh waits for
+    its models here, so that a busy machine changes times alone; `degraded` in the file counts the turns that went without a part.
     """
     from cli.evaluation.answers import run_answers
 

@@ -1,10 +1,13 @@
 """`ragmesh eval answers`: a corpus in a throw-away mesh, each question asked through the gateway, and what a visitor sees graded.
 
-Shown sentences are the claims of the released text; the sentence that only leads to the best one does not count as the best. The
-short answer (EM, F1) is the first highlight of the text, where none is shown the best shown sentence, and nothing where nothing
-was answered. A question that was wrongly not answered counts as wrong in everything; one that cannot be answered is right in EM
-and F1 when it was not, and does not count in the rest. For the risk-coverage curve every question is answered: by the sentence
-that the answerer finds best in the passages of the turn, with the turn's confidence.
+Shown sentences are the claims of the released text; the sentence that only leads to the best one does not count as the best. Where
+the mesh does not answer, what its answerer would have shown of the turn's passages is graded in their place: how good answers are,
+and how well the mesh knows which of its answers are right (AUROC, the risk-coverage curve, coverage), are two questions, as they
+are in `eval reader`. What the shipped thresholds make of both, silence counted as wrong, stands beside it (`at_threshold`).
+What a guard withholds, and a turn that fails, is wrong in either.
+
+EM and F1 are SQuAD's, of the best short answer over the turn's passages, or the best sentence where there is none; nothing
+where nothing was answered, which is right for a question that cannot be.
 
 The baselines are the answerer's other engines over the same passages, without the guard.
 """
@@ -29,10 +32,10 @@ from cli.errors import CliError
 from cli.evaluation.chart import Curve, draw
 from cli.evaluation.corpus import Loaded, load, retriever_channel
 from cli.evaluation.figures import column, risk_coverage
-from cli.evaluation.reader import ENGINES, Heard, at_once, hear, is_sentence, said
+from cli.evaluation.reader import ENGINES, Heard, at_once, hear, is_sentence, said, short_answer
 from cli.evaluation.rows import CorpusRow, QuestionRow, read_rows
 from cli.evaluation.run import BASELINES, SYSTEM, EvalRun, Item
-from cli.evaluation.served import ALL_PARTS, model_refs, throwaway_mesh
+from cli.evaluation.served import ALL_PARTS, PATIENT, model_refs, throwaway_mesh
 from cli.evaluation.squad import exact, f1, holds
 from services.mesh.errors import MeshError, from_rpc_error
 from services.mesh.triton import TritonClient
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 60.0
 _WARM_UP = 5
+_SILENT = (turn_pb2.OUTCOME_ABSTAINED, turn_pb2.OUTCOME_CLARIFICATION)  # nothing was found good enough
 _MANY = "10000"  # questions a minute: the limit that protects a public mesh has nothing to protect here
 
 
@@ -53,7 +57,6 @@ class Shown:
     passage: str
     document: str
     """Corpus id."""
-    highlight: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,41 +64,52 @@ class Seen:
     """What became of one question."""
 
     sentences: list[Shown]
-    """The best first."""
+    """What was shown, the best first."""
     cited: list[str]
     """Corpus id of each citation."""
     answerability: float
-    forced: Shown | None
-    """The best sentence whether or not it was shown."""
+    withheld: list[Shown]
+    """What would have been shown, the best first, where it was left unanswered as too doubtful."""
+    short: str = ""
+    """The best short answer over the passages."""
     ttft_ms: float | None = None
 
 
 def mark(row: QuestionRow, seen: Seen) -> dict[str, Any]:
     """Marks of one question."""
-    best = seen.sentences[0] if seen.sentences else None
-    highlights = [sentence.highlight for sentence in seen.sentences if sentence.highlight]
-    prediction = highlights[0] if highlights else best.text if best else ""
+    sentences = (seen.sentences or seen.withheld)[:2]
+    answered = bool(seen.sentences)
     answers = row.answers if row.answerable else ()
     relevant = set(row.relevant)
-
-    def holds_answer(sentence: Shown | None) -> bool:
-        return sentence is not None and is_sentence(sentence.passage, sentence.text) and holds(sentence.text, answers)
-
-    right = sum(name in relevant for name in seen.cited)
+    prediction = (seen.short or seen.sentences[0].text) if answered else ""
+    held = [is_sentence(one.passage, one.text) and holds(one.text, answers) for one in sentences]
+    right, right_2 = float(any(held[:1])), float(any(held))
+    cited_right = float(sum(name in relevant for name in seen.cited))
     applies = row.answerable
+
+    def where(condition: bool, value: float) -> float | None:
+        return value if condition else None
+
     return {
         "em": exact(prediction, answers),
         "f1": f1(prediction, answers),
-        "shown_sentence": float(holds_answer(best)) if applies else None,
-        "shown_sentence_strict": float(best is not None and holds_answer(best) and best.document in relevant) if applies else None,
-        "shown_2": float(any(holds_answer(sentence) for sentence in seen.sentences[:2])) if applies else None,
+        "shown_sentence": where(applies, right),
+        "shown_sentence_strict": where(applies, right * bool(sentences and sentences[0].document in relevant)),
+        "shown_2": where(applies, right_2),
         "cited": float(len(seen.cited)),
-        "cited_right": float(right),
-        "citation_recall": len(relevant & set(seen.cited)) / len(relevant) if applies and relevant else None,
+        "cited_right": cited_right,
+        "citation_recall": where(applies and bool(relevant), len(relevant & set(seen.cited)) / max(1, len(relevant))),
         "answerability": seen.answerability,
         "answerable": float(row.answerable),
-        "right": float(row.answerable and holds_answer(seen.forced)),
+        "right": right,
         "ttft_ms": seen.ttft_ms,
+        "answered": where(applies, float(answered)),
+        "answered_right": where(applies and answered, right),
+        "shown_sentence_or_silent": where(applies, right * answered),
+        "shown_2_or_silent": where(applies, right_2 * answered),
+        "cited_answerable": where(applies, float(len(seen.cited))),
+        "cited_right_answerable": where(applies, cited_right),
+        "unanswerable_answered": where(not applies, float(answered)),
     }
 
 
@@ -126,7 +140,11 @@ class _Asking:
         seen[SYSTEM] = self._as_seen(turn, evidence, heard[SYSTEM], first)
         outcome = turn_pb2.Outcome.Name(turn.finished.outcome).removeprefix("OUTCOME_")
         shown = [sentence.text for sentence in seen[SYSTEM].sentences]
-        found = {"outcome": outcome, "shown": shown, "cited": seen[SYSTEM].cited, "evidence": [self._id(one) for one in evidence]}
+        found = {
+            "outcome": outcome, "shown": shown, "withheld": [one.text for one in seen[SYSTEM].withheld],
+            "cited": seen[SYSTEM].cited, "evidence": [self._id(one) for one in evidence],
+            "degraded": [f"{one.skipped}: {one.reason}" for one in turn.degradations],
+        }  # fmt: skip
         return Item(row.id, {name: mark(row, one) for name, one in seen.items()}, found)
 
     def _id(self, evidence: Evidence) -> str:
@@ -141,20 +159,17 @@ class _Asking:
         return await hear(self._triton, engine, question, [one.text for one in evidence], titles, scores, reranked)
 
     def _picked(self, evidence: Sequence[Evidence], heard: Heard) -> list[Shown]:
+        """What would be shown, whether or not that is too doubtful; the best first."""
         passages = [one.text for one in evidence]
-        found = []
-        for sentence in heard.sentences:
-            source = evidence[sentence.place.passage]
-            lit = said(passages, sentence.highlight) if sentence.highlight else ""
-            found.append(Shown(said(passages, sentence.place), source.text, self._id(source), lit))
-        return found
+        places = [sentence.place for sentence in heard.sentences if sentence.shown]
+        sources = [evidence[place.passage] for place in places]
+        return [Shown(said(passages, place), source.text, self._id(source)) for place, source in zip(places, sources, strict=True)]
 
     def _would_show(self, evidence: Sequence[Evidence], heard: Heard) -> Seen:
         """What an engine would show by itself."""
         picked = self._picked(evidence, heard)
-        answers = heard.answerability >= heard.threshold
-        sentences = [one for one, sentence in zip(picked, heard.sentences, strict=True) if sentence.shown and answers]
-        return Seen(sentences, [one.document for one in sentences], heard.answerability, picked[0] if picked else None)
+        sentences = picked if heard.answerability >= heard.threshold else []
+        return Seen(sentences, [one.document for one in sentences], heard.answerability, picked, _short(evidence, heard))
 
     def _as_seen(self, turn: turn_pb2.Turn, evidence: Sequence[Evidence], heard: Heard, first: float | None) -> Seen:
         """What the turn shows."""
@@ -165,14 +180,18 @@ class _Asking:
         for claim in turn.claims:
             cited += [self._id(sources[ref.evidence]) for ref in claim.refs if ref.evidence in sources]
             source = next((sources[ref.evidence] for ref in claim.refs if ref.evidence in sources), Evidence())
-            lit = text[claim.highlight.start : claim.highlight.end].decode(errors="replace") if claim.HasField("highlight") else ""
             words = text[claim.range.start : claim.range.end].decode(errors="replace").strip()
-            sentences.append(Shown(words, source.text, self._id(source), lit))
+            sentences.append(Shown(words, source.text, self._id(source)))
         picked = self._picked(evidence, heard)
         if picked and len(sentences) > 1 and sentences[0].text != picked[0].text and sentences[1].text == picked[0].text:
             sentences = [*sentences[1:], sentences[0]]  # it only leads to the best
         sure = turn.finished.confidence if turn.finished.HasField("confidence") else heard.answerability
-        return Seen(sentences, cited, sure, picked[0] if picked else None, first if sentences else None)
+        withheld = picked if turn.finished.outcome in _SILENT else []
+        return Seen(sentences, cited, sure, withheld, _short(evidence, heard), first if sentences else None)
+
+
+def _short(evidence: Sequence[Evidence], heard: Heard) -> str:
+    return short_answer(heard, [one.text for one in evidence])
 
 
 def _score(item: Evidence, leg: str) -> float:
@@ -198,7 +217,7 @@ async def run_answers(corpus: Path, questions: Path, engine: str) -> EvalRun:
     if bad := next((row.id for row in asked if row.answerable and not row.answers), None):
         raise CliError(f"{questions}: the question {bad!r} is answerable and has no answers.", "Give it one, or answerable: false.")
     began = time.monotonic()
-    env = {"RAGMESH_QUESTIONS_PER_MINUTE": _MANY, "RAGMESH_GENERATOR_ENGINE": engine}
+    env = {**PATIENT, "RAGMESH_QUESTIONS_PER_MINUTE": _MANY, "RAGMESH_GENERATOR_ENGINE": engine}
     async with throwaway_mesh(ALL_PARTS, env) as mesh:
         models = await model_refs(mesh.triton_target)
         async with retriever_channel(mesh) as channel:
@@ -215,7 +234,8 @@ async def run_answers(corpus: Path, questions: Path, engine: str) -> EvalRun:
             await triton.close()
     config = {
         "corpus": corpus.name, "questions": questions.name, "rows": len(rows), "chunks": loaded.chunks, "engine": engine,
-        "import_seconds": round(loaded.seconds, 1), "refused": dict(loaded.refused),
+        "import_seconds": round(loaded.seconds, 1), "refused": dict(loaded.refused), "patience": PATIENT,
+        "degraded": sum(bool(item.seen["degraded"]) for item in items),
     }  # fmt: skip
     return EvalRun("answers", (SYSTEM,), config, models, items, time.monotonic() - began, drawing=risk_chart(items))
 

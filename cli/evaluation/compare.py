@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cli.errors import EXIT_USAGE, CliError
-from cli.evaluation.figures import KINDS, Column, Figure, column, mean, share
+from cli.evaluation.figures import AT_THRESHOLD, KINDS, Column, Figure, column, mean, share
 from cli.evaluation.run import StoredRun
 
 RESAMPLES = 10_000
@@ -62,6 +62,9 @@ def differences(a: StoredRun, b: StoredRun, resamples: int = RESAMPLES) -> list[
         for figure in KINDS[a.kind]:
             if figure.name != "n" and (difference := _difference(row, figure, ours, theirs, resamples)) is not None:
                 found.append(difference)
+        for figure in AT_THRESHOLD.get(a.kind, ()):
+            if (difference := _difference(row, figure, ours, theirs, resamples)) is not None:
+                found.append(replace(difference, figure=f"at_threshold.{figure.name}"))
     return found
 
 

@@ -181,6 +181,19 @@ KINDS: dict[str, tuple[Figure, ...]] = {
     "reader": READER, "retrieval": RETRIEVAL, "search": SEARCH, "verifier": VERIFIER, "answers": ANSWERS, "goldens": GOLDENS,
 }  # fmt: skip
 
+_UNANSWERABLE = Figure("unanswerable_answered", ("unanswerable_answered",), share, higher_is_better=False)
+AT_THRESHOLD: dict[str, tuple[Figure, ...]] = {
+    "reader": (*_means("answered", "answered_right"), _UNANSWERABLE),
+    "answers": (
+        *_means("answered", "answered_right"),
+        *(Figure(name, (f"{name}_or_silent",), share) for name in ("shown_sentence", "shown_2")),
+        Figure("citation_precision_answerable", ("cited_right_answerable", "cited_answerable"), ratio),
+        _UNANSWERABLE,
+    ),
+}
+"""What the shipped thresholds make of a kind: shares of the answerable questions that are answered, of those rightly, of all of
+them rightly (silence is wrong), and of the others that are answered."""
+
 
 def column(marks: Sequence[dict[str, Any]], name: str) -> Column:
     """A mark of every item; what an item lacks is NaN."""
@@ -189,8 +202,17 @@ def column(marks: Sequence[dict[str, Any]], name: str) -> Column:
 
 def summarise(kind: str, marks: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
     """Every figure of a kind."""
+    return _computed(KINDS[kind], marks)
+
+
+def at_threshold(kind: str, marks: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
+    """What the shipped thresholds make of it; empty for a kind that has none."""
+    return _computed(AT_THRESHOLD.get(kind, ()), marks)
+
+
+def _computed(figures: Sequence[Figure], marks: Sequence[dict[str, Any]]) -> dict[str, float | int | None]:
     found: dict[str, float | int | None] = {}
-    for figure in KINDS[kind]:
+    for figure in figures:
         value = figure.compute(*(column(marks, name) for name in figure.columns))
         found[figure.name] = int(value) if figure.name == "n" and value is not None else value
     return found

@@ -1,7 +1,9 @@
 """`ragmesh eval reader`: questions about their gold paragraph, through the served answerer, graded as SQuAD grades.
 
 The prediction is the best short answer over the paragraph; where there is none, the best sentence. In a 1.1 file every question is
-answered; in a 2.0 file a question is left unanswered below the threshold that is shipped. Knows no mesh.
+answered; in a 2.0 file a question is left unanswered below the threshold that is shipped, which EM and F1 count as the official
+script does. Shown sentences are those of the questions with an answer, whether or not the threshold would let them be seen; what it
+lets be seen stands beside them (`at_threshold`). Knows no mesh.
 """
 
 from __future__ import annotations
@@ -128,7 +130,8 @@ def mark(row: SquadRow, heard: Heard, has_impossible: bool) -> tuple[dict[str, A
     """Marks of one question, and what was seen."""
     answers = [answer.text for answer in row.answers]
     prediction = short_answer(heard, [row.context])
-    if has_impossible and heard.answerability < heard.threshold:
+    answered = heard.answerability >= heard.threshold
+    if has_impossible and not answered:
         prediction = ""
     shown = [_shown(row, sentence.place) for sentence in heard.sentences[:2]]
     strict, lenient = ([hit[i] for hit in shown] for i in (0, 1))
@@ -143,6 +146,9 @@ def mark(row: SquadRow, heard: Heard, has_impossible: bool) -> tuple[dict[str, A
         "shown_sentence": float(any(lenient[:1])) if row.answers else None,
         "shown_sentence_strict": float(any(strict[:1])) if row.answers else None,
         "shown_2": float(any(lenient)) if row.answers else None,
+        "answered": float(answered) if has_impossible and row.answers else None,
+        "answered_right": float(any(lenient[:1])) if has_impossible and row.answers and answered else None,
+        "unanswerable_answered": float(answered) if has_impossible and not row.answers else None,
         "ms": heard.ms,
     }
     sentence = said([row.context], heard.sentences[0].place) if heard.sentences else ""

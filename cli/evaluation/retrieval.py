@@ -29,7 +29,7 @@ from cli.evaluation.figures import ndcg, reciprocal_rank
 from cli.evaluation.reader import at_once
 from cli.evaluation.rows import CorpusRow, QueryRow, read_rows
 from cli.evaluation.run import EvalRun, Item
-from cli.evaluation.served import RETRIEVAL_PARTS, installed, model_refs, texts, throwaway_mesh
+from cli.evaluation.served import PATIENT, RETRIEVAL_PARTS, installed, model_refs, texts, throwaway_mesh
 from services.mesh.errors import from_rpc_error
 from services.mesh.triton import TritonClient
 
@@ -99,13 +99,16 @@ class _Asking:
         self._overlap = overlap
         self._triton = triton
         self._reranks = reranks
+        self.degraded: Counter[str] = Counter()
 
     async def search(self, query: str, **how: Any) -> tuple[list[Evidence], float]:
         """Passages best first, and milliseconds."""
         request = pb.SearchRequest(collection=COLLECTION, query=query, language="en", limit=LIMIT, **how)
         began = time.perf_counter()
         answer = await self._stub.Search(request, timeout=_SECONDS)
-        return list(answer.evidence), (time.perf_counter() - began) * 1000
+        ms = (time.perf_counter() - began) * 1000
+        self.degraded.update(pb.SearchLeg.Name(leg.leg).removeprefix("SEARCH_LEG_").lower() for leg in answer.degraded)
+        return list(answer.evidence), ms
 
     async def item(self, row: QueryRow) -> Item:
         marks: dict[str, dict[str, Any]] = {}
@@ -172,7 +175,7 @@ async def run_retrieval(corpus: Path, queries: Path) -> EvalRun:
     """
     rows, asked = read_rows(corpus, CorpusRow), read_rows(queries, QueryRow)
     began = time.monotonic()
-    async with throwaway_mesh(RETRIEVAL_PARTS) as mesh, retriever_channel(mesh) as channel:
+    async with throwaway_mesh(RETRIEVAL_PARTS, PATIENT) as mesh, retriever_channel(mesh) as channel:
         models = await model_refs(mesh.triton_target)
         loaded = await load(channel, rows)
         reranks = await installed(mesh.triton_target, "reranker")
@@ -188,6 +191,7 @@ async def run_retrieval(corpus: Path, queries: Path) -> EvalRun:
     config = {
         "corpus": corpus.name, "queries": queries.name, "rows": len(rows), "chunks": loaded.chunks, "limit": LIMIT,
         "import_seconds": round(loaded.seconds, 1), "refused": dict(loaded.refused), "ways": WAYS,
+        "patience": PATIENT, "degraded": dict(asking.degraded),
         "relevant_not_in_corpus": sum(name not in known for row in asked for name in row.relevant),
     }  # fmt: skip
     return EvalRun("retrieval", tuple(WAYS), config, models, items, time.monotonic() - began)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from cli.console import err, out
 from cli.errors import EXIT_USAGE, CliError
-from cli.evaluation.figures import KINDS, summarise
+from cli.evaluation.figures import AT_THRESHOLD, KINDS, at_threshold, summarise
 from cli.evaluation.rows import check_size, refused
 
 SYSTEM = "system"
@@ -56,8 +56,16 @@ class EvalRun:
 
     def table(self) -> dict[str, dict[str, float | int | None]]:
         """Row -> figures, baselines last; a row that nothing was measured for holds None."""
+        return {name: summarise(self.kind, marks) for name, marks in self._marks().items()}
+
+    def at_threshold(self) -> dict[str, dict[str, float | int | None]]:
+        """Row -> what the shipped thresholds make of it; empty where the kind has none, or nothing could be left unanswered."""
+        found = {name: at_threshold(self.kind, marks) for name, marks in self._marks().items()}
+        return found if any(value is not None for row in found.values() for value in row.values()) else {}
+
+    def _marks(self) -> dict[str, list[dict[str, Any]]]:
         names = (*self.rows, *(name for name in BASELINES if name not in self.rows))
-        return {name: summarise(self.kind, [item.marks.get(name, {}) for item in self.items]) for name in names}
+        return {name: [item.marks.get(name, {}) for item in self.items] for name in names}
 
 
 def as_json(run: EvalRun, items_file: str) -> dict[str, Any]:
@@ -70,7 +78,8 @@ def as_json(run: EvalRun, items_file: str) -> dict[str, Any]:
         "kind": run.kind, "rows": run.rows, "created": run.created, "seconds": round(run.seconds, 1), "count": len(run.items),
         "units": UNITS, "config": run.config, "models": run.models, "items": items_file,
     }  # fmt: skip
-    return {**figures, "baselines": baselines, **run.extra, "run": described}
+    thresholds = {"at_threshold": found} if (found := run.at_threshold()) else {}
+    return {**figures, "baselines": baselines, **thresholds, **run.extra, "run": described}
 
 
 def keep(run: EvalRun, json_file: Path | None, var: Path) -> Path:
@@ -149,6 +158,11 @@ def show(run: EvalRun, path: Path) -> None:
     table = Table("", *(BASELINES.get(name, name if name != SYSTEM else "as served") for name in rows), box=None)
     for figure in KINDS[run.kind]:
         table.add_row(figure.name, *(_cell(row[figure.name]) for row in rows.values()))
+    if found := run.at_threshold():
+        table.add_section()
+        table.add_row("at the shipped thresholds")
+        for figure in AT_THRESHOLD[run.kind]:
+            table.add_row(f"  {figure.name}", *(_cell(found[name][figure.name]) for name in rows))
     out.print(table)
     err.print(f"{len(run.items)} items in {run.seconds:.0f} s; kept in {path}", markup=False)
 

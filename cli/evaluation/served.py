@@ -27,6 +27,17 @@ from services.mesh.triton import TritonClient
 ALL_PARTS = PARTS
 MODELS_ONLY = ("triton",)
 RETRIEVAL_PARTS = ("triton", "guard", "retriever")
+PATIENT = {
+    "RAGMESH_RETRIEVER_DENSE_SECONDS": "10",
+    "RAGMESH_RETRIEVER_LEXICON_SECONDS": "5",
+    "RAGMESH_RETRIEVER_RERANK_SECONDS": "10",
+    "RAGMESH_RETRIEVER_GUARD_USE_SECONDS": "10",
+    "RAGMESH_GUARD_INTENT_SECONDS": "5",
+    "RAGMESH_GUARD_CLAIM_SECONDS": "10",
+    "RAGMESH_IDLE_SECONDS": "30",
+}
+"""Settings under which a mesh waits for its models: on a busy machine it answers late, and not from fewer passages. On a machine
+with time to spare they change nothing."""
 _SECONDS = 30.0
 _START_SECONDS = 240.0  # nobody waits at a terminal for an evaluation to begin
 

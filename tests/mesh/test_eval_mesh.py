@@ -74,6 +74,10 @@ async def test_answers_are_graded_as_a_visitor_sees_them(tmp_path: Path, corpus:
     assert found["n"] == len(asked)
     assert found["shown_sentence"] >= 400 / 6
     assert found["shown_2"] >= found["shown_sentence"] >= found["shown_sentence_strict"]
+    silence = found["at_threshold"]["system"]
+    assert found["shown_sentence"] >= silence["shown_sentence"] > 0
+    assert silence["answered"] * silence["answered_right"] == pytest.approx(100 * silence["shown_sentence"], rel=1e-4)
+    assert found["run"]["config"]["degraded"] == 0
     assert 0 < found["citation_precision"] <= 100
     assert found["citation_recall"] >= 400 / 6
     assert found["abstain_auroc"] > 0.8

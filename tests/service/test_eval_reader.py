@@ -55,6 +55,7 @@ async def test_a_file_of_the_first_kind(tmp_path: Path) -> None:
     assert found["shown_2"] >= found["shown_sentence"] >= found["shown_sentence_strict"] > 0
     assert found["f1"] >= found["em"] > 28
     assert found["has_ans_f1"] is found["no_ans_f1"] is found["abstain_auroc"] is None
+    assert "at_threshold" not in found, "nothing is left unanswered"
     assert found["baselines"]["feature_scorer"] == {name: found[name] for name in found["baselines"]["feature_scorer"]}
     assert found["baselines"]["first_sentence"]["shown_sentence"] == pytest.approx(100 / 7, abs=1e-3)
     assert found["baselines"]["idf_overlap"]["shown_sentence"] > found["baselines"]["first_sentence"]["shown_sentence"]
@@ -74,6 +75,9 @@ async def test_a_file_of_the_second_kind(tmp_path: Path) -> None:
     assert found["abstain_auroc"] == 1
     assert found["no_ans_f1"] == 100
     assert 0 < (found["has_ans_f1"] or 0) < 100
+    silence = run.at_threshold()["system"]
+    assert silence["unanswerable_answered"] == 0
+    assert 0 < (silence["answered"] or 0) <= 100
     assert run.table()["first_sentence"]["no_ans_f1"] == 0, "who always answers is never right about nothing"
     assert run.table()["first_sentence"]["abstain_auroc"] == 0.5
 

@@ -100,6 +100,13 @@ def test_every_kind_has_exactly_its_keys() -> None:
     )
 
 
+def test_what_thresholds_make_of_it_stands_apart_from_the_keys() -> None:
+    assert [figure.name for figure in figures.AT_THRESHOLD["reader"]] == ["answered", "answered_right", "unanswerable_answered"]
+    marks = [{"answered": 1.0, "answered_right": 0.0}, {"answered": 0.0}, {"unanswerable_answered": 1.0}]
+    assert figures.at_threshold("reader", marks) == {"answered": 50, "answered_right": 0, "unanswerable_answered": 100}
+    assert figures.at_threshold("retrieval", marks) == {}
+
+
 def test_a_summary_is_null_where_nothing_counts() -> None:
     marks = [{"em": 1.0, "f1": 1.0, "has_ans_f1": None, "answerable": 1.0, "shown_sentence": 0.0}, {"em": 0.0, "f1": 0.5}]
     found = figures.summarise("reader", marks)

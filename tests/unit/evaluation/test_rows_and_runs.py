@@ -13,8 +13,6 @@ import pytest
 
 from cli.errors import CliError
 from cli.evaluation import rows as rows_module
-from cli.evaluation.answers import Seen, Shown
-from cli.evaluation.answers import mark as mark_answer
 from cli.evaluation.chart import Curve, draw
 from cli.evaluation.claims import by_threshold, claim_only, fold_of
 from cli.evaluation.compare import differences, unpaired
@@ -77,35 +75,6 @@ def test_chunks_of_one_document_are_one_result() -> None:
     marks = mark_ranking(["b", "c", "a"], ["a", "z"], 7.0)
     assert (marks["r1"], marks["r5"], marks["mrr10"], marks["ms"]) == (0, 1, 1 / 3, 7)
     assert marks["ndcg10"] == pytest.approx(0.5 / (1 + 0.6309298), abs=1e-6)
-
-
-PASSAGE = "Salt is white. The café opened in 1911. It is old."
-FIRST, SECOND = Shown("Salt is white.", PASSAGE, "a"), Shown("The café opened in 1911.", PASSAGE, "a", highlight="1911")
-ASKED = QuestionRow(id="q", question="When?", answers=("1911",), relevant=("a", "b"))
-
-
-def test_an_answer_is_graded_by_what_was_shown() -> None:
-    marks = mark_answer(ASKED, Seen([SECOND, FIRST], ["a", "c"], 0.9, SECOND, 12.0))
-    shown = ("shown_sentence", "shown_sentence_strict", "shown_2")
-    assert [marks[name] for name in ("em", *shown)] == [1, 1, 1, 1]
-    assert (marks["cited"], marks["cited_right"], marks["citation_recall"]) == (2, 1, 0.5)
-    assert (marks["right"], marks["ttft_ms"]) == (1, 12)
-    elsewhere = Shown(SECOND.text, PASSAGE, "c")
-    marks = mark_answer(ASKED, Seen([FIRST, elsewhere], ["c"], 0.9, FIRST))
-    assert (marks["shown_sentence"], marks["shown_2"], marks["right"]) == (0, 1, 0)
-    marks = mark_answer(ASKED, Seen([elsewhere], ["c"], 0.9, elsewhere))
-    assert (marks["em"], marks["shown_sentence"], marks["shown_sentence_strict"], marks["citation_recall"]) == (0, 1, 0, 0)
-    assert marks["f1"] == pytest.approx(2 * 1 / (4 + 1)), "without a highlight the sentence is what was said"
-
-
-def test_an_abstention_is_wrong_where_there_is_an_answer_and_right_where_there_is_none() -> None:
-    silent = Seen([], [], 0.2, SECOND)
-    marks = mark_answer(ASKED, silent)
-    assert (marks["em"], marks["f1"], marks["shown_sentence"], marks["citation_recall"], marks["right"]) == (0, 0, 0, 0, 1)
-    nowhere = QuestionRow(id="n", question="Who?", answerable=False)
-    marks = mark_answer(nowhere, silent)
-    assert (marks["em"], marks["shown_sentence"], marks["citation_recall"], marks["right"]) == (1, None, None, 0)
-    assert mark_answer(nowhere, Seen([SECOND], ["a"], 0.9, SECOND))["em"] == 0
 
 
 def test_two_way_verdicts_stand_supported_against_the_rest() -> None:
