@@ -21,6 +21,7 @@ from cli.parts.envoy_routes import ClientFilesError
 from cli.parts.http_request import request
 from cli.parts.keys import SessionKeys
 from cli.parts.launch import LaunchSpec
+from cli.parts.model_keeper import ModelKeeper, ModelsLostError
 from cli.parts.model_overlay import Overlays
 from cli.parts.run_state import VarLayout
 from cli.parts.weaviate import NodePorts
@@ -48,6 +49,10 @@ class Ports:
     """With mTLS: service -> port. Without: empty, services have Unix sockets."""
 
 
+class PartBrokenError(Exception):
+    """A part runs and does not do its work; the message says in one line why."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One program of the mesh."""
@@ -63,6 +68,11 @@ class Part:
     """What it gets when the supervisor is killed."""
     clean: Callable[[], None] = lambda: None
     """Removes what it may have left behind; called once it ended."""
+    tend: Callable[[int, Callable[[str], None]], Awaitable[None]] | None = None
+    """Looks after it while it runs, by its process id, and tells in one line what it did.
+
+    Raises PartBrokenError where it must be started again.
+    """
 
 
 def admin_socket(run_dir: Path) -> Path:
@@ -121,18 +131,26 @@ def triton_part(folders: VarLayout, settings: UpSettings, ports: Ports) -> Part:
         region = f"--backend-config=python,shm-region-prefix-name={_shared_memory(folders)}"
         return LaunchSpec((*spec.argv, region), spec.env, spec.cwd)
 
+    http = f"127.0.0.1:{ports.triton_http}"
+
     async def ready() -> bool:
         try:
-            return (await request(f"127.0.0.1:{ports.triton_http}", "/v2/health/ready")).status == 200
+            return (await request(http, "/v2/health/ready")).status == 200
         except OSError:
             return False
+
+    async def tend(pid: int, say: Callable[[str], None]) -> None:
+        try:
+            await ModelKeeper(pid, http, ready, say).run()
+        except ModelsLostError as error:
+            raise PartBrokenError(str(error)) from error
 
     def clean() -> None:
         for region in Path("/dev/shm").glob(f"{_shared_memory(folders)}*"):  # noqa: S108  # where Linux keeps it
             region.unlink(missing_ok=True)
 
     # Asked to end, it ends itself after five seconds at most, and with it the processes of its models.
-    return Part("triton", launch, ready, grace=2.5, orphan_signal=signal.SIGTERM, clean=clean)
+    return Part("triton", launch, ready, grace=2.5, orphan_signal=signal.SIGTERM, clean=clean, tend=tend)
 
 
 def weaviate_part(folders: VarLayout, ports: NodePorts) -> Part:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ from cli.parts.roster import (
 )
 from cli.parts.run_state import MeshState, ProcessRef, VarLayout
 from cli.parts.telemetry_state import write_telemetry
+from cli.parts.tending import tended
 from cli.parts.weaviate import NodePorts
 from cli.settings import UpSettings, file_environment, read_settings
 
@@ -56,7 +58,7 @@ class PartEvent:
     """Something a person at a terminal wants to see."""
 
     part: str
-    kind: Literal["starting", "ready", "died", "given up"]
+    kind: Literal["starting", "ready", "died", "mending", "given up"]
     text: str
 
 
@@ -284,7 +286,8 @@ class Mesh:
             except CliError as error:
                 self._fail(error)
                 return
-            status = await child.wait()
+            async with tended(part, child, self.log_dir / f"{part.name}.log", partial(self._mending, part.name)):
+                status = await child.wait()
             child.kill_group()
             part.clean()
             if self._stopping or part.name in self._held:
@@ -297,6 +300,9 @@ class Mesh:
             wait = min(_FIRST_BACKOFF * 2 ** (len(deaths) - 1), _LAST_BACKOFF)
             self._notify(PartEvent(part.name, "died", f"{part.name} {_ended(status)}; starting it again in {wait:.1f} s"))
             await asyncio.sleep(wait)
+
+    def _mending(self, name: str, text: str) -> None:
+        self._notify(PartEvent(name, "mending", text))
 
     async def _start_child(self, part: Part) -> Child:
         log = self.log_dir / f"{part.name}.log"

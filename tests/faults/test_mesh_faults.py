@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,47 +11,10 @@ import pytest
 from ragmesh.gateway.v1 import gateway_service_pb2 as g
 from ragmesh.gateway.v1 import turn_pb2 as t
 from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from ragmesh.retriever.v1 import document_service_pb2 as d
-from ragmesh.retriever.v1.document_service_pb2_grpc import DocumentServiceStub
 
 from cli.documents.sample import load_sample
 from cli.parts.supervisor import Mesh
-
-QUESTION = "Does CBD interact with blood thinners?"
-COLLECTION = "collections/default"
-REASONS = ("SERVICE_UNAVAILABLE", "MODEL_UNAVAILABLE", "DEADLINE_EXCEEDED", "TURN_INTERRUPTED")
-
-
-async def ask(mesh: Mesh) -> t.Turn:
-    async with grpc.aio.insecure_channel(mesh.grpc_target) as channel:
-        return (await GatewayServiceStub(channel).Answer(g.AnswerRequest(question=QUESTION), timeout=30)).turn
-
-
-async def documents(mesh: Mesh) -> int:
-    async with grpc.aio.insecure_channel(mesh.grpc_target) as channel:
-        request = d.ListDocumentsRequest(parent=COLLECTION, page_size=1)
-        return (await DocumentServiceStub(channel).ListDocuments(request, timeout=5)).total_size
-
-
-async def until_answered(mesh: Mesh, seconds: float = 40) -> t.Turn:
-    """Ask until the answer comes; each try fails in a typed way or not at all."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            turn = await ask(mesh)
-        except grpc.aio.AioRpcError as error:
-            assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
-        else:
-            if turn.finished.outcome == t.OUTCOME_ANSWERED:
-                return turn
-            assert turn.finished.failure.reason in (
-                "SERVICE_UNAVAILABLE",
-                "MODEL_UNAVAILABLE",
-                "DEADLINE_EXCEEDED",
-                "TURN_INTERRUPTED",
-            )
-            assert turn.finished.failure.retryable or turn.finished.failure.reason == "DEADLINE_EXCEEDED"
-        assert time.monotonic() < end, "the mesh did not come back"
+from tests.faults.asking import ask, documents, until_answered
 
 
 @pytest.fixture
@@ -78,7 +40,7 @@ async def test_a_turn_without_a_service_ends_with_a_reason_and_the_next_one_work
     assert await documents(own_mesh) == stored
 
 
-@pytest.mark.parametrize("part", ["triton", "gateway", "retriever", "envoy"])
+@pytest.mark.parametrize("part", ["triton", "gateway", "retriever", "generator", "guard", "envoy"])
 async def test_a_killed_part_is_started_again_and_nothing_stored_is_lost(own_mesh: Mesh, part: str) -> None:
     stored = await documents(own_mesh)
     before = await ask(own_mesh)
