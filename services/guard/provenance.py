@@ -1,4 +1,5 @@
-"""What found something, by its digest: a finding of two releases of the same method can be told apart. Knows files, no method."""
+"""What found something, by its digest, so that findings of two releases of a method can be told apart; and what a value of the
+contract is called there and in the log. Knows files and names, no method."""
 
 from __future__ import annotations
 
@@ -7,6 +8,11 @@ from functools import cache
 from pathlib import Path
 
 _READ = frozenset({".py", ".yaml", ".npz", ".json"})
+
+
+def short(name: str) -> str:
+    """`block` for `ACTION_BLOCK`."""
+    return name.partition("_")[2].lower()
 
 
 @cache

@@ -19,7 +19,7 @@ from services.guard.judge import Judge, Sighting
 from services.guard.policy import Policy
 from services.guard.privacy import LEAST_SCORE, PiiFinder, PiiMatch, apply, find_in_turns
 from services.guard.privacy.match import SECRETS
-from services.guard.provenance import digest_of
+from services.guard.provenance import digest_of, short
 from services.guard.understanding.classifier import OUT_OF_SCOPE
 from services.guard.understanding.intents import SmallTalk
 from services.guard.understanding.language import UNKNOWN, LanguageFinder
@@ -193,9 +193,8 @@ class QuestionCheck:
         return replace(found, normalised=redacted.text, pii=pii)
 
     def _refused(self, clean: str, category: pb.Category.ValueType) -> Checked:
-        name = f"limits.{pb.Category.Name(category).removeprefix('CATEGORY_').lower()}"
         finding = pb.Finding(
-            rule=name,
+            rule=f"limits.{short(pb.Category.Name(category))}",
             category=category,
             severity=pb.SEVERITY_LOW,
             view="original",
@@ -213,7 +212,7 @@ def _speaks(text: str) -> bool:
 
 
 def _add_reason(verdict: pb.Verdict, policy: Policy, category: pb.Category.ValueType) -> None:
-    name = f"policy.{pb.Category.Name(category).removeprefix('CATEGORY_').lower()}"
+    name = f"policy.{short(pb.Category.Name(category))}"
     finding = pb.Finding(rule=name, category=category, view="original", score=1, threshold=1, digest=policy.digest)
     ruling.add(verdict, [finding], policy.actions.get(category, pb.ACTION_BLOCK))
 

@@ -16,6 +16,7 @@ from ragmesh.guard.v1 import guard_service_pb2 as pb
 from services.guard.judge import Sighting
 from services.guard.policy import Policy
 from services.guard.privacy import PiiFinder, apply
+from services.guard.provenance import short
 from services.guard.security_files import SecurityFiles
 from services.mesh import context, telemetry
 from services.mesh.log import get_logger
@@ -99,8 +100,3 @@ def count(verdicts: Sequence[pb.Verdict]) -> None:
         span.set_attribute("ragmesh.guard.policy", gravest.policy_digest[:16])
     span.set_attribute("ragmesh.guard.findings", sum(len(verdict.findings) for verdict in verdicts))
     span.set_attribute("ragmesh.guard.blocked", sum(verdict.action == pb.ACTION_BLOCK for verdict in verdicts))
-
-
-def short(name: str) -> str:
-    """`block` for `ACTION_BLOCK`."""
-    return name.partition("_")[2].lower()

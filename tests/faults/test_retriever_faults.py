@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,22 +20,16 @@ from services.retriever import truth_writes
 from services.retriever.index_building import IndexBuilder
 from tests.service.retriever.retriever_fixture import (
     RecordingGuard,
+    folder,
     running_guard,
     running_retriever,
-    short_folder,
 )
 from tests.service.triton_fixture import RunningTriton, triton_server
 
-__all__ = ["triton_server"]
+__all__ = ["folder", "triton_server"]
 
 NOWHERE = "127.0.0.1:1"
 TEXT = "# Zebra\n\nThe zebra eats grass.\n\n## Sleep\n\nThe zebra sleeps standing.\n"
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with short_folder() as made:
-        yield made
 
 
 async def reason(coroutine: Any) -> str:

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -32,21 +31,15 @@ from bench.killing import (
 from bench.victims import launch, retriever_process
 from services.mesh import context
 from services.retriever.settings import RetrieverSettings
-from tests.service.retriever.retriever_fixture import EDITOR, RecordingGuard, running_guard, short_folder
+from tests.service.retriever.retriever_fixture import EDITOR, RecordingGuard, folder, running_guard
 from tests.service.triton_fixture import RunningTriton, triton_server
 from tests.unit.retriever.local_site import local_site
 
-__all__ = ["triton_server"]
+__all__ = ["folder", "triton_server"]
 
 SEED = 20260721
 ROUNDS = 3
 START_SECONDS = 60
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with short_folder() as made:
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -15,22 +14,16 @@ import pytest
 from bench.killing import Figures, Ledger, count, import_until_lost, look
 from bench.victims import POLL_SECONDS, retriever_process
 from services.retriever.settings import RetrieverSettings
-from tests.service.retriever.retriever_fixture import RecordingGuard, running_guard, short_folder
+from tests.service.retriever.retriever_fixture import RecordingGuard, folder, running_guard
 from tests.service.triton_fixture import RunningTriton, triton_server
 
-__all__ = ["triton_server"]
+__all__ = ["folder", "triton_server"]
 
 SEED = 20261121
 ROUNDS = 2
 OPTIMISED_WITHIN_SECONDS = 60
 LATEST_SECONDS = 1.2
 """So long at most after the copy was begun: copying, starting, building, opening and changing places fall into it."""
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with short_folder() as made:
-        yield made
 
 
 async def optimising(settings: RetrieverSettings, process: asyncio.subprocess.Process) -> list[psutil.Process]:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import pytest
 
-from bench.killing import kill_retriever, kill_server
 from bench.postgres_server import KillablePostgres
 from bench.victims import Victim
 from cli.parts.ports import free_ports
 from services.retriever.settings import RetrieverSettings
+from tests.real.killing import nothing_is_lost
 from tests.real.postgres_fixture import server_folder
-from tests.service.retriever.retriever_fixture import RecordingGuard, running_guard, short_folder
+from tests.service.retriever.retriever_fixture import short_folder
 from tests.service.triton_fixture import RunningTriton, triton_server
 
 __all__ = ["triton_server"]
-
-SEED = 20261121
-ROUNDS = 2
 
 
 @pytest.mark.timeout(400)
@@ -35,15 +32,7 @@ async def test_killed_at_any_moment(triton_server: RunningTriton, victim: Victim
                 retriever_truth="postgresql",
                 retriever_postgres=await server.make(),
             )
-            async with running_guard(settings, RecordingGuard()):
-                if victim == "postgresql":
-                    figures = await kill_server(settings, server, ROUNDS, SEED)
-                else:
-                    figures = await kill_retriever(settings, ROUNDS, SEED)
+            figures = await nothing_is_lost(settings, server, victim)
         finally:
             await server.kill()
     assert figures.store == "postgresql"
-    assert figures.rounds == ROUNDS
-    assert figures.acks
-    assert figures.looks
-    assert figures.clean(), figures

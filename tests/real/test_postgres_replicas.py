@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -24,23 +24,17 @@ from tests.real.postgres_fixture import Server, postgres
 from tests.service.retriever.retriever_fixture import (
     RecordingGuard,
     RetrieverClient,
+    folder,
     running_guard,
     running_retriever,
-    short_folder,
 )
 from tests.service.triton_fixture import RunningTriton, triton_server
 
-__all__ = ["postgres", "triton_server"]
+__all__ = ["folder", "postgres", "triton_server"]
 
 SEED = 20261121
 ROUNDS = 4
 WITHIN_S = 60.0
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with short_folder() as made:
-        yield made
 
 
 @asynccontextmanager

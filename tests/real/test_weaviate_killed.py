@@ -9,16 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.killing import kill_retriever, kill_server
 from bench.victims import Victim, WeaviateServer
 from services.retriever.settings import RetrieverSettings
-from tests.service.retriever.retriever_fixture import RecordingGuard, running_guard, short_folder
+from tests.real.killing import nothing_is_lost
+from tests.service.retriever.retriever_fixture import short_folder
 from tests.service.triton_fixture import RunningTriton, triton_server
 
 __all__ = ["triton_server"]
-
-SEED = 20261121
-ROUNDS = 2
 
 
 @pytest.mark.timeout(400)
@@ -35,14 +32,6 @@ async def test_killed_at_any_moment(tmp_path: Path, triton_server: RunningTriton
                 retriever_index="weaviate",
                 retriever_weaviate=server.settings,
             )
-            async with running_guard(settings, RecordingGuard()):
-                if victim == "weaviate":
-                    figures = await kill_server(settings, server, ROUNDS, SEED)
-                else:
-                    figures = await kill_retriever(settings, ROUNDS, SEED)
+            await nothing_is_lost(settings, server, victim)
     finally:
         await server.kill()
-    assert figures.rounds == ROUNDS
-    assert figures.acks
-    assert figures.looks
-    assert figures.clean(), figures

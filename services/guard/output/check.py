@@ -16,6 +16,7 @@ from services.guard.output.faithfulness import COPY, Judgement
 from services.guard.output.findings import finding
 from services.guard.output.quality import Answered, confidence, factors, quality
 from services.guard.output.segments import Decision, SegmentCheck
+from services.guard.provenance import short
 from services.mesh.errors import MeshError
 
 MAX_UNREVIEWED_BYTES = 16 * 1024
@@ -224,7 +225,7 @@ class OutputCheck:
     def _withhold(
         self, start: int, end: int, category: pb.Category.ValueType, findings: list[pb.Finding]
     ) -> pb.CheckOutputResponse:
-        found = findings or [finding(f"draft.{pb.Category.Name(category).removeprefix('CATEGORY_').lower()}", category)]
+        found = findings or [finding(f"draft.{short(pb.Category.Name(category))}", category)]
         self._note(found)
         self._withheld_segments += 1
         self._answered.withheld += 1

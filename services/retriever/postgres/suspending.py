@@ -85,20 +85,16 @@ class _Suspending:
 
     async def _executemany(self, sql: str, rows: list[Any]) -> IteratedRows:
         changed = 0
-        if self._pipeline is not None and widened(sql, 1) is not None:
-            for first in range(0, len(rows), _ROWS):
-                part = rows[first : first + _ROWS]
-                await self._connection.cursor().execute(widened(sql, len(part)) or b"", [value for row in part for value in row])
-            return IteratedRows(iter(()), len(rows))
-        async with self._connection.cursor() as cursor:
-            for first in range(0, len(rows), _ROWS):
-                part = rows[first : first + _ROWS]
-                together = widened(sql, len(part))
-                if together is None:
-                    await cursor.executemany(translated(sql), part)
-                else:
-                    await cursor.execute(together, [value for row in part for value in row])
-                changed += cursor.rowcount
+        for first in range(0, len(rows), _ROWS):
+            part = rows[first : first + _ROWS]
+            cursor = self._connection.cursor()
+            together = widened(sql, len(part))
+            if together is None:
+                await cursor.executemany(translated(sql), part)
+            else:
+                await cursor.execute(together, [value for row in part for value in row])
+            # In a pipeline the answer to one statement for all has not come yet.
+            changed += len(part) if self._pipeline is not None and together is not None else cursor.rowcount
         return IteratedRows(iter(()), changed)
 
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.service.retriever.retriever_fixture import RetrieverClient, running_retriever, short_folder
+from tests.service.retriever.retriever_fixture import RetrieverClient, folder, running_retriever
 from tests.service.triton_fixture import RunningTriton, triton_server
 
-__all__ = ["triton_server"]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where the retriever keeps everything."""
-    with short_folder() as made:
-        yield made
+__all__ = ["folder", "triton_server"]
 
 
 @pytest.fixture

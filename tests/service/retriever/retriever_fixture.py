@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from ragmesh.evidence.v1.text_pb2 import TextRange
 from ragmesh.guard.v1 import guard_service_pb2 as guard_pb
 from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceServicer, add_GuardServiceServicer_to_server
@@ -88,6 +89,13 @@ def short_folder() -> Iterator[Path]:
     """A folder whose sockets' paths stay below the 108 bytes that Unix allows."""
     with tempfile.TemporaryDirectory(prefix="rm") as name:
         yield Path(name)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where a retriever keeps everything."""
+    with short_folder() as made:
+        yield made
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,7 @@ from services.retriever.index import IndexAway, IndexMeta, IndexUnusable, Vector
 from services.retriever.index_building import IndexBuilder, Opened
 from services.retriever.index_keeper import IndexKeeper
 from services.retriever.truth import Truth
-from services.retriever.truth_sqlite import SqliteTruth
 from tests.unit.retriever.truth_fixture import KINDS, indexed, keeper, key, publish, reserve, store, vector_of, version
-
-
-@pytest.fixture
-async def truth(tmp_path: Path) -> AsyncIterator[Truth]:
-    opened = SqliteTruth(tmp_path)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture(params=["edge", "exact"])

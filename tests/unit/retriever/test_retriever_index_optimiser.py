@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,17 +21,9 @@ from services.retriever.index_keeper import IndexKeeper
 from services.retriever.index_optimiser import Draft, IndexOptimiser, OptimiseRules
 from services.retriever.records import Committed, IndexedChunk
 from services.retriever.truth import Truth
-from services.retriever.truth_sqlite import SqliteTruth
 from tests.unit.retriever.truth_fixture import KINDS, keeper, key, publish, store, vector_of, version
 
 RULES = OptimiseRules(chunks=40, share=0.2, seconds=60, every=0.01)
-
-
-@pytest.fixture
-async def truth(tmp_path: Path) -> AsyncIterator[Truth]:
-    opened = SqliteTruth(tmp_path)
-    yield opened
-    await opened.close()
 
 
 async def until(reached: Callable[[], bool]) -> None:

@@ -20,17 +20,9 @@ from services.retriever.results import Found
 from services.retriever.rewriting.lexicon import Lexicon
 from services.retriever.rewriting.plan import Plan
 from services.retriever.truth import Truth
-from services.retriever.truth_sqlite import SqliteTruth
 from tests.unit.retriever.truth_fixture import EMBEDDER, keeper, key, publish, version
 
 WORD = Query("word", (("word", 1.0),))
-
-
-@pytest.fixture
-async def truth(tmp_path: Path) -> AsyncIterator[Truth]:
-    opened = SqliteTruth(tmp_path)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture(params=["edge", "exact"])
