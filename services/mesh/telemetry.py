@@ -237,9 +237,15 @@ def unattached_span(name: str, kind: SpanKind, **attributes: AttributeValue) -> 
         opened.end()
 
 
-def extract(metadata: Mapping[str, str]) -> otel_context.Context:
+def extract(metadata: Mapping[str, str | bytes]) -> otel_context.Context:
     """The trace context that a call came with."""
     return _PROPAGATOR.extract(metadata)
+
+
+def unsampled(carried: otel_context.Context) -> bool:
+    """Whether it was decided before the call that nothing of its trace is kept."""
+    found = trace.get_current_span(carried).get_span_context()
+    return found.is_valid and not found.trace_flags.sampled
 
 
 def inject() -> dict[str, str]:

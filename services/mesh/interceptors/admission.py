@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from services.mesh.errors import MeshError
-from services.mesh.interceptors.call import Call, Link
+from services.mesh.interceptors.call import Call, Link, Proceed
 
 
 class AdmissionLink(Link):
@@ -25,8 +23,7 @@ class AdmissionLink(Link):
         self.live = 0
         self.draining = False
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, proceed: Proceed) -> Any:
         """Refuse at once instead of queueing: the caller has a budget to keep."""
         if self.draining:
             raise MeshError("DRAINING", f"{self._service} is about to end", metadata={"service": self._service})
@@ -34,6 +31,6 @@ class AdmissionLink(Link):
             raise MeshError("OVERLOADED", f"{self._service} has too much to do", metadata={"limit": str(self._limit)})
         self.live += 1
         try:
-            yield
+            return await proceed(call)
         finally:
             self.live -= 1

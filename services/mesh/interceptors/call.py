@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -22,6 +21,8 @@ class Call:
     """`/package.Service/Method`."""
     metadata: Mapping[str, str | bytes]
     context: grpc.aio.ServicerContext[Any, Any]
+    handle: Callable[[Call], Awaitable[Any]]
+    """What is behind the last link."""
     error: MeshError | None = None
     """What it failed with, once it has."""
     cancelled: bool = False
@@ -46,13 +47,17 @@ class Unreadable:
     error: MeshError
 
 
+Proceed = Callable[[Call], Awaitable[Any]]
+"""What is behind a link: the next one, or the handler."""
+
+
 class Interceptor(Protocol):
     """One link of the chain."""
 
     name: ClassVar[str]
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        """Around the whole call."""
+    async def around(self, call: Call, proceed: Proceed) -> Any:
+        """Around the whole call: awaits `proceed(call)` once, or raises, and gives back what that gave."""
         ...
 
     def on_request(self, call: Call, message: Message) -> None:
@@ -66,6 +71,10 @@ class Interceptor(Protocol):
 
 class Link:
     """An interceptor that looks at no message."""
+
+    async def around(self, call: Call, proceed: Proceed) -> Any:
+        """Nothing to do around the call."""
+        return await proceed(call)
 
     def on_request(self, call: Call, message: Message) -> None:
         """Look at a message that came in."""

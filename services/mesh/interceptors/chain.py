@@ -6,7 +6,7 @@ Knows the names of the links; each link knows only itself. Methods of gRPC's own
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from services.mesh.errors import MeshError
 from services.mesh.interceptors.admission import AdmissionLink
-from services.mesh.interceptors.call import Call, Interceptor, Unreadable
+from services.mesh.interceptors.call import Call, Interceptor, Link, Proceed, Unreadable
 from services.mesh.interceptors.deadline import DeadlineLink
 from services.mesh.interceptors.edge_claims import EdgeClaimsLink
 from services.mesh.interceptors.error_boundary import ErrorBoundaryLink
@@ -48,7 +48,15 @@ class Chain(grpc.aio.ServerInterceptor):
         if tuple(type(link) for link in links) != ORDER:
             raise ValueError("the interceptor chain is out of order")
         self._links = tuple(links)
+        self._takers = tuple(link for link in links if _looks(link, "on_request"))
+        self._givers = tuple(link for link in links if _looks(link, "on_response"))
+        self.walk: Proceed = _handled
+        """Through the links in order, and to the handler of the call."""
+        for link in reversed(self._links):
+            self.walk = _before(link, self.walk)
         self._max_request_bytes = max_request_bytes
+        self._wrapped: dict[str, Handler] = {}
+        """By method, what it has become: as many as are served."""
 
     async def intercept_service(
         self,
@@ -56,18 +64,21 @@ class Chain(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         """Wrap the handler of a call."""
-        handler = await continuation(handler_call_details)
         method: str = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
         if method.startswith("/grpc."):
             return handler
         if handler is None:
             return _not_served(method)
         if handler.request_deserializer is None:
             return handler
-        metadata = dict(handler_call_details.invocation_metadata or ())
         deserialiser = self._readable(method, handler.request_deserializer)
         build = _BUILDERS[(handler.request_streaming, handler.response_streaming)]
-        return build(self, method, metadata, handler, deserialiser, handler.response_serializer)
+        wrapped = self._wrapped[method] = build(self, method, handler, deserialiser, handler.response_serializer)
+        return wrapped
 
     def _readable(self, method: str, parse: Callable[[bytes], Message]) -> Callable[[bytes], Message | Unreadable]:
         # Bare gRPC answers UNKNOWN with the name of a Python class to bytes that it cannot parse.
@@ -84,11 +95,6 @@ class Chain(grpc.aio.ServerInterceptor):
 
         return deserialise
 
-    async def enter(self, stack: AsyncExitStack, call: Call) -> None:
-        """Enter the links in order; they are left in the reverse order."""
-        for link in self._links:
-            await stack.enter_async_context(link.around(call))
-
     def take(self, call: Call, message: Message | Unreadable) -> Message:
         """A message that came in, after all links looked at it.
 
@@ -98,13 +104,13 @@ class Chain(grpc.aio.ServerInterceptor):
         if isinstance(message, Unreadable):
             raise message.error
         call.received += 1
-        for link in self._links:
+        for link in self._takers:
             link.on_request(call, message)
         return message
 
     def give(self, call: Call, message: Message) -> Message:
         """A message that goes out, after all links looked at it."""
-        for link in self._links:
+        for link in self._givers:
             link.on_response(call, message)
         call.sent += 1
         return message
@@ -116,42 +122,59 @@ class Chain(grpc.aio.ServerInterceptor):
                 yield self.take(call, message)
 
 
-def _unary_unary(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
+def _looks(link: Interceptor, at: str) -> bool:
+    return getattr(type(link), at) is not getattr(Link, at)
+
+
+def _before(link: Interceptor, behind: Proceed) -> Proceed:
+    # A plain call and not a stack of context managers: that cost more than all that the links do.
+    return lambda call: link.around(call, behind)
+
+
+async def _handled(call: Call) -> Any:
+    return await call.handle(call)
+
+
+def _metadata(context: Any) -> dict[str, str | bytes]:
+    return dict(context.invocation_metadata() or ())
+
+
+def _unary_unary(chain: Chain, method: str, handler: Any, read: Any, write: Any) -> Any:
     async def behave(request: Any, context: Any) -> Any:
-        call = Call(method, metadata, context)
-        async with AsyncExitStack() as stack:
-            await chain.enter(stack, call)
+        async def handle(call: Call) -> Any:
             return chain.give(call, await handler.unary_unary(chain.take(call, request), context))
+
+        return await chain.walk(Call(method, _metadata(context), context, handle))
 
     return grpc.unary_unary_rpc_method_handler(behave, read, write)
 
 
-def _unary_stream(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
+def _unary_stream(chain: Chain, method: str, handler: Any, read: Any, write: Any) -> Any:
     async def behave(request: Any, context: Any) -> None:
-        call = Call(method, metadata, context)
-        async with AsyncExitStack() as stack:
-            await chain.enter(stack, call)
+        async def handle(call: Call) -> None:
             await _send(chain, call, handler.unary_stream(chain.take(call, request), context))
+
+        await chain.walk(Call(method, _metadata(context), context, handle))
 
     return grpc.unary_stream_rpc_method_handler(behave, read, write)
 
 
-def _stream_unary(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
+def _stream_unary(chain: Chain, method: str, handler: Any, read: Any, write: Any) -> Any:
     async def behave(requests: Any, context: Any) -> Any:
-        call = Call(method, metadata, context, requests=aiter(requests))
-        async with AsyncExitStack() as stack:
-            await chain.enter(stack, call)
+        async def handle(call: Call) -> Any:
             return chain.give(call, await handler.stream_unary(chain.take_all(call), context))
+
+        return await chain.walk(Call(method, _metadata(context), context, handle, requests=aiter(requests)))
 
     return grpc.stream_unary_rpc_method_handler(behave, read, write)
 
 
-def _stream_stream(chain: Chain, method: str, metadata: Any, handler: Any, read: Any, write: Any) -> Any:
+def _stream_stream(chain: Chain, method: str, handler: Any, read: Any, write: Any) -> Any:
     async def behave(requests: Any, context: Any) -> None:
-        call = Call(method, metadata, context, requests=aiter(requests))
-        async with AsyncExitStack() as stack:
-            await chain.enter(stack, call)
+        async def handle(call: Call) -> None:
             await _send(chain, call, handler.stream_stream(chain.take_all(call), context))
+
+        await chain.walk(Call(method, _metadata(context), context, handle, requests=aiter(requests)))
 
     return grpc.stream_stream_rpc_method_handler(behave, read, write)
 

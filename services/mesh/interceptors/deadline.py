@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from services.mesh import context
 from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError
-from services.mesh.interceptors.call import Call, Link
+from services.mesh.interceptors.call import Call, Link, Proceed
 
 
 class DeadlineLink(Link):
@@ -29,12 +27,10 @@ class DeadlineLink(Link):
         self._cap = cap
         self._unbounded = unbounded
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, proceed: Proceed) -> Any:
         """The time that gRPC says is left, or the default, at most the cap."""
         if call.method in self._unbounded:
-            yield
-            return
+            return await proceed(call)
         left = call.context.time_remaining()
         if left is None:
             if self._default is None:
@@ -43,4 +39,4 @@ class DeadlineLink(Link):
         seconds = min(left, self._cap)
         context.set_budget(Budget(seconds))
         async with asyncio.timeout(seconds):
-            yield
+            return await proceed(call)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from services.mesh import context
 from services.mesh.errors import MeshError
 from services.mesh.identity import CLAIMS_KEY, LISTENER_KEY, LOCAL, local_principal, principal_from_claims
-from services.mesh.interceptors.call import Call, Link
+from services.mesh.interceptors.call import Call, Link, Proceed
 
 
 class EdgeClaimsLink(Link):
@@ -24,8 +22,7 @@ class EdgeClaimsLink(Link):
     def __init__(self, anonymous: frozenset[str]) -> None:
         self._anonymous = anonymous
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, proceed: Proceed) -> Any:
         """The edge strips these entries from what clients send, so they are its own word."""
         if context.principal_or_none() is None and call.peer in (LOCAL, "envoy"):
             listener = call.metadata.get(LISTENER_KEY)
@@ -36,4 +33,4 @@ class EdgeClaimsLink(Link):
                 context.set_principal(principal_from_claims(claims))
         if context.principal_or_none() is None and call.method not in self._anonymous:
             raise MeshError("UNAUTHENTICATED", "this call needs a session or a login", metadata={"scheme": "bearer"})
-        yield
+        return await proceed(call)

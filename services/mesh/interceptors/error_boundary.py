@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import grpc
 
 from services.mesh import context
 from services.mesh.errors import MeshError, from_rpc_error
-from services.mesh.interceptors.call import Call, Link
+from services.mesh.interceptors.call import Call, Link, Proceed
 from services.mesh.log import get_logger
 
 _log = get_logger(__name__)
@@ -25,12 +23,10 @@ class ErrorBoundaryLink(Link):
 
     name: ClassVar[str] = "error_boundary"
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, proceed: Proceed) -> Any:
         """Catch, type, send. A cancelled call is left to gRPC: there is nobody to tell."""
         try:
-            yield
-            return
+            return await proceed(call)
         except asyncio.CancelledError:
             call.cancelled = True
             raise
@@ -49,6 +45,7 @@ class ErrorBoundaryLink(Link):
             )
         await _let_finish(call)
         await call.context.abort_with_status(call.error.to_grpc())
+        return None  # `abort_with_status` raises
 
 
 async def _let_finish(call: Call) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from services.mesh import context, telemetry
-from services.mesh.interceptors.call import Call, Link
+from services.mesh.interceptors.call import Call, Link, Proceed
 from services.mesh.log import get_logger
 
 _log = get_logger("services.mesh.rpc")
@@ -25,21 +24,28 @@ class TelemetryLink(Link):
 
     name: ClassVar[str] = "telemetry"
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, proceed: Proceed) -> Any:
         """Open the span that the caller's trace goes on with; close it by the typed outcome."""
-        carrier = {key: value for key, value in call.metadata.items() if isinstance(value, str)}
+        carried = telemetry.extract(call.metadata)
+        if telemetry.unsampled(carried):
+            # Nobody will see a span: the caller's stands in for it, so that the log and what is called from here name the trace.
+            token = otel_context.attach(carried)
+            try:
+                return await proceed(call)
+            finally:
+                self._end(call, trace.INVALID_SPAN)
+                otel_context.detach(token)
         service, _, method = call.method[1:].rpartition("/")
         with telemetry.tracer().start_as_current_span(
             call.method[1:],
-            context=telemetry.extract(carrier),
+            context=carried,
             kind=SpanKind.SERVER,
             attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
             record_exception=False,
             set_status_on_exception=False,
         ) as opened:
             try:
-                yield
+                return await proceed(call)
             finally:
                 self._end(call, opened)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from services.mesh import context
 from services.mesh.errors import MeshError
 from services.mesh.identity import LOCAL, PRINCIPAL_KEY, SPIFFE_PREFIX, peer_name, principal_from_metadata
-from services.mesh.interceptors.call import Call, Link
+from services.mesh.interceptors.call import Call, Link, Proceed
 
 
 class PeerIdentityLink(Link):
@@ -24,8 +23,7 @@ class PeerIdentityLink(Link):
     def __init__(self, peers: Mapping[str, frozenset[str]]) -> None:
         self._peers = peers
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, proceed: Proceed) -> Any:
         """Refuse an unknown peer; a principal from one that may not carry it is as if it were not there."""
         call.peer = peer_name(call.context.peer(), call.context.auth_context())
         allowed = self._peers.get(call.method) or self._peers.get(call.service, frozenset())
@@ -36,4 +34,4 @@ class PeerIdentityLink(Link):
         # The edge speaks for visitors by claims, never by a ready-made principal.
         if isinstance(carried, bytes) and call.peer != "envoy":
             context.set_principal(principal_from_metadata(carried))
-        yield
+        return await proceed(call)

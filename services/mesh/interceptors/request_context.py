@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import structlog
 
 from services.mesh import context
-from services.mesh.interceptors.call import Call, Link
+from services.mesh.interceptors.call import Call, Link, Proceed
 
 
 class RequestContextLink(Link):
@@ -18,10 +16,9 @@ class RequestContextLink(Link):
 
     name: ClassVar[str] = "request_context"
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, proceed: Proceed) -> Any:
         """Set the id for the task of the call."""
         identifier = secrets.token_hex(8)
         context.set_request_id(identifier)
         structlog.contextvars.bind_contextvars(request=identifier)
-        yield
+        return await proceed(call)

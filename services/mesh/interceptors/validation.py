@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import ClassVar
 
 import protovalidate
@@ -31,11 +29,6 @@ class ValidationLink(Link):
     """Checks each message against the rules beside its fields."""
 
     name: ClassVar[str] = "validation"
-
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
-        """Nothing to do around the call."""
-        yield
 
     def on_request(self, call: Call, message: Message) -> None:
         """Refuse what breaks a rule, naming each field."""

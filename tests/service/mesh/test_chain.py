@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -32,12 +31,14 @@ def trail(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for link in ORDER:
 
         def watched(link: Any = link, around: Any = link.around) -> Any:
-            @asynccontextmanager
-            async def spy(self: Any, call: Any) -> AsyncIterator[None]:
-                async with around(self, call):
+            async def spy(self: Any, call: Any, proceed: Any) -> Any:
+                async def behind(call: Any) -> Any:
                     walked.append(f"+{link.name}")
-                    yield
+                    return await proceed(call)
+
+                answer = await around(self, call, behind)
                 walked.append(f"-{link.name}")
+                return answer
 
             return spy
 

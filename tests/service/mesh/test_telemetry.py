@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from opentelemetry.trace import SpanKind
+from ragmesh.generator.v1 import generator_service_pb2 as generator_pb2
 
 from bench.otlp_receiver import OtlpReceiver, ReceivedSpan
 from services.mesh import context, telemetry
@@ -101,6 +102,24 @@ async def test_a_caller_that_is_not_sampled_is_followed_too(served: Served, trac
     await served.stub.CountTokens(COUNT_REQUEST, timeout=SECONDS)
     (span,) = await traced.spans(1)
     assert span.trace_id != TRACE
+
+
+async def test_what_is_not_sampled_still_names_its_trace(served: Served, traced: Traced) -> None:
+    seen: list[tuple[str, dict[str, str]]] = []
+
+    async def count(request: Any, _: Any) -> Any:
+        seen.append((telemetry.current_trace_id(), telemetry.inject()))
+        with telemetry.span("stage"):
+            return generator_pb2.CountTokensResponse(counts=[0] * len(request.texts))
+
+    served.servicer.on_count = count
+    metadata = [principal_metadata(VISITOR), ("traceparent", f"00-{TRACE}-{PARENT}-00")]
+    await served.raw_stub.CountTokens(COUNT_REQUEST, timeout=SECONDS, metadata=metadata)
+    ((trace_id, sent),) = seen
+    assert trace_id == TRACE
+    assert sent["traceparent"] == f"00-{TRACE}-{PARENT}-00"
+    await served.stub.CountTokens(COUNT_REQUEST, timeout=SECONDS)
+    assert all(span.trace_id != TRACE for span in await traced.spans(2))
 
 
 async def test_a_failure_of_ours_is_an_error_and_a_mistake_of_the_caller_is_none(served: Served, traced: Traced) -> None:
