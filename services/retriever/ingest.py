@@ -113,8 +113,12 @@ class Ingest:
         self._cutting = asyncio.Lock()
         self._sizes = sizes
         self._places = Places(concurrent, concurrent_bytes)
-        self._tokenize: Joined[Offsets] = Joined(self._in_turn(models.tokenize), most=_TOKENIZE_TEXTS, most_chars=_TOKENIZE_CHARS)
-        self._embed: Joined[SignedVector] = Joined(self._in_turn(models.embed_signed), most=embed_batch, most_chars=_EMBED_CHARS)
+        self._tokenize: Joined[Offsets] = Joined(
+            self._in_turn(models.tokenize), most=_TOKENIZE_TEXTS, most_chars=_TOKENIZE_CHARS, portion=way.portion
+        )
+        self._embed: Joined[SignedVector] = Joined(
+            self._in_turn(models.embed_signed), most=embed_batch, most_chars=_EMBED_CHARS, portion=way.portion
+        )
         self.pipeline = f"parser-{PARSER_VERSION}/chunker-{CHUNKER_VERSION}/terms-{TERMS_VERSION}/{sizes.target}-{sizes.maximum}"
         """Moves when the same bytes would be cut otherwise; a document of another pipeline is imported again."""
 

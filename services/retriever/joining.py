@@ -42,12 +42,21 @@ class Joined(Generic[R]):
         ask: one call: a result for each text.
         most: texts in one call.
         most_chars: characters in one call; a text that alone is longer is a call of its own.
+        portion: what of either the next call may have.
     """
 
-    def __init__(self, ask: Callable[[list[str]], Awaitable[Sequence[R]]], *, most: int, most_chars: int) -> None:
+    def __init__(
+        self,
+        ask: Callable[[list[str]], Awaitable[Sequence[R]]],
+        *,
+        most: int,
+        most_chars: int,
+        portion: Callable[[int], int] = int,
+    ) -> None:
         self._ask = ask
         self._most = most
         self._most_chars = most_chars
+        self._portion = portion
         self._waiting: deque[_Caller[R]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -78,7 +87,7 @@ class Joined(Generic[R]):
     def _parts(self) -> list[_Part[R]]:
         """The next call: something of each caller in turn, so that a long document does not hold up the short ones."""
         parts: list[_Part[R]] = []
-        room, chars = self._most, self._most_chars
+        room, chars = self._portion(self._most), self._portion(self._most_chars)
         for _ in range(len(self._waiting)):
             caller = self._waiting.popleft()
             if caller.future.done():  # it went away, or what it asked for failed

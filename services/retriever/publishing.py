@@ -84,10 +84,10 @@ class Publishing:
     async def _batch(self) -> list[_Waiting]:
         await self._way.turn()
         batch: list[_Waiting] = []
-        chunks = 0
+        chunks, most = 0, self._way.portion(_MAX_CHUNKS)
         while self._waiting and len(batch) < _MAX_VERSIONS:
             chunks += len(self._waiting[0].new.chunks)
-            if batch and chunks > _MAX_CHUNKS:
+            if batch and chunks > most:
                 break
             one = self._waiting.popleft()
             if not one.future.cancelled():  # whoever wanted it went away before anything was written

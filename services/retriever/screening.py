@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -95,7 +95,8 @@ class Screening:
         digests = {chunk.ordinal: digest_of(chunk.title_path, chunk.text) for chunk in chunks}
         released = await self._book.released(tenant, list(digests.values()))
         held: list[tuple[Chunk, Verdict]] = []
-        for batch in _batches([chunk for chunk in chunks if digests[chunk.ordinal] not in released]):
+        asked = [chunk for chunk in chunks if digests[chunk.ordinal] not in released]
+        for batch in _batches(asked, lambda: self._way.portion(_MAX_PASSAGES)):
             passages = [passage_text(chunk.title_path, chunk.text) for chunk in batch]
             async with self._importing:
                 await self._way.turn()
@@ -213,12 +214,12 @@ def _tenant() -> str:
     return found.tenant if found is not None else ""
 
 
-def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+def _batches(chunks: Sequence[Chunk], most: Callable[[], int]) -> Iterator[list[Chunk]]:
     batch: list[Chunk] = []
     size = 0
     for chunk in chunks:
         length = len(passage_text(chunk.title_path, chunk.text).encode())
-        if batch and (len(batch) >= _MAX_PASSAGES or size + length > _MAX_BATCH_BYTES):
+        if batch and (len(batch) >= most() or size + length > _MAX_BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(chunk)

@@ -74,3 +74,19 @@ async def test_it_can_be_turned_off() -> None:
     way = GivingWay(0)
     with way.searching():
         assert await passes(way)
+
+
+async def test_steps_are_small_while_searches_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    way, clock = GivingWay(1), Clock(monkeypatch)
+    assert way.portion(128) == 128
+    with way.searching():
+        assert (way.portion(128), way.portion(2)) == (32, 1)
+        clock.now += 60
+        assert way.portion(128) == 32, "as long as it takes"
+    clock.now += 1
+    assert way.portion(128) == 32, "the next one is expected"
+    clock.now += 10
+    assert way.portion(128) == 128
+    never = GivingWay(0)
+    with never.searching():
+        assert never.portion(128) == 128

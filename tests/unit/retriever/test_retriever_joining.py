@@ -47,6 +47,15 @@ async def test_one_caller_is_served_at_once_and_in_order(model: Model) -> None:
     assert await joined(model)([]) == []
 
 
+async def test_a_call_is_as_large_as_it_may_be_now(model: Model) -> None:
+    small = [False]
+    ask = Joined(model, most=4, most_chars=100, portion=lambda most: most // 2 if small[0] else most)
+    assert await ask(list("abcdef")) == list("ABCDEF")
+    small[0] = True
+    assert await ask(list("abcdef")) == list("ABCDEF")
+    assert [len(texts) for texts in model.asked] == [4, 2, 2, 2, 2]
+
+
 async def test_what_waits_goes_together_and_comes_back_to_each(model: Model) -> None:
     ask = joined(model, most=16)
     model.open.clear()
