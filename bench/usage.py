@@ -31,8 +31,14 @@ def _kind(process: psutil.Process) -> str:
         line = process.cmdline()
         models = [Path(word).parents[1].name for word in line if word.endswith("model.py")]
         modules = [after.rpartition(".")[2] for word, after in pairwise(line) if word == "-m"]
-        return (models or modules or [process.name()])[0]
+        scripts = [Path(word).stem for word in line if word.endswith(".py")]
+        return (models or modules or scripts or [process.name()])[0]
     return str(process.pid)
+
+
+def process_names(mesh: Mesh) -> list[str]:
+    """What runs: parts, models, programs that a part has started."""
+    return list(_named(mesh))
 
 
 def cpu_seconds(mesh: Mesh) -> Counter[str]:
