@@ -122,14 +122,11 @@ class Publishing:
 
         def commit(connection: Connection) -> Committed:
             published.clear()
-            done: list[Committed] = []
-            for one, place in zip(batch, reserved, strict=True):
-                done.append(truth_writes.commit(connection, one.new, place, self._keep))
-                found = truth_reads.find_document(connection, one.reader, one.new.key)
+            committed, linked = truth_writes.commit_all(connection, list(zip(news, reserved, strict=True)), self._keep)
+            for one, resembles in zip(batch, linked, strict=True):
+                found = truth_reads.find_document(connection, one.reader, one.new.key) if resembles else None
                 published.append(Published(found.near_duplicate_of if found is not None else ""))
-            stale = tuple(version for committed in done for version in committed.stale)
-            announced = tuple(row for committed in done for row in committed.announced)
-            return Committed(done[-1].epoch, stale, sum(committed.chunk_count for committed in done), announced)
+            return committed
 
         reserved = await self._truth.write(reserve)
         indexed = await asyncio.to_thread(_indexed, news, reserved)

@@ -12,13 +12,17 @@ MAX_CANDIDATES = 200
 """Most documents that one is compared with."""
 
 
-def link(connection: Connection, collection: int, document: int, signature: str) -> None:
-    """Puts a document into the cluster of the one that it resembles most, or into none; forgets what it resembled before."""
+def link(connection: Connection, collection: int, document: int, signature: str) -> int:
+    """Puts a document into the cluster of the one that it resembles most, or into none; forgets what it resembled before.
+
+    Returns:
+        The number of the cluster; 0 for none.
+    """
     connection.execute("DELETE FROM band WHERE document_id = ?", (document,))
     connection.execute("DELETE FROM minhash WHERE document_id = ?", (document,))
     if not signature:
         connection.execute("UPDATE document SET cluster = 0 WHERE id = ?", (document,))
-        return
+        return 0
     mine = list(enumerate(bands(signature)))
     # One question for all bands: PostgreSQL's answer to each is waited for.
     listed = ", ".join(["(?, ?)"] * len(mine))
@@ -40,3 +44,4 @@ def link(connection: Connection, collection: int, document: int, signature: str)
     connection.executemany(
         "INSERT INTO band VALUES (?, ?, ?, ?)", [(collection, number, value, document) for number, value in mine]
     )
+    return cluster

@@ -42,7 +42,14 @@ def _next_epoch(connection: Connection) -> int:
 
 def _announce(connection: Connection, version: int) -> int:
     """Writes to the outbox; returns the number of the row. Changes come one at a time, so that numbers rise with the epochs."""
-    return int(connection.execute("INSERT INTO outbox (version_id) VALUES (?) RETURNING seq", (version,)).fetchone()[0])
+    return _announce_all(connection, [version])[0]
+
+
+def _announce_all(connection: Connection, versions: Sequence[int]) -> tuple[int, ...]:
+    """As `_announce`, for several versions."""
+    places = ", ".join(["(?)"] * len(versions))
+    rows = connection.execute(f"INSERT INTO outbox (version_id) VALUES {places} RETURNING seq", tuple(versions)).fetchall()
+    return tuple(sorted(int(row[0]) for row in rows))
 
 
 def reserve(connection: Connection, key: DocumentKey, chunks: int) -> Reserved:
@@ -71,40 +78,64 @@ def reserve_all(connection: Connection, wanted: Sequence[tuple[DocumentKey, int]
 
 
 def commit(connection: Connection, new: NewVersion, reserved: Reserved, keep: int) -> Committed:
-    """Makes a version the current one of its document, whole.
+    """As `commit_all`, for one version."""
+    return commit_all(connection, [(new, reserved)], keep)[0]
+
+
+def commit_all(connection: Connection, ready: Sequence[tuple[NewVersion, Reserved]], keep: int) -> tuple[Committed, list[bool]]:
+    """Makes each version the current one of its document, whole; of one document the last one.
+
+    What can be asked once for all of them is: over a network each answer that is waited for takes longer than the statement.
 
     Args:
-        keep: former versions that stay readable.
+        keep: former versions of each that stay readable.
+
+    Returns:
+        Of all together, and of each whether its document resembles another one.
 
     Raises:
         MeshError: EMBEDDER_CHANGED where the store's vectors come from another embedder.
     """
-    _claim_embedder(connection, new.embedder)
+    for embedder in {new.embedder: None for new, _ in ready}:
+        _claim_embedder(connection, embedder)
+    linked: list[bool] = []
+    stale: list[int] = []
+    changed: list[int] = []
+    for new, reserved in ready:
+        former, cluster = _replace(connection, new, reserved, keep)
+        linked.append(cluster != 0)
+        changed.append(reserved.version)
+        if former is not None:
+            stale.append(former)
+            changed.append(former)
+    # Once more: the rows that `reserve` wrote may be settled already.
+    announced = _announce_all(connection, changed)
+    epoch = _take(connection, "epoch", len(ready)) + len(ready)
+    return Committed(epoch, tuple(stale), sum(len(new.chunks) for new, _ in ready), announced), linked
+
+
+def _replace(connection: Connection, new: NewVersion, reserved: Reserved, keep: int) -> tuple[int | None, int]:
+    """Puts a version in the place of the one before; returns that one, and the cluster that its document is in now."""
     now = time.time_ns()
     row = connection.execute(
         "INSERT INTO document (collection_id, name, create_time) VALUES (?, ?, ?)"
         " ON CONFLICT (collection_id, name) DO UPDATE SET name = excluded.name RETURNING id, current_version",
         (reserved.collection, new.key.document, now),
     ).fetchone()
-    document, former = int(row["id"]), row["current_version"]
+    document, former = int(row["id"]), None if row["current_version"] is None else int(row["current_version"])
     _insert_version(connection, new, reserved, document, now)
-    # Once more: the row that `reserve` wrote may be settled already.
-    announced = [_announce(connection, reserved.version)]
     connection.execute("UPDATE document SET current_version = ? WHERE id = ?", (reserved.version, document))
     connection.execute("DELETE FROM label WHERE document_id = ?", (document,))
     connection.executemany("INSERT INTO label VALUES (?, ?)", [(document, label) for label in sorted(set(new.labels))])
-    truth_links.link(connection, reserved.collection, document, new.minhash)
-    stale: tuple[int, ...] = ()
+    cluster = truth_links.link(connection, reserved.collection, document, new.minhash)
     if former is not None:
-        stale = (int(former),)
-        announced.append(_announce(connection, int(former)))
         connection.execute("DELETE FROM embedding WHERE chunk_id IN (SELECT id FROM chunk WHERE version_id = ?)", (former,))
     connection.execute(
         "DELETE FROM version WHERE document_id = :document AND id NOT IN"
         " (SELECT id FROM version WHERE document_id = :document ORDER BY id = :current DESC, id DESC LIMIT :keep)",
         {"document": document, "current": reserved.version, "keep": keep + 1},
     )
-    return Committed(_next_epoch(connection), stale, len(new.chunks), tuple(announced))
+    return former, cluster
 
 
 def _claim_embedder(connection: Connection, embedder: str) -> None:

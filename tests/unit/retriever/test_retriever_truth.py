@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.mesh.errors import MeshError
 from services.retriever import truth_reads, truth_writes
-from services.retriever.records import Reader
-from services.retriever.truth import Connection, Truth
+from services.retriever.near_duplicates import signature
+from services.retriever.records import Committed, NewVersion, Reader
+from services.retriever.truth import Connection, Rows, Truth
 from services.retriever.truth_schema import SCHEMA_VERSION, TruthUnusable
 from services.retriever.truth_sqlite import SqliteTruth
 from tests.unit.retriever.truth_fixture import EMBEDDER, READER, commit, key, reserve, store, version
@@ -76,6 +79,61 @@ async def test_former_versions_are_kept_to_a_number(truth: Truth) -> None:
         return found.text if found else None
 
     assert [await passage(new.uid) for new in made] == [None, None, "Version 2.", "Version 3.", "Version 4."]
+
+
+async def test_versions_that_become_current_together(truth: Truth) -> None:
+    await store(truth, version(key("a"), "Old."))
+    ready = [
+        version(key("a"), "New."),
+        version(key("b"), "First."),
+        version(key("b"), "Second."),
+        version(key("c"), "Third.", "More."),
+    ]
+
+    def put(connection: Connection) -> tuple[Committed, list[bool]]:
+        places = truth_writes.reserve_all(connection, [(new.key, len(new.chunks)) for new in ready])
+        return truth_writes.commit_all(connection, list(zip(ready, places, strict=True)), 2)
+
+    committed, linked = await truth.write(put)
+    assert await visible(truth) == ["New.", "Second.", "Third.", "More."]
+    assert (committed.epoch, committed.stale, committed.chunk_count, linked) == (5, (1, 3), 5, [False] * 4)
+    assert await truth.read(lambda connection: truth_reads.meta(connection, "epoch")) == "5"
+    rows = {seq: (of, current) for seq, of, current in await truth.read(truth_reads.outbox)}
+    assert sorted(rows[seq] for seq in committed.announced) == [(1, False), (2, True), (3, False), (3, False), (4, True), (5, True)]
+
+
+class _Counting:
+    """A connection that counts what has to be waited for over a network: statements that bring rows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.asked = 0
+
+    def execute(self, sql: str, values: Any = (), /) -> Rows:
+        self.asked += "RETURNING" in sql or sql.lstrip().startswith(("SELECT", "WITH"))
+        return self._connection.execute(sql, values)
+
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> Rows:
+        return self._connection.executemany(sql, rows)
+
+
+async def test_a_document_is_two_questions(truth: Truth) -> None:
+    """Which one it is, and which ones resemble it; everything else is asked once for all that become current together."""
+    asked = {}
+    for count in (1, 20):
+        ready = [
+            replace(version(key(f"{count}-{n}"), "One.", "Two."), minhash=signature(f"{count}-{n} " * 9)) for n in range(count)
+        ]
+
+        def put(connection: Connection, ready: Sequence[NewVersion] = ready) -> int:
+            places = truth_writes.reserve_all(connection, [(new.key, len(new.chunks)) for new in ready])
+            counting = _Counting(connection)
+            truth_writes.commit_all(counting, list(zip(ready, places, strict=True)), 2)
+            return counting.asked
+
+        asked[count] = await truth.write(put)
+    assert asked[20] - asked[1] == 2 * 19
+    assert asked[1] <= 5
 
 
 async def test_what_fails_in_the_middle_leaves_nothing(truth: Truth) -> None:
