@@ -18,6 +18,7 @@ from training.reader_data import Group, RankedGroup, Window
 # How many groups of a source one epoch takes, and how much each counts.
 TAKEN = {"qamr": 9_000, "sentqa": 8_000, "synthetic": 14_000, "boolq": 2_000, "medquad": 800, "fairytaleqa": 1_600, "covidqa": 800}
 WEIGHT = {"qamr": 0.7, "synthetic": 0.5, "medquad": 0.3, "fairytaleqa": 0.7, "covidqa": 0.7}
+WEIGHT |= {"wide": 0.6, "wide_changed": 0.6, "recurring": 0.4}  # of the trunk's questions
 # The same of the second stage, whose groups are lists.
 LISTS_TAKEN = {
     "sentqa": 5_000, "synthetic": 3_500, "boolq": 3_000, "selqa": 1_300, "changed": 1_600, "fairytaleqa": 1_500, "medquad": 900,
@@ -105,16 +106,17 @@ def list_epoch(groups: dict[str, list[Group]], rng: random.Random, most: Mapping
     taken: list[Taken] = []
     for source, known in groups.items():
         for group in rng.sample(known, min(len(known), most.get(source, len(known)))):
-            taken.append(_ranked(group, rng) if isinstance(group, RankedGroup) else _drawn(group, rng))
+            taken.append(_ranked(group, rng) if isinstance(group, RankedGroup) else draw(group, rng))
     return taken
 
 
-def _drawn(group: Group, rng: random.Random) -> Taken:
+def draw(group: Group, rng: random.Random, most: int = MOST_NEGATIVES) -> Taken:
+    """A list as one batch takes it: the right passage alone, beside some of the wrong ones, or seldom the wrong ones alone."""
     own, others = group.windows[:1], group.windows[1:]
     chance = rng.random()
     if not others or chance < (ALONE if group.answerable else 0.5):
         return Taken(group, own, group.answerable)
-    count = min(len(others), rng.randint(2, MOST_NEGATIVES))
+    count = min(len(others), rng.randint(2, most))
     hard, blind = others[:-1] or others, others[-1]
     # The hardest twice as likely as the rest: those that BM25 puts first are those to be told apart.
     order = sorted(range(len(hard)), key=lambda n: rng.random() ** (1.0 if n < 3 else 2.0), reverse=True)

@@ -101,7 +101,7 @@ def answers_in(text: str, answers: tuple[str, ...]) -> bool:
     return holds(text.casefold(), tuple(answer.casefold() for answer in answers))
 
 
-def _listed(example: Example, pool: Pool, rng: random.Random, wrong: Callable[[Passage], bool] = lambda _: True) -> Example:
+def with_negatives(example: Example, pool: Pool, rng: random.Random, wrong: Callable[[Passage], bool] = lambda _: True) -> Example:
     """The example with its negatives, cut, sometimes as people type, sometimes without titles."""
     negatives = pool.negatives(example, wrong, rng)
     keep = example.answers[0] if example.answers else None
@@ -225,7 +225,7 @@ def listed(data: DataFolder, source: str) -> list[Example]:
     answering: dict[str, set[str]] = {}
     for one in found:
         answering.setdefault(one.question, set()).add(one.passage)
-    lists = [_listed(one, pool, rng, _wrong(one, answering)) for one in found]
+    lists = [with_negatives(one, pool, rng, _wrong(one, answering)) for one in found]
     known = evaluation_grams(data, ROOT)
     kept = clean(lists, lambda one: (one.question, one.passage, *(text for _, text in one.negatives)), known)
     refuse_contamination((text for one in kept for text in (one.question, one.passage)), known, f"reader lists of {source}")

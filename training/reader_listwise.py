@@ -101,21 +101,21 @@ def first_right(model: JointReader, lists: list[DevList]) -> dict[str, float]:
     return {"r1": right / max(1, len(lists)), "bm25": float(np.mean([0 in one.right for one in lists]))}
 
 
-def _grade(
+def graded(
     model: JointReader, tune: dict[str, list[Group]], dev: dict[str, list[DevList]], run: Run, step: float
 ) -> dict[str, float]:
     """Figures of the tuning articles and of the dev lists, said and drawn."""
-    graded: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for name, known in tune.items():
         found = grade(model, known, "cpu")
-        graded |= {f"{name}_{key}": value for key, value in found.items()}
+        figures |= {f"{name}_{key}": value for key, value in found.items()}
         print(f"[{run.name}] {step} {name} " + " ".join(f"{k} {v:.4f}" for k, v in found.items()), flush=True)
     for name, lists in dev.items():
         found = first_right(model, lists)
-        graded |= {f"{name}_{key}": value for key, value in found.items()}
+        figures |= {f"{name}_{key}": value for key, value in found.items()}
         print(f"[{run.name}] {step} {name} n {len(lists)} " + " ".join(f"{k} {v:.4f}" for k, v in found.items()), flush=True)
-    run.log(step, **graded)
-    return graded
+    run.log(step, **figures)
+    return figures
 
 
 def between(
@@ -150,7 +150,7 @@ def between_report(
     def grade_of(weights: dict[str, Tensor]) -> dict[str, float]:
         candidate = JointReader(model.sizes)
         candidate.load_state_dict(weights)
-        return _grade(candidate, tune, dev, Run(f"{name}_between"), 0)
+        return graded(candidate, tune, dev, Run(f"{name}_between"), 0)
 
     return between(state, model.state_dict(), grade_of, shares)
 
@@ -228,14 +228,14 @@ def fit(
             if learning.grades and now - graded_at > EVALUATE_S:
                 candidate = JointReader(model.sizes)
                 candidate.load_state_dict(average.state)
-                _grade(candidate, tune, dev, run, step)
+                graded(candidate, tune, dev, run, step)
                 graded_at = time.monotonic()
         epoch += 1
     save_checkpoint(path, model, optimiser, average, step, epoch, run, spent=spent)
     model.load_state_dict(average.state)
     model.eval()
     if learning.grades:
-        _grade(model, tune, dev, run, step)
+        graded(model, tune, dev, run, step)
     return model
 
 
@@ -271,7 +271,7 @@ def learn(
     model = JointReader(Sizes(stems=state["stems.weight"].shape[0] - RESERVED))
     model.load_state_dict(state)
     if not (run.folder / "checkpoint.pt").is_file():
-        _grade(model, tune, dev, run, 0)
+        graded(model, tune, dev, run, 0)
     model = fit(model, groups, tune, dev, run, minutes, most_steps, Learning(seed=seed))
     last: dict[str, Any] = {key: points[-1][1] for key, points in run.curves.items()}
     torch.save(model.state_dict(), run.folder / "last.pt")
