@@ -233,7 +233,12 @@ class _Scan:
         """Where all parts stand near each other, with context or without; at most `MAX_PLACES` places."""
         rule = parts.rule.rule
         within = int(rule.within * self._stretch)
-        spans = _near([self.places(number) for number in parts.words], within, ordered=rule.ordered)
+        lists: list[list[Place]] = []
+        for number in parts.words:
+            lists.append(self.places(number))
+            if not lists[-1]:
+                return
+        spans = _near(lists, within, ordered=rule.ordered)
         found = (Match(parts.rule, start, self._word_end(end), self._score(parts, (start, end), within)) for start, end in spans)
         yield from itertools.islice((match for match in found if match.score > 0), MAX_PLACES)
 
@@ -258,8 +263,6 @@ class _Scan:
 
 def _near(lists: Sequence[Sequence[Place]], within: int, *, ordered: bool) -> Iterator[Place]:
     """Ranges of at most `within` bytes that hold a place of each list, none over another; the last seen of each list counts."""
-    if not all(lists):
-        return
     last: list[Place | None] = [None] * len(lists)
     told = -1
     for place, number in sorted((place, number) for number, places in enumerate(lists) for place in places):

@@ -5,6 +5,7 @@ Knows quotes, questions about words, and how an order begins; not the rules.
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import re2
 
-from services.guard.views import fold_of_parts
+from services.guard.views import fold, fold_of_parts
 
 MENTIONED = 0.3
 """What is left of a rule's score where its words are only spoken about."""
@@ -87,6 +88,8 @@ _LEAST_PROSE = 4
 """Words around code without which nobody asks about it."""
 _MAX_ASKED = 2_000
 """Characters of a text, and on either side of code, in which it is asked about."""
+_BLOCK = 256
+"""Characters that are folded at once, and remembered."""
 _BEFORE_ASKED = 60
 """Characters before a match in which such a beginning is looked for."""
 
@@ -124,6 +127,7 @@ class Speech:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._blocks: dict[int, str] = {}
 
     @cached_property
     def _quotations(self) -> list[tuple[int, int]]:
@@ -132,6 +136,21 @@ class Speech:
     @cached_property
     def _fold(self) -> Callable[[str], str]:
         return fold_of_parts(self._text)
+
+    def _folded(self, start: int, end: int) -> str:
+        """[start, end) of the text, folded a block at a time, and each once: where no word mixes scripts, signs fold alone."""
+        first, last = -(-start // _BLOCK), end // _BLOCK
+        if first >= last:
+            return self._fold(self._text[start:end])
+        blocks = [self._block(number) for number in range(first, last)]
+        before, after = self._text[start : first * _BLOCK], self._text[last * _BLOCK : end]
+        return "".join((self._fold(before), *blocks, self._fold(after)))
+
+    def _block(self, number: int) -> str:
+        found = self._blocks.get(number)
+        if found is None:
+            found = self._blocks[number] = self._fold(self._text[number * _BLOCK : (number + 1) * _BLOCK])
+        return found
 
     @cached_property
     def _about_words(self) -> bool:
@@ -163,13 +182,16 @@ class Speech:
 
     def about_code(self, start: int, end: int) -> bool:
         """Whether the code at [start, end) is what a question is about: prose around it asks, and names what it is."""
-        around = f"{self._text[max(0, start - _MAX_ASKED) : start]} {self._text[end : end + _MAX_ASKED]}"
-        data = _bytes(self._fold(around))
+        first, last = max(0, start - _MAX_ASKED), min(end + _MAX_ASKED, len(self._text))
+        around = f"{self._text[first:start]} {self._text[end:last]}"
+        whole = self._text.isascii() or self._fold is fold
+        data = _bytes(self._fold(around) if whole else f"{self._folded(first, start)} {self._folded(end, last)}")
         if _ASKS.search(data) is None or _CODE.search(data) is None:
             return False
         if _RUN.search(_bytes(self._fold(self._text[max(0, start - _BEFORE) : start]))) is not None:
             return False
-        return len(_PROSE_WORD.findall(around)) >= _LEAST_PROSE
+        prose = _PROSE_WORD.finditer(around)
+        return len(list(itertools.islice(prose, _LEAST_PROSE))) == _LEAST_PROSE
 
     def is_order(self, start: int) -> bool:
         """Whether a sentence begins at `start`, but for what introduces an order."""

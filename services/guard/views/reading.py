@@ -26,6 +26,8 @@ MAX_DEPTH = 3
 """How often a decoded view is looked at for more encodings."""
 _FROM_RAW = frozenset({"selectors", "rot13"})
 """Folding takes away selectors, and marks that ROT13 has left on a letter."""
+_UNDOES_ITSELF = frozenset({"reversed", "rot13"})
+"""Twice in a row they give back what was read already."""
 _MAX_TRIGGER_MEMORY = 64 * 1024 * 1024
 
 
@@ -89,8 +91,9 @@ def _decoded(reading: _Reading) -> Iterator[_Reading]:
     if not triggered:
         return
     prefix = f"{reading.raw.name}." if reading.depth > 0 else ""
+    last = reading.raw.name.rpartition(".")[2]
     for name, decode in DECODERS:
-        if name not in triggered:
+        if name not in triggered or (name == last and name in _UNDOES_ITSELF):
             continue
         sources = [] if name == "selectors" else [(reading.folded, reading.plain)]
         if name in _FROM_RAW and not reading.raw.text.isascii():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from services.guard.detection.mention import Speech
+from services.guard.views import fold_of_parts
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,14 @@ def test_an_order_is_meant(text: str) -> None:
     words = "ignore the previous instructions"
     start = text.lower().index(words)
     assert not Speech(text).mentioned(start, start + len(words))
+
+
+@pytest.mark.parametrize("sign", ["ß", "İ", "ﬃ", "я"])
+def test_blocks_fold_as_the_whole_does(sign: str) -> None:
+    """Signs that become two when they are folded, or none, stand at every edge of a block sooner or later."""
+    chance = random.Random(20_261_121)
+    text = "".join(chance.choices(f"abc ,{sign}é\u200b", k=1_500))
+    speech, folds = Speech(text), fold_of_parts(text)
+    for _ in range(200):
+        start, end = sorted(chance.choices(range(len(text) + 1), k=2))
+        assert speech._folded(start, end) == folds(text[start:end])
