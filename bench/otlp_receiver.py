@@ -1,6 +1,6 @@
-"""A real OTLP gRPC receiver in this process: keeps the spans that it is sent, for benches and tests.
+"""A real OTLP gRPC receiver in this process: keeps the spans and metrics that it is sent, for benches and tests.
 
-Knows OTLP, not what the spans mean.
+Knows OTLP, not what they mean.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_rpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as rpc
 
@@ -40,6 +42,20 @@ class ReceivedSpan:
         return (self.end - self.start) / 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class ReceivedPoint:
+    """What an instrument came to under one set of attributes, since its process began to export."""
+
+    service: str
+    name: str
+    unit: str
+    attributes: dict[str, Any] = field(hash=False)
+    count: int
+    """Of a histogram how many measurements, of a counter what it came to."""
+    total: float
+    bounds: tuple[float, ...] = ()
+
+
 def _value(value: Any) -> Any:
     kind = value.WhichOneof("value")
     return getattr(value, kind) if kind else None
@@ -50,12 +66,15 @@ class OtlpReceiver:
 
     def __init__(self) -> None:
         self.spans: list[ReceivedSpan] = []
+        self.points: dict[tuple[str, str, str], ReceivedPoint] = {}
+        """The latest of each service, instrument and set of attributes."""
         self.endpoint = ""
         self._server: grpc.aio.Server | None = None
 
     async def __aenter__(self) -> Self:
         self._server = grpc.aio.server()
         rpc.add_TraceServiceServicer_to_server(self, self._server)
+        metrics_rpc.add_MetricsServiceServicer_to_server(_Metrics(self.points), self._server)
         self.endpoint = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         await self._server.start()
         return self
@@ -89,6 +108,30 @@ class OtlpReceiver:
             if time.monotonic() > end:
                 raise TimeoutError(f"{len(self.spans)} spans came, not those that were waited for")
             await asyncio.sleep(0.05)
+
+
+class _Metrics(metrics_rpc.MetricsServiceServicer):
+    def __init__(self, points: dict[tuple[str, str, str], ReceivedPoint]) -> None:
+        self._points = points
+
+    async def Export(self, request: Any, _: Any) -> Any:
+        """As the OTLP metrics service has it; sums and histograms."""
+        for resource in request.resource_metrics:
+            names = {item.key: _value(item.value) for item in resource.resource.attributes}
+            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+                for point in getattr(metric, metric.WhichOneof("data")).data_points:
+                    made = _received_point(str(names.get("service.name", "")), metric, point)
+                    if len(self._points) < _MAX_SPANS:
+                        self._points[made.service, made.name, repr(sorted(made.attributes.items()))] = made
+        return metrics_pb.ExportMetricsServiceResponse()
+
+
+def _received_point(service: str, metric: Any, point: Any) -> ReceivedPoint:
+    attributes = {item.key: _value(item.value) for item in point.attributes}
+    if metric.WhichOneof("data") == "histogram":
+        return ReceivedPoint(service, metric.name, metric.unit, attributes, point.count, point.sum, tuple(point.explicit_bounds))
+    total = getattr(point, point.WhichOneof("value"))
+    return ReceivedPoint(service, metric.name, metric.unit, attributes, int(total), float(total))
 
 
 def _received(service: str, span: Any) -> ReceivedSpan:

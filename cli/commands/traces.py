@@ -84,10 +84,10 @@ async def _keep_traced(folders: VarLayout, endpoint: str, child: Child) -> None:
 async def trace_everything(state: MeshState, endpoint: str) -> None:
     """Has every turn of a mesh traced to `endpoint`."""
     file = telemetry_file(state.run_dir)
-    wanted = telemetry_content(endpoint)
+    wanted = telemetry_content(endpoint, metrics=False)
     with contextlib.suppress(OSError):  # a mesh that ends or starts just now: the next round finds it
         if not file.exists() or file.read_bytes() != wanted:
-            write_telemetry(state.run_dir, endpoint)
+            write_telemetry(state.run_dir, endpoint, metrics=False)
         await EnvoyAdmin(admin_socket(state.run_dir)).set_sampling(100)
 
 

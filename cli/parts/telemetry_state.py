@@ -16,7 +16,7 @@ def telemetry_file(run_dir: Path) -> Path:
     return run_dir / "telemetry.json"
 
 
-def telemetry_content(endpoint: str | None) -> bytes:
+def telemetry_content(endpoint: str | None, *, metrics: bool = True) -> bytes:
     """The content of the file.
 
     Every turn enters through Envoy, which decides about its trace. What services begin on their own are readiness probes, some a
@@ -24,10 +24,11 @@ def telemetry_content(endpoint: str | None) -> bytes:
 
     Args:
         endpoint: `host:port` of an OTLP gRPC receiver; None: nothing is exported.
+        metrics: whether it takes metrics, too; a viewer of traces does not.
     """
-    return json.dumps({"endpoint": endpoint, "ratio": 0.0}).encode()
+    return json.dumps({"endpoint": endpoint, "ratio": 0.0, "metrics": metrics}).encode()
 
 
-def write_telemetry(run_dir: Path, endpoint: str | None) -> None:
-    """Says where traces go from now on."""
-    write_atomically(telemetry_file(run_dir), telemetry_content(endpoint))
+def write_telemetry(run_dir: Path, endpoint: str | None, *, metrics: bool = True) -> None:
+    """Says where traces go from now on, and metrics with them."""
+    write_atomically(telemetry_file(run_dir), telemetry_content(endpoint, metrics=metrics))

@@ -1,7 +1,6 @@
 """The security log: one entry for each text that was not simply let through. Who, when, which rule and action; hardly ever words.
 
-An entry goes to a file that an operator follows and exports, and to the log of the service. Also the counters on the span of the
-call, for all that it judged. Knows verdicts; decides nothing.
+An entry goes to a file that an operator follows and exports, and to the log of the service. Knows verdicts; decides nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from opentelemetry import trace
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
 from services.guard.judge import Sighting
@@ -85,18 +83,3 @@ class SecurityLog:
         """Nothing is written any more."""
         if self._files is not None:
             self._files.close()
-
-
-def count(verdicts: Sequence[pb.Verdict]) -> None:
-    """Put the gravest of `verdicts` and how much was seen on the span of the call."""
-    span = trace.get_current_span()
-    if not span.is_recording():
-        return
-    gravest = max(verdicts, key=lambda verdict: verdict.action)
-    span.set_attribute("ragmesh.guard.action", short(pb.Action.Name(gravest.action)))
-    if gravest.category:
-        span.set_attribute("ragmesh.guard.category", short(pb.Category.Name(gravest.category)))
-    if gravest.policy_digest:
-        span.set_attribute("ragmesh.guard.policy", gravest.policy_digest[:16])
-    span.set_attribute("ragmesh.guard.findings", sum(len(verdict.findings) for verdict in verdicts))
-    span.set_attribute("ragmesh.guard.blocked", sum(verdict.action == pb.ACTION_BLOCK for verdict in verdicts))

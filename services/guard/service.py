@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from ragmesh.evidence.v1 import text_pb2
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceServicer
 
-from services.guard import explain, security_log
+from services.guard import counting, explain
 from services.guard.answer_privacy import AnswerPrivacy
 from services.guard.checks import Checks
 from services.guard.documents import DocumentCheck
@@ -41,6 +42,7 @@ class Guard(GuardServiceServicer):
 
     async def CheckInput(self, request: pb.CheckInputRequest, _: Context) -> pb.CheckInputResponse:
         """Judge a question."""
+        began = time.perf_counter()
         checks = self._checks(request.assistant)
         said = [utterance.text for utterance in request.history if utterance.role != text_pb2.ROLE_ASSISTANT]
         found = checks.questions.check(request.text, said)
@@ -48,7 +50,8 @@ class Guard(GuardServiceServicer):
         understood = Understood(found.intent) if found.refused else await self.intents.understand(found.normalised, found.intent)
         found = checks.questions.place(found, understood.intent, said)
         self.log.record("question", found.verdict, checks.policy, seen=found.seen, text=request.text)
-        security_log.count([found.verdict])
+        counting.count("question", [found.verdict])
+        counting.took("question", began)
         response = pb.CheckInputResponse(
             verdict=found.verdict,
             normalised=found.normalised,
@@ -75,14 +78,16 @@ class Guard(GuardServiceServicer):
             raise MeshError(
                 "INVALID_REQUEST", "passages and their names do not agree", metadata={"violations": "1"}, violations=[violation]
             )
+        began = time.perf_counter()
         found, digest = await self.documents.check(request)
+        counting.took("passage", began)
         for place, item in enumerate(found):
             if not item.remembered:
                 subject = request.names[place] if request.names else request.document
                 passage = request.passages[place]
                 self.log.record("passage", item.verdict, item.policy, seen=item.seen, text=passage, subject=subject)
         verdicts = [item.verdict for item in found]
-        security_log.count(verdicts)
+        counting.count("passage", verdicts)
         return pb.CheckDocumentResponse(verdicts=verdicts, digest=digest)
 
     async def CheckOutput(
@@ -113,7 +118,7 @@ class Guard(GuardServiceServicer):
                     verdict = answer.finished.verdict
                     verdict.policy_digest = policy.digest
                     self.log.record("draft", verdict, policy)
-                    security_log.count([verdict])
+                    counting.count("draft", [verdict])
                 yield answer
         finally:
             if check is not None:

@@ -1,4 +1,4 @@
-"""Traces: W3C context in and out, spans of the mesh, an exporter that can be switched while the process runs.
+"""Traces: W3C context in and out, spans of the mesh, an exporter that can be switched while the process runs, for metrics too.
 
 The edge makes the sampling decision; here it is only followed, and made where a call came without one. Where to export to, and how
 much of what starts here, stands in `{run_dir}/telemetry.json`, which is read again when it changes. Knows no service.
@@ -24,6 +24,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes, AttributeValue
 from pydantic import BaseModel, Field, ValidationError
 
+from services.mesh import metrics
+
 _PROPAGATOR = TraceContextTextMapPropagator()
 _EXPORT_TIMEOUT_SECONDS = 1  # a dead collector holds a flush for this long, not for the default ten seconds
 _EXPORT_DELAY_MILLIS = 300
@@ -39,6 +41,9 @@ class TelemetryState(BaseModel):
 
     ratio: float = Field(default=0.05, ge=0, le=1)
     """Share of the turns that begin here without a decision of the edge that are sampled."""
+
+    metrics: bool = True
+    """Whether the receiver takes metrics as well as spans."""
 
 
 class SwitchableSampler(Sampler):
@@ -159,6 +164,7 @@ class Telemetry:
     """The tracing of one process, and the state file that steers it."""
 
     def __init__(self, service: str, state_file: Path) -> None:
+        self._service = service
         self._state_file = state_file
         self._seen: tuple[int, int] | None = None
         self._sampler = SwitchableSampler()
@@ -189,10 +195,12 @@ class Telemetry:
         self._seen = seen
         self._sampler.set_ratio(state.ratio if state.endpoint else 0.0)
         self._processor.set_endpoint(state.endpoint)
+        metrics.export(self._service, state.endpoint if state.metrics else None)
 
     def close(self) -> None:
         """Export what is left and end."""
         self._processor.shutdown()
+        metrics.close()
 
 
 _active: Telemetry | None = None

@@ -40,7 +40,9 @@ def test_the_telemetry_file_is_what_the_services_read(tmp_path: Path) -> None:
         endpoint="127.0.0.1:4317", ratio=0.0
     )
     write_telemetry(tmp_path, None)
-    assert json.loads(telemetry_file(tmp_path).read_bytes()) == {"endpoint": None, "ratio": 0.0}
+    assert json.loads(telemetry_file(tmp_path).read_bytes()) == {"endpoint": None, "ratio": 0.0, "metrics": True}
+    write_telemetry(tmp_path, "127.0.0.1:4317", metrics=False)
+    assert not TelemetryState.model_validate_json(telemetry_file(tmp_path).read_bytes()).metrics
     assert [path.name for path in tmp_path.iterdir()] == ["telemetry.json"]
 
 
