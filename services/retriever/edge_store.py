@@ -147,17 +147,17 @@ class EdgeStore:
         self, vector: NDArray[np.float32], collection: int, limit: int, seconds: float = math.inf, *, labels: Labels = None
     ) -> list[Hit]:
         """See `VectorStore`."""
-        wanted = self._readable(collection, labels)
         alone = _GRAPH_BREADTH if self._meta.written <= _LARGE else _BREADTH_IN_LARGE
-        breadth = alone if self._collections == {collection} else _BREADTH_AMONG_OTHERS
+        breadth = alone if self._alone(collection) else _BREADTH_AMONG_OTHERS
         params = edge.SearchParams(hnsw_ef=max(breadth, limit))
-        if labels is not None and self._meta.labelled and self._hides(wanted):
+        if labels is not None and self._meta.labelled and self._hides(collection, labels):
             everywhere = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
             params = edge.SearchParams(hnsw_ef=max(_BREADTH_AMONG_HIDDEN, limit), acorn=everywhere)
-        return self._query(edge.Query.Nearest(vector.tolist(), using=DENSE), wanted, limit, params)
+        return self._query(edge.Query.Nearest(vector.tolist(), using=DENSE), collection, labels, limit, params)
 
-    def _hides(self, wanted: edge.Filter) -> bool:
-        """Whether a filter keeps so much away that the graph has holes; estimated, in 0.05 ms."""
+    def _hides(self, collection: int, labels: Labels) -> bool:
+        """Whether so much is kept away from a reader that the graph has holes; estimated, in 0.05 ms."""
+        wanted = self._readable(collection, labels)
         with _failing():
             seen = self._shard.count(edge.CountRequest(filter=wanted, exact=False))
             return seen < (1 - _HIDDEN_SHARE) * self._shard.count(edge.CountRequest(exact=False))
@@ -170,21 +170,35 @@ class EdgeStore:
         for term, weight in terms:
             weights[_dimension(term)] = weights.get(_dimension(term), 0.0) + weight
         query = edge.Query.Nearest(edge.SparseVector(list(weights), list(weights.values())), using=SPARSE)
-        # How rare a word is, is asked of the collection, not of all tenants together; where that is the same, it is known already.
-        same = self._whole and self._collections == {collection}
-        corpus = None if same else edge.SearchParams(idf=edge.IdfParams(corpus=_filter("collection", collection)))
-        found = self._query(query, self._readable(collection, labels), limit, corpus)
+        # How rare a word is, is asked of what the reader may see: scores would tell what others write.
+        # Of everything it is known already.
+        readable = self._readable(collection, labels)
+        corpus = None if self._whole and readable is None else _counting(readable or _filter("collection", collection))
+        found = self._query(query, collection, labels, limit, corpus)
         return [hit for hit in found if hit.score > 0]
 
-    def _readable(self, collection: int, labels: Labels) -> edge.Filter:
+    def _readable(self, collection: int, labels: Labels) -> edge.Filter | None:
+        """What a reader may find; None: everything. Each condition is looked up for each chunk that a search comes by."""
         marks = self._meta.marks(labels)
-        seen = [] if marks is None else [edge.FieldCondition(key="labels", match=edge.MatchAny(marks))]
-        return edge.Filter(must=[_is("collection", collection), *seen])
+        wanted = [] if self._alone(collection) else [_is("collection", collection)]
+        if marks is not None:
+            wanted.append(edge.FieldCondition(key="labels", match=edge.MatchAny(marks)))
+        return edge.Filter(must=[*wanted]) if wanted else None
 
-    def _query(self, query: edge.Query, wanted: edge.Filter, limit: int, params: edge.SearchParams | None) -> list[Hit]:
-        request = edge.QueryRequest(limit=limit, query=query, filter=wanted, params=params, with_payload=False)
-        with _failing():
-            return [Hit(int(point.id), float(point.score)) for point in self._shard.query(request)]
+    def _alone(self, collection: int) -> bool:
+        """Whether there are chunks of no other collection."""
+        return self._collections == {collection}
+
+    def _query(self, query: edge.Query, collection: int, labels: Labels, limit: int, params: edge.SearchParams | None) -> list[Hit]:
+        while True:
+            before = self._alone(collection), self._meta.labelled
+            wanted = self._readable(collection, labels)
+            request = edge.QueryRequest(limit=limit, query=query, filter=wanted, params=params, with_payload=False)
+            with _failing():
+                found = [Hit(int(point.id), float(point.score)) for point in self._shard.query(request)]
+            # Another collection and the first labels are noted before their chunks are written: then once more, with a filter.
+            if before == (self._alone(collection), self._meta.labelled):
+                return found
 
     def count(self, collection: int | None = None) -> int:
         """See `VectorStore`."""
@@ -234,6 +248,10 @@ def _probe(path: str) -> None:
 
 def _filter(key: str, value: int) -> edge.Filter:
     return edge.Filter(must=[_is(key, value)])
+
+
+def _counting(corpus: edge.Filter) -> edge.SearchParams:
+    return edge.SearchParams(idf=edge.IdfParams(corpus=corpus))
 
 
 def _is(key: str, value: int) -> edge.FieldCondition:
