@@ -10,6 +10,7 @@ import binascii
 import codecs
 import html
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
@@ -21,6 +22,8 @@ MAX_RUN = 12_000
 _MAX_PARTED = 1_500
 """Characters of all runs of letters that are looked at for words run together."""
 
+_MAX_TABLE = 20_000
+"""Characters whose compatibility form is remembered."""
 _LEAST_TEXT = 4
 """Characters; what is shorter says nothing."""
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/=])={0,2}[A-Za-z0-9+/_-]{12,}(?:\r?\n[A-Za-z0-9+/_-]{4,})*={0,2}(?![A-Za-z0-9+/=])")
@@ -45,7 +48,10 @@ _DOTTED = re.compile(
     # Possessive: a row of separators can be parted in any number of ways.
     rf"(?<!\S)[{_SEPARATORS}]?\S(?P<sep>[{_SEPARATORS}])(?P=sep){{0,3}}\S(?:(?P=sep){{1,4}}+\S)++(?P=sep)*+(?=[,;!?]?(?!\S))"
 )
-_DOTTED_TWO = re.compile(rf"(?<!\S)[^\W_](?P<sep>[{_SEPARATORS}])[^\W_](?P=sep)?(?=[,;!?]?(?!\S))")
+# Of one letter or two, whatever stands between, before and behind.
+_DOTTED_SHORT = re.compile(
+    rf"(?<!\S)[{_SEPARATORS}]?[^\W_](?P<sep>[{_SEPARATORS}])(?P=sep){{0,3}}+(?:[^\W_](?P=sep){{0,4}}+)?(?=[,;!?]?(?!\S))"
+)
 # Possessive wherever what is given back could not be followed by anything that may follow: words without a sign fail at once.
 _HYPHENED = re.compile(r"(?<![\w-])[^\W\d_]++(?:-[^\W\d_]++)++(?![\w-])")
 _JOINED = re.compile(rf"(?<!\w)[^\W_]++(?:(?P<sep>[{_SEPARATORS}])[^\W_]++){{2,}}(?!\w)")
@@ -171,8 +177,8 @@ def _spaced(text: str) -> Iterator[Piece]:
 def _dotted(text: str) -> Iterator[Piece]:
     found = list(_DOTTED.finditer(text))
     if len(found) > 1:
-        # Among such words those of two letters are written so, too.
-        found = sorted(found + list(_DOTTED_TWO.finditer(text)), key=re.Match.start)
+        # Among such words the shortest are written so, too.
+        found = sorted(found + list(_DOTTED_SHORT.finditer(text)), key=re.Match.start)
     for match in found:
         word, separator = match[0], match["sep"]
         # What is set apart may hold the separator itself.
@@ -227,8 +233,24 @@ def _leet(text: str) -> Iterator[Piece]:
         yield Piece(match.start(), match.end(), _leet_word(match[0]), even=True)
 
 
+class _Compatible(dict[int, str]):
+    """The compatibility form of each character, where that is one character."""
+
+    def __missing__(self, code: int) -> str:
+        form = unicodedata.normalize("NFKC", chr(code))
+        found = form if len(form) == 1 else chr(code)
+        if len(self) < _MAX_TABLE:
+            self[code] = found
+        return found
+
+
+_COMPATIBLE = _Compatible()
+
+
 def _rotated(text: str) -> Iterator[Piece]:
-    yield Piece(0, len(text), codecs.encode(text, "rot13"), even=True)
+    # Wide or round letters were written by who rotated them first.
+    plain = text if text.isascii() else text.translate(_COMPATIBLE)
+    yield Piece(0, len(text), codecs.encode(plain, "rot13"), even=True)
 
 
 def _reversed(text: str) -> Iterator[Piece]:

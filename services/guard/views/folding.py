@@ -46,11 +46,17 @@ _IMITATE = str.maketrans(_IMITATORS)
 # The other way about: Latin letters between Cyrillic ones.
 _TO_CYRILLIC = str.maketrans("aeiokmhpctyxABEKMHOPCTYX3", "аеіокмнрстухАВЕКМНОРСТУХз")
 _CYRILLIC_ONLY = re.compile("[дёжийлфцчшщъыэюяДЖИЙЛФЦЧШЩЪЫЭЮЯ]")
+_CYRILLIC = re.compile("[а-яёА-ЯЁ]")
+_LEFT = 8
+"""Of so many Cyrillic letters one at least looks like no Latin one where Russian is written with Latin letters in between."""
+# Latin letters that no Cyrillic one looks like.
+_LATIN_ONLY = re.compile("[bdfgjlnqrsuvwzDFGIJLNQRSUVWYZ]")
 _ALL_IMITATORS = re.compile(f"[0-9{''.join(_IMITATORS)}]+")
 # Digits for letters, or the codes of a URL, may stand between.
 _MIXED = re.compile(f"[A-Za-z][0-9%]*[{''.join(_IMITATORS)}]|[{''.join(_IMITATORS)}][0-9%]*[A-Za-z]")
 # A word that is not all ASCII; others imitate nothing.
 _WORD = re.compile(r"(?<![^\W_])[0-9A-Za-z]*+[^\W_0-9A-Za-z][^\W_]*+")
+_LETTERED = re.compile(r"[^\W_]*[^\W\d_][^\W_]*")
 _MAX_TABLE = 20_000
 """Characters that the table remembers; a text of many scripts costs time, not memory."""
 
@@ -132,12 +138,18 @@ def _without_imitations(text: str) -> str:
     """
     if text.isascii() or not _MIXED.search(text):
         return text
-    cyrillic = len(_CYRILLIC_ONLY.findall(text)) * 4 > len(text)
+    own = len(_CYRILLIC_ONLY.findall(text))
+    cyrillic = own * 4 > len(text)
+    # Whoever imitates Latin letters takes the letters that look like some; in Russian text the others are left.
+    left = own * _LEFT > len(_CYRILLIC.findall(text))
+    if left and not _LATIN_ONLY.search(text):
+        return _LETTERED.sub(lambda word: word[0].translate(_TO_CYRILLIC), text)
 
     def replace(match: re.Match[str]) -> str:
         word = match[0]
         if _MIXED.search(word):
-            return word.translate(_TO_CYRILLIC if cyrillic or len(_CYRILLIC_ONLY.findall(word)) > 1 else _IMITATE)
-        return word.translate(_IMITATE) if not cyrillic and _ALL_IMITATORS.fullmatch(word) else word
+            theirs = cyrillic or len(_CYRILLIC_ONLY.findall(word)) > 1 or (left and not _LATIN_ONLY.search(word))
+            return word.translate(_TO_CYRILLIC if theirs else _IMITATE)
+        return word.translate(_IMITATE) if not (cyrillic or left) and _ALL_IMITATORS.fullmatch(word) else word
 
     return _WORD.sub(replace, text)
