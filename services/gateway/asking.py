@@ -68,7 +68,7 @@ class Asking:
 
     async def _begin(self, principal: Principal, new: NewTurn, assistant: Assistant, budget: Budget) -> str:
         begun = await self._log.begin(principal, new, self._hub.owner, self._settings.lease_seconds)
-        if begun.created:
+        if begun.started is not None:
             logs = await self._log.history(new.conversation, begun.row.name, history.MAX_TURNS) if new.conversation else []
             question = Question(
                 text=new.question,
@@ -85,7 +85,7 @@ class Asking:
             def make(writer: TurnWriter, time_left: Budget) -> TurnRun:
                 return TurnRun(writer, self._peers, question, time_left)
 
-            await self._hub.launch(begun.row, budget, make)
+            self._hub.launch(begun.started, budget, make)
         return begun.row.name
 
     async def close(self) -> None:

@@ -21,7 +21,7 @@ from services.gateway.run import TurnRun
 from services.gateway.settings import GatewaySettings
 from services.gateway.sqlite_log import timestamp
 from services.gateway.tail import Tail
-from services.gateway.turn_log import LeaseLostError, TurnLog, TurnRow
+from services.gateway.turn_log import LeaseLostError, TurnLog
 from services.gateway.writer import TurnWriter
 from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError
@@ -70,14 +70,14 @@ class Hub:
         """Begin to keep leases and to finish what others left."""
         self._keeper = asyncio.create_task(self._keep(), name="hub-keeper")
 
-    async def launch(self, row: TurnRow, budget: Budget, make: MakeRun) -> None:
-        """Begin the work on a turn that was just made."""
-        _, events = await self._log.read(row.name, 0, 1)
-        writer = TurnWriter(self._log, self.owner, events[0])
-        writer.on_append = self.tail.follow(events).add
+    def launch(self, started: TurnEvent, budget: Budget, make: MakeRun) -> None:
+        """Begin the work on a turn that was just made, by the event that made it."""
+        turn = started.turn
+        writer = TurnWriter(self._log, self.owner, started)
+        writer.on_append = self.tail.follow([started]).add
         live = LiveTurn(writer)
-        self._live[row.name] = live
-        live.task = asyncio.create_task(self._drive(live, make(writer, budget), budget), name=f"turn {row.name}")
+        self._live[turn] = live
+        live.task = asyncio.create_task(self._drive(live, make(writer, budget), budget), name=f"turn {turn}")
 
     async def _drive(self, live: LiveTurn, run: TurnRun, budget: Budget) -> None:
         live.entered = True

@@ -98,7 +98,7 @@ class SqliteTurnLog:
         now = self._clock()
         known = self._known_request(connection, principal, new, now)
         if known is not None:
-            return BegunTurn(known, created=False)
+            return BegunTurn(known, started=None)
         conversation = new.conversation
         if conversation:
             self._check_room(connection, principal, conversation)
@@ -123,7 +123,7 @@ class SqliteTurnLog:
                 "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)",
                 (principal.tenant, principal.subject, new.request_id, new.body_sha256, name, now),
             )
-        return BegunTurn(_row(connection.execute("SELECT * FROM turns WHERE name = ?", (name,)).fetchone()), created=True)
+        return BegunTurn(_row(connection.execute("SELECT * FROM turns WHERE name = ?", (name,)).fetchone()), started=event)
 
     @staticmethod
     def _known_request(connection: sqlite3.Connection, principal: Principal, new: NewTurn, now: float) -> TurnRow | None:

@@ -111,6 +111,8 @@ class Tail:
                     yield event
                     seq = event.seq
                 if events:
+                    if events[-1].HasField("finished"):
+                        return  # nothing follows; the store need not be asked whether something does
                     quiet_since = time.monotonic()
                     continue
                 if not live:

@@ -54,7 +54,13 @@ class BegunTurn:
     """The turn that a question began, or had begun before."""
 
     row: TurnRow
-    created: bool
+    started: TurnEvent | None
+    """The first event of a turn that was made now; None where it was there before."""
+
+    @property
+    def created(self) -> bool:
+        """Whether the turn was made now."""
+        return self.started is not None
 
 
 class TurnLog(Protocol):

@@ -18,7 +18,7 @@ from services.gateway.hub import Hub
 from services.gateway.run import TurnRun
 from services.gateway.settings import GatewaySettings
 from services.gateway.sqlite_log import SqliteTurnLog
-from services.gateway.turn_log import NewTurn, TurnRow
+from services.gateway.turn_log import BegunTurn, NewTurn, TurnRow
 from services.gateway.writer import TurnWriter
 from services.mesh.deadline import Budget
 from services.mesh.errors import MeshError
@@ -51,15 +51,16 @@ class Process:
 
     async def begin(self, script: Script, seconds: float = 30.0) -> str:
         new = NewTurn("assistants/default", "?", "", "", "b", 2_000_000_000.0)
-        row = (await self.log.begin(ANNA, new, self.hub.owner, 6.0)).row
-        await self.launch(row, script, seconds)
-        return row.name
+        begun = await self.log.begin(ANNA, new, self.hub.owner, 6.0)
+        self.launch(begun, script, seconds)
+        return begun.row.name
 
-    async def launch(self, row: TurnRow, script: Script, seconds: float = 30.0) -> None:
+    def launch(self, begun: BegunTurn, script: Script, seconds: float = 30.0) -> None:
         def make(writer: TurnWriter, _: Budget) -> TurnRun:
             return cast(TurnRun, ScriptedRun(writer, script, outcome.Tally()))
 
-        await self.hub.launch(row, Budget(seconds), make)
+        assert begun.started is not None
+        self.hub.launch(begun.started, Budget(seconds), make)
 
     async def end_of(self, turn: str) -> t.TurnFinished:
         """How the turn ended, once it has."""
@@ -210,10 +211,10 @@ async def test_a_reader_keeps_the_turn_and_its_leaving_ends_it(make_process: Cal
 async def test_a_reader_that_came_before_the_work_began_counts_as_one(make_process: Callable[..., Process]) -> None:
     process = make_process(abandon_seconds=0.2, heartbeat_seconds=0.05)
     new = NewTurn("assistants/default", "?", "", "", "b", 2_000_000_000.0)
-    row = (await process.log.begin(ANNA, new, process.hub.owner, 6.0)).row
-    tail = process.hub.tail.events(row.name, 0)
+    begun = await process.log.begin(ANNA, new, process.hub.owner, 6.0)
+    tail = process.hub.tail.events(begun.row.name, 0)
     assert (await anext(tail)).HasField("started")
-    await process.launch(row, _for_ever)
+    process.launch(begun, _for_ever)
     beats = 0
     async for event in tail:
         assert not event.HasField("finished"), "abandoned with a reader"
