@@ -223,10 +223,13 @@ def test_further_sentences_of_the_cited_passage_are_shown_sooner_than_another_pa
 @pytest.mark.parametrize(
     ("likely", "shares", "expected"),
     [
-        (0.7, (0.5, 0.02, 0.4), [(0, True), (0, True), (1, False)]),  # unsure: the second of its passage comes with it
-        (0.9, (0.5, 0.02, 0.4), [(0, True), (1, False), (0, False)]),  # sure: it stands alone
+        (0.7, (0.5, 0.045, 0.12), [(0, True), (0, True), (1, False)]),  # unsure: the second of its passage comes with it
+        (0.9, (0.5, 0.045, 0.12), [(0, True), (1, False), (0, False)]),  # sure: it stands alone
+        (0.7, (0.5, 0.02, 0.1), [(0, True), (0, True), (1, False)]),  # another passage is far behind
         (0.7, (0.5, 0.1, 0.3), [(0, True), (0, True), (1, False)]),  # near anyway
+        (0.7, (0.5, 0.01, 0.4), [(0, True), (1, True), (0, False)]),  # another passage is as good, its own has nothing like it
         (0.7, (0.02, 0.01, 0.9), [(1, True), (0, False), (0, False)]),  # its passage has no other
+        (0.7, (0.4, 0.01, 0.5), [(1, True), (0, True), (0, False)]),  # nor here, but another is as good
     ],
 )
 def test_a_sentence_that_may_be_wrong_is_not_shown_alone(

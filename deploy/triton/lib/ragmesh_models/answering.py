@@ -33,6 +33,7 @@ ENGINES = ("reader", "lexical", "overlap", "first")
 # A sentence of another passage is shown from this part of the best one's share on: it is one more citation that may be wrong.
 # How near one of the same passage must be, the ranking says.
 _NEAR_BEST_ELSEWHERE = 0.9
+_AS_GOOD = 1.0  # nats between two that cannot be told apart
 _DUPLICATE = 0.6
 
 
@@ -153,12 +154,8 @@ def _choose(ranking: Ranking, most: int) -> list[tuple[Scored, bool, bool]]:
         floor = own if one.candidate.passage == best.candidate.passage else elsewhere
         (near if one.score >= floor else far).append(one)
     if not _may_stand_alone(ranking, best, near):
-        # The next best of its passage, which is cited already, is often the one that was meant.
-        passage = best.candidate.passage
-        others = (
-            one for one in far if one.candidate.passage == passage and not any(_alike(one.candidate, t.candidate) for t in taken)
-        )
-        near += [second for second in [next(others, None)] if second is not None]
+        second = _second(best, [one for one in far if not any(_alike(one.candidate, other.candidate) for other in taken)])
+        near += [second] if second is not None else []
     for one, shown in [*((one, True) for one in near), *((one, False) for one in far)]:
         if len(chosen) >= most:
             break
@@ -171,6 +168,16 @@ def _choose(ranking: Ranking, most: int) -> list[tuple[Scored, bool, bool]]:
 def _may_stand_alone(ranking: Ranking, best: Scored, near: list[Scored]) -> bool:
     """Whether the best one is likely enough right, or another is shown with it anyway."""
     return ranking.answerable >= ranking.sure or any(not _alike(one.candidate, best.candidate) for one in near)
+
+
+def _second(best: Scored, others: list[Scored]) -> Scored | None:
+    """What is shown with a doubtful best one, of `others`, best first: the next best of its passage, which is cited already and often
+    the one that was meant; of another passage where that is about as good and the best one's has nothing like it."""
+    own = next((one for one in others if one.candidate.passage == best.candidate.passage), None)
+    other = next((one for one in others if one.candidate.passage != best.candidate.passage), None)
+    if other is None or other.score < best.score - _AS_GOOD:
+        return own
+    return other if own is None or own.score < other.score - _AS_GOOD else own
 
 
 def _lead(ranking: Ranking, best: Scored) -> Scored | None:

@@ -22,7 +22,7 @@ MOST_READ = 20  # passages of one request; those behind are left to the feature 
 _FLOOR = -12.0  # of a normalised score, in nats
 _MOST_RERANKED = 30.0
 _NEAR = 0.1  # of further sentences of the best one's passage, which is cited already
-_SURE = 0.8  # that the best of a searched list is right; below it a second sentence is shown with it
+_SURE = 0.95  # that the best of a searched list is right; below it a second sentence is shown with it
 
 
 @dataclass(frozen=True)
