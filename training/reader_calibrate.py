@@ -57,14 +57,16 @@ def _kind(source: str) -> str:
 
 
 def right_share(lists: Sequence[Listed], weights: Sequence[float], found: float) -> float:
-    """Share of the answerable lists whose best sentence holds the answer; each source counts the same."""
+    """Share of the answerable lists whose best sentence holds the answer. A source counts by the root of how many questions it
+    has: by itself it would drown the others, or a dozen questions of one would choose for all."""
     by_source: dict[str, list[bool]] = {}
     for one in lists:
         if one.case == "answerable":
             best = best_sentence(one, weights, found)
             if not one.ignored[best] or one.source.startswith("served"):
                 by_source.setdefault(_kind(one.source), []).append(bool(one.gold[best] or one.ignored[best]))
-    return float(np.mean([np.mean(marks) for marks in by_source.values()]))
+    shares = [float(np.mean(marks)) for marks in by_source.values()]
+    return float(np.average(shares, weights=[len(marks) ** 0.5 for marks in by_source.values()]))
 
 
 def fit_linear(features: NDArray[np.float64], labels: NDArray[np.float64], decay: float = 1e-3) -> list[float]:
