@@ -92,6 +92,8 @@ class QuestionCheck:
         self._finder = finder
         self._policy = policy
         self._scope = scope
+        # What a policy says of each kind of personal data, summed up once: it does not change.
+        self._changes, self._keeps_less = policy.looks_for_pii, policy.keeps_less
 
     def check(self, text: str, history: Sequence[str] = ()) -> Checked:
         """The verdict on `text`, of at most 64 KiB, and what else is understood of it.
@@ -111,7 +113,7 @@ class QuestionCheck:
         else:
             intent, language = self._small_talk.find(clean)
             found = Checked(verdict, clean, intent, self._languages.find(clean) if language == UNKNOWN else language, seen)
-        if not (self._policy.looks_for_pii or self._policy.keeps_less):
+        if not (self._changes or self._keeps_less):
             return found
         # A number may be told in two turns.
         matches = find_in_turns(self._finder, (*history[-1:], clean), found.language)[-1]
@@ -119,11 +121,11 @@ class QuestionCheck:
             return found
         kept = apply(clean, matches, self._policy.pii_kept).text
         whole = replace(found, kept=kept if kept != clean else None)
-        return whole if found.refused or not self._policy.looks_for_pii else self._without_pii(whole, text, matches)
+        return whole if found.refused or not self._changes else self._without_pii(whole, text, matches)
 
     def _beginning(self, clean: str) -> str | None:
         """What may be kept of a question that nobody read: as much as can be looked through, up to the end of a word."""
-        if not self._policy.keeps_less:
+        if not self._keeps_less:
             return None
         start = clean[:_UNREAD_KEPT]
         words = start if len(start) == len(clean) else start[: max(map(start.rfind, (" ", "\n"))) + 1] + "…"

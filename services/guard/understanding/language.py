@@ -148,7 +148,9 @@ class LanguageFinder:
     def find(self, text: str) -> str:
         """BCP-47 tag of the language of `text`; `und` where it is short or uncertain."""
         text = text[:MAX_CHARACTERS]
-        words = [part for word in _WORD.findall(text.lower()) for part in {word, *word.split("-")}]
+        words = _WORD.findall(text.lower())
+        if "-" in text:
+            words = [part for word in words for part in {word, *word.split("-")}]
         votes = _votes(words)
         letters = sum(map(len, words))
         if not text.isascii() and len(_CYRILLIC.findall(text)) * 2 > letters:

@@ -73,7 +73,8 @@ class Ngrams:
         """(n,) rows of the known n-grams of `text` and (n,) values of length 1 together; both empty where none is known."""
         found, often = _counts(words_of(text))
         values = np.log1p(often).astype(np.float32)
-        places = np.searchsorted(self.buckets, found)
+        # Of one type, or all of the buckets would be copied into the other one first.
+        places = np.searchsorted(self.buckets, found.astype(self.buckets.dtype))
         places[places == len(self.buckets)] = 0
         known = self.buckets[places] == found if len(self.buckets) else np.zeros(len(found), dtype=bool)
         places, values = places[known], values[known] * self.weights[places[known]]

@@ -17,6 +17,8 @@ _WORD = re.compile(r"[^\W_]+(?:['’´`][^\W_]+)*")
 _APOSTROPHES = str.maketrans("", "", "'’´`")
 # Three or more of one letter are one: "hellooo" is "hello".
 _DRAWN_OUT = re.compile(r"(.)\1{2,}")
+_CHANGED = re.compile(r"['’´`]|(.)\1{2}")
+"""Stands in a text with a word that one of the two changes."""
 
 
 def _words(text: str) -> list[str]:
@@ -24,7 +26,9 @@ def _words(text: str) -> list[str]:
     if not folded.isascii():
         decomposed = unicodedata.normalize("NFKD", folded)
         folded = "".join(character for character in decomposed if not unicodedata.combining(character))
-    words = [_DRAWN_OUT.sub(r"\1", word.translate(_APOSTROPHES)) for word in _WORD.findall(folded)]
+    words = _WORD.findall(folded)
+    if _CHANGED.search(folded):
+        words = [_DRAWN_OUT.sub(r"\1", word.translate(_APOSTROPHES)) for word in words]
     return ["0" if word.isdigit() else word for word in words]
 
 
@@ -41,4 +45,4 @@ class Obvious:
     def question(self, text: str) -> bool:
         """Whether `text` is a question for its words alone."""
         words = _words(text)
-        return len(words) > MAX_WORDS or sum(word not in self._vocabulary for word in words) > MOST_STRANGE
+        return len(words) > MAX_WORDS or len([word for word in words if word not in self._vocabulary]) > MOST_STRANGE
