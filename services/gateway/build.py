@@ -70,6 +70,7 @@ async def build(settings: GatewaySettings) -> ServiceSpec:
         register=register,
         readiness=readiness,
         close=close,
+        drain=hub.drain,
         peers={NAME: frozenset({"envoy"})},
         anonymous=frozenset({f"/{NAME}/CreateSession", f"/{NAME}/GetAssistant"}),
         default_deadline=settings.turn_seconds,

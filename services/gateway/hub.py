@@ -31,6 +31,7 @@ _log = get_logger(__name__)
 
 _KEEP_SECONDS = 1.0
 _TIDY_SECONDS = 60.0
+_TELLING_SECONDS = 0.5  # for the end of a turn to reach its readers, before their calls are cut
 
 StopReason = Literal["stopped", "interrupted", "lost"]
 MakeRun = Callable[[TurnWriter, Budget], TurnRun]
@@ -177,13 +178,20 @@ class Hub:
             with contextlib.suppress(LeaseLostError):  # deleted a moment ago
                 await self._log.append(row.name, self.owner, row.last_seq, [event])
 
+    async def drain(self, seconds: float) -> None:
+        """Let live turns go on for nearly `seconds`, then end the rest as interrupted, while readers can still hear it."""
+        await asyncio.sleep(max(0.0, seconds - min(_TELLING_SECONDS, seconds / 2)))
+        await self._interrupt()
+
+    async def _interrupt(self) -> None:
+        await asyncio.gather(*(_ended(live, "interrupted") for live in list(self._live.values())))
+
     async def close(self) -> None:
         """End all live turns as interrupted."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        for live in list(self._live.values()):
-            await _ended(live, "interrupted")
+        await self._interrupt()
 
 
 async def _ended(live: LiveTurn, reason: StopReason) -> None:

@@ -11,10 +11,10 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import uvloop
@@ -65,6 +65,9 @@ class ServiceSpec:
     """Called once all calls are over."""
     peers: Mapping[str, frozenset[str]]
     """Full name of a service or method -> services that may call it under mTLS."""
+    drain: Callable[[float], Coroutine[Any, Any, None]] | None = None
+    """Called when the process is told to end, with the seconds that its calls may still take: ends in good order what would take
+    longer. Cancelled once all calls are over."""
     optional: frozenset[str] = frozenset()
     """Dependencies that it does without: named by `readiness`, not waited for."""
     anonymous: frozenset[str] = frozenset()
@@ -111,7 +114,12 @@ class RunningServer:
         await self._monitor.drain()
         self._admission.draining = True
         main, admin = self._servers
-        await main.stop(self._settings.drain_seconds)
+        seconds = self._settings.drain_seconds
+        draining = asyncio.create_task(self._spec.drain(seconds), name="drain") if self._spec.drain is not None else None
+        await main.stop(seconds)
+        if draining is not None:
+            draining.cancel()
+            await asyncio.gather(draining, return_exceptions=True)
         await self._spec.close()
         await admin.stop(None)
         for target in (self.target, self.admin_target):

@@ -198,6 +198,8 @@ async def test_sigterm_ends_turns_as_interrupted_and_the_process_in_order(host: 
     a, b = await _two(host)
     stream = await _written_to(a)
     a.send(signal.SIGTERM)
+    await stream.rest()
+    assert stream.finished.failure.reason == "TURN_INTERRUPTED"  # its reader hears it, and not only who reads it later
     assert await a.ended() == 0
     _interrupted(await b.visitor(ANNA).turn(stream.turn))
     await until(lambda: host.services.generator.drafts.live == 0, "the generator's call ends")
