@@ -16,6 +16,7 @@ from services.mesh.cancelling import cancelled
 from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 from services.retriever.index import IndexUnusable, VectorStore
+from services.retriever.programs import running
 
 log = get_logger(__name__)
 
@@ -23,7 +24,7 @@ _REST_FACTOR = 10
 """How many times as long as optimising took it is not done again: while an index grows slowly, that is a tenth of a core."""
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
-_SHOWN_BYTES = 300
+_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +118,8 @@ class IndexOptimiser:
             await self._keeper.drop(draft)
 
     async def _call(self, program: list[str]) -> None:
-        none = asyncio.subprocess.DEVNULL
-        child = await asyncio.create_subprocess_exec(*program, stdin=none, stdout=none, stderr=asyncio.subprocess.PIPE)
-        try:
+        with running(program) as child:
             async with asyncio.timeout(self._rules.seconds):
-                _, said = await child.communicate()
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
-        if child.returncode != 0:
-            reason = said[-_SHOWN_BYTES:].decode(errors="replace").strip()
-            raise IndexUnusable(f"the program that optimises ended with {child.returncode}: {reason}")
+                status = await child.end()
+            if status != 0:
+                raise IndexUnusable(f"the program that optimises ended with {status}: {child.said()[-_SHOWN:]}")

@@ -17,14 +17,16 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from services.retriever.canonical import DocumentRejected
+from services.retriever.canonical import DocumentRejected, one_line
+from services.retriever.programs import running
 from services.retriever.sources.addresses import Addresses
 from services.retriever.sources.naming import document_id
 from services.retriever.sources.news import Ended, Limits, News, Page, Parse, Passed, Unread
 from services.retriever.truth_sources import Known
 
 MAX_CLONE_BYTES = 1024 * 1024 * 1024
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.2
+_SHOWN = 200
 _DEPTH = ("--depth", "1")
 _MEDIA_TYPES = {
     ".md": "text/markdown",
@@ -79,39 +81,24 @@ async def _clone(url: str, address: str, target: Path, seconds: float) -> None:
         "GIT_ASKPASS": "true",
     }
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with running(command, environment=environment, alone=True) as process:
+            async with asyncio.timeout(seconds):
+                while (status := process.ended()) is None:
+                    if await asyncio.to_thread(_size, target) > MAX_CLONE_BYTES:
+                        raise DocumentRejected("DOCUMENT_TOO_LARGE", f"the repository is larger than {MAX_CLONE_BYTES} bytes")
+                    await asyncio.sleep(_LOOK_SECONDS)
+            if status:
+                raise DocumentRejected("SOURCE_UNREACHABLE", f"git could not clone the repository{_reason(process.said(), status)}")
     except FileNotFoundError:
         raise DocumentRejected("SOURCE_UNREACHABLE", "there is no program `git` on this machine") from None
-    try:
-        async with asyncio.timeout(seconds):
-            while not await _ended(process):
-                if await asyncio.to_thread(_size, target) > MAX_CLONE_BYTES:
-                    raise DocumentRejected("DOCUMENT_TOO_LARGE", f"the repository is larger than {MAX_CLONE_BYTES} bytes")
     except TimeoutError:
         raise DocumentRejected("SOURCE_UNREACHABLE", "the repository did not come in time") from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
-            await process.wait()
-    if process.returncode:
-        raise DocumentRejected("SOURCE_UNREACHABLE", f"git could not clone the repository (exit status {process.returncode})")
 
 
-async def _ended(process: asyncio.subprocess.Process) -> bool:
-    try:
-        async with asyncio.timeout(_LOOK_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        return False
-    return True
+def _reason(said: str, status: int) -> str:
+    """Why git failed, in its own words; those of the server (`remote: ...`) are left out."""
+    lines = [line.removeprefix("fatal: ") for line in said.splitlines() if line.startswith("fatal: ")]
+    return f": {one_line(lines[-1])[:_SHOWN]}" if lines else f" (exit status {status})"
 
 
 def _size(folder: Path) -> int:

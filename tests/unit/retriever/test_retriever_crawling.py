@@ -282,6 +282,11 @@ async def test_a_repository_is_read_at_its_head(tmp_path: Path, monkeypatch: pyt
         site.pages["/docs.git/info/refs?service=git-upload-pack"] = site.pages["/docs.git/info/refs"]
         first = await bring({})
         second = await bring(known_of(first))
+        del site.pages["/docs.git/info/refs"], site.pages["/docs.git/info/refs?service=git-upload-pack"]
+        with pytest.raises(
+            DocumentRejected, match=f"git could not clone the repository: repository '{site.url}/docs.git/' not found"
+        ):
+            await bring({})
         with pytest.raises(DocumentRejected) as refused:
             reading = read_repository(
                 url, read, addresses=Addresses(allow_private=False), prefix="s", known={}, pipeline="p", limits=LIMITS
