@@ -19,7 +19,7 @@ from training.reader_data import Group, Window
 from training.reader_fit import loss_of
 from training.reader_model import JointReader, Sizes
 from training.reader_names import ALIKE, Names
-from training.reader_trunk import Parts, fit, round_of
+from training.reader_trunk import PEAK, SETTLE_PEAK, SETTLES, Parts, fit, rate_of, round_of
 from training.synthetic import Text
 from training.trunk_questions import recurring
 
@@ -135,6 +135,14 @@ def test_no_more_wrong_passages_than_were_asked_for() -> None:
     listed = group("wide", [window([n, n]) for n in range(RESERVED, RESERVED + 8)])
     rng = random.Random(1)
     assert {len(draw(listed, rng, 3).windows) for _ in range(200)} == {1, 2, 3, 4}
+
+
+def test_the_rate_falls_twice() -> None:
+    rates = [rate_of(share * 3_600, 3_600) for share in (0.02, 0.4, SETTLES - 0.01, SETTLES + 0.01, 0.9, 1.0)]
+    assert rates[0] == pytest.approx(PEAK, rel=0.01)
+    assert rates[0] > rates[1] > rates[2] < rates[3]
+    assert rates[3] == pytest.approx(SETTLE_PEAK, rel=0.02)
+    assert rates[3] > rates[4] > rates[5] < 0.02 * SETTLE_PEAK
 
 
 def test_the_averaged_weights_learn_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
