@@ -149,8 +149,9 @@ def dates(text: str) -> list[Date]:
         day, month = (second, first) if second > 12 else (first, second)
         swappable = match[2] == "/" and first <= 12 and second <= 12
         found.append(Date(year if year > 99 else None, month, day, swappable, *match.span()))
-    if any(character.isalpha() for character in text):
-        months = words().months
+    months = words().months
+    # Hardly a sentence names a month; of an ASCII text all words are seen at once.
+    if not (text.isascii() and months.keys().isdisjoint(_WORD.findall(text.lower()))):
         for match in _WORD.finditer(text):
             named = months.get(folded(match.group()))
             if named is not None:

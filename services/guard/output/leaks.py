@@ -16,6 +16,7 @@ SHINGLE = 20
 """Letters and digits in a row that are looked up; about four words."""
 LEAST_SHARED = 28
 """Letters and digits in a row that both have, for a repetition: a half sentence. Shorter agreements are chance."""
+_STRIDE = LEAST_SHARED - SHINGLE + 1
 MAX_PROTECTED = 256 * 1024
 _LEAST_CANARY = 8
 _WORD = re.compile(r"[^\W_]+")
@@ -180,6 +181,9 @@ class Protected:
             return None
         tail = before[-self.longest :]
         whole = tail + told(text)
+        # The shingles of a repetition begin a letter apart: one in so many is enough to see whether there is any.
+        if not any(whole[at : at + SHINGLE] in self._shingles for at in range(0, len(whole) - SHINGLE + 1, _STRIDE)):
+            return None
         at = 0
         while at + SHINGLE <= len(whole):
             if whole[at : at + SHINGLE] not in self._shingles:
