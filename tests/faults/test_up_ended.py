@@ -43,8 +43,10 @@ async def ends(streams: Sequence[grpc.aio.UnaryStreamCall[g.StreamAnswerRequest,
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_turns_that_run_are_seen_to_their_end_and_nothing_is_left(tmp_path: Path, number: signal.Signals) -> None:
-    up = await asyncio.create_subprocess_exec(*UP, str(tmp_path), stdout=asyncio.subprocess.PIPE, cwd=REPOSITORY)
+    pipe = asyncio.subprocess.PIPE
+    up = await asyncio.create_subprocess_exec(*UP, str(tmp_path), stdout=pipe, stderr=pipe, cwd=REPOSITORY)
     assert up.stdout is not None
+    assert up.stderr is not None
     try:
         async with asyncio.timeout(SECONDS):
             while "Ctrl-C" not in (line := (await up.stdout.readline()).decode()):
@@ -64,10 +66,14 @@ async def test_turns_that_run_are_seen_to_their_end_and_nothing_is_left(tmp_path
                 assert finished.outcome == t.OUTCOME_ANSWERED or interrupted
         async with asyncio.timeout(SECONDS):
             assert await up.wait() == 0
+            said = (await up.stderr.read()).decode()
     finally:
         if up.returncode is None:
             up.kill()
             await up.wait()
     _, alive = psutil.wait_procs(running, timeout=5)
     assert alive == []
+    imported, *rest = said.splitlines()
+    assert " stored, " in imported
+    assert rest == ["Stopped."]
     assert read_state(layout(tmp_path)) is None
