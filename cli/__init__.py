@@ -2,5 +2,5 @@
 
 import os
 
-# gRPC's C core tells a terminal about every connection that a service ends, unless it is told before it is loaded to keep to errors.
+# gRPC's C core tells a terminal about every connection that a service ends, unless it is told before to keep to errors.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
