@@ -56,6 +56,8 @@ class TritonPythonModel:
 
     def _serve(self, request: object) -> object:
         began, error, attributes = time.time_ns(), "", {"ragmesh.batch_size": 1}
+        if request.is_cancelled():  # its caller gave up while it waited here: those behind it still wait
+            return triton_io.unavailable("nobody waits for this any more")
         try:
             asked = triton_io.listed(request, ranking.MAX_PASSAGES, ranking.MAX_TEXT_BYTES, ranking.MAX_QUESTION_BYTES)
             ranked = self._ranker(asked.question, asked.passages, asked.titles, asked.scores, _depth(request))
