@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ragmesh.evidence.v1 import text_pb2
 from ragmesh.evidence.v1.model_pb2 import ModelRef
@@ -41,6 +41,8 @@ MAX_DECODED_VIEWS = 4
 MAX_DECODED_CHARACTERS = 4_096
 FLUENT_BITS = 5.0
 """Bits a sign up to which a decoded reading is language; what was decoded in error is not, and looks like an optimised suffix."""
+ASTRAY = 1.5
+"""Log odds that a decoded reading of a passage must have more than its own words: most of them were decoded in error."""
 SOUP_BITS = 4.7
 """Bits a sign from which a suspicious stretch is an optimised suffix rather than words."""
 
@@ -205,6 +207,8 @@ class Judge:
         found = [(self._classifier.most(own, kind), views[0])]
         for view in [one for one in views if one.name not in (ORIGINAL, FOLDED)][:MAX_DECODED_VIEWS]:
             suspicion = self._classifier.most(view.text[:MAX_DECODED_CHARACTERS], kind)
+            if kind == "document":
+                suspicion = replace(suspicion, log_odds=suspicion.log_odds - ASTRAY)
             if suspicion.bits < FLUENT_BITS:
                 found.append((suspicion, view))
         suspicion, view = max(found, key=lambda one: one[0].log_odds)

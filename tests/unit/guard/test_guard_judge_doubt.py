@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from math import log
 from typing import cast
 
 import pytest
@@ -9,7 +11,7 @@ from ragmesh.evidence.v1.model_pb2 import ModelRef
 from ragmesh.guard.v1 import guard_service_pb2 as pb
 
 from services.guard.classifier.classifier import InjectionClassifier, Suspicion
-from services.guard.judge import DOUBT, Judge
+from services.guard.judge import ASTRAY, DOUBT, Judge
 from tests.unit.guard.guard_parts import POLICY, matcher
 
 
@@ -58,3 +60,22 @@ def test_a_passage_is_not_doubted() -> None:
 )
 def test_what_else_is_seen_blocks_whatever_the_classifier_says(text: str) -> None:
     assert _action(text, -9.0) == pb.ACTION_BLOCK
+
+
+class _Reader(_Classifier):
+    """Suspicious of one word alone."""
+
+    def most(self, text: str, _: str) -> Suspicion:
+        return Suspicion(self._log_odds if "harvest" in text else -20.0, 0, len(text), 4.0)
+
+
+@pytest.mark.parametrize(("more", "held"), [(0.1, False), (ASTRAY - 0.1, False), (ASTRAY + 0.1, True)])
+def test_a_decoded_reading_of_a_passage_must_be_more_suspicious_than_its_words(more: float, held: bool) -> None:
+    told = "The harvest begins in late summer and takes three weeks."
+    classifier = cast(InjectionClassifier, _Reader(log(0.98 / 0.02) + more))
+    judge = Judge(matcher(), block=POLICY.block, flag=POLICY.flag, classifier=classifier)
+    assert judge.passage(told)[0].action == pb.ACTION_BLOCK
+    encoded = base64.b64encode(told.encode()).decode()
+    assert (judge.passage(f"Of the farm: {encoded}")[0].action == pb.ACTION_BLOCK) is held
+    # A question hides nothing by chance.
+    assert judge.question(f"Of the farm: {encoded}")[0].action == pb.ACTION_BLOCK
