@@ -170,10 +170,10 @@ class EdgeStore:
         for term, weight in terms:
             weights[_dimension(term)] = weights.get(_dimension(term), 0.0) + weight
         query = edge.Query.Nearest(edge.SparseVector(list(weights), list(weights.values())), using=SPARSE)
-        # How rare a word is, is asked of what the reader may see: scores would tell what others write.
-        # Of everything it is known already.
-        readable = self._readable(collection, labels)
-        corpus = None if self._whole and readable is None else _counting(readable or _filter("collection", collection))
+        # How rare a word is, is asked of the collection, not of all tenants together; where that is the same, it is known already.
+        # Among what the reader may see it would have to be counted for each search (`docs/search.md`).
+        same = self._whole and self._alone(collection)
+        corpus = None if same else edge.SearchParams(idf=edge.IdfParams(corpus=_filter("collection", collection)))
         found = self._query(query, collection, labels, limit, corpus)
         return [hit for hit in found if hit.score > 0]
 
@@ -248,10 +248,6 @@ def _probe(path: str) -> None:
 
 def _filter(key: str, value: int) -> edge.Filter:
     return edge.Filter(must=[_is(key, value)])
-
-
-def _counting(corpus: edge.Filter) -> edge.SearchParams:
-    return edge.SearchParams(idf=edge.IdfParams(corpus=corpus))
 
 
 def _is(key: str, value: int) -> edge.FieldCondition:

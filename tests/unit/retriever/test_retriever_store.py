@@ -324,19 +324,3 @@ def test_how_rare_a_word_is_depends_on_the_collection_alone(store: VectorStore, 
     alone = store.sparse([("common", 1.0)], 1, 1)[0].score
     store.upsert([chunk(100 + number, "other", unit(1), collection=2, version=2) for number in range(50)])
     assert store.sparse([("common", 1.0)], 1, 1)[0].score == pytest.approx(alone)
-
-
-def test_how_rare_a_word_is_says_nothing_of_what_a_reader_may_not_see(store: VectorStore, kind: str) -> None:
-    if kind != "edge":
-        return  # FTS5 and Weaviate count over everything: docs/search.md
-    store.upsert([chunk(number, "common word" if number < 9 else "word", unit(1)) for number in range(1, 11)])
-
-    def scores(*labels: str) -> list[float]:
-        return [hit.score for hit in store.sparse([("common", 1.0)], 1, 1, labels=labels)]
-
-    before = scores("mine")
-    store.upsert([chunk(100 + number, "zebra common", unit(1), version=2, labels=["theirs"]) for number in range(50)])
-    assert scores("mine") == pytest.approx(before)
-    assert scores("theirs") != pytest.approx(before)
-    store.upsert([chunk(200 + number, "zebra", unit(1), version=3, labels=["mine"]) for number in range(50)])
-    assert scores("mine") > before
