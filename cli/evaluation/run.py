@@ -160,7 +160,7 @@ def show(run: EvalRun, path: Path) -> None:
         table.add_row(figure.name, *(_cell(row[figure.name]) for row in rows.values()))
     if found := run.at_threshold():
         table.add_section()
-        table.add_row("at the shipped thresholds")
+        table.add_row("at threshold:")
         for figure in AT_THRESHOLD[run.kind]:
             table.add_row(f"  {figure.name}", *(_cell(found[name][figure.name]) for name in rows))
     out.print(table)
