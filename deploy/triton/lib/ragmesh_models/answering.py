@@ -171,8 +171,11 @@ def _may_stand_alone(ranking: Ranking, best: Scored, near: list[Scored]) -> bool
 
 
 def _second(best: Scored, others: list[Scored]) -> Scored | None:
-    """What is shown with a doubtful best one, of `others`, best first: the next best of its passage, which is cited already and often
-    the one that was meant; of another passage where that is about as good and the best one's has nothing like it."""
+    """What is shown with a doubtful best one, of `others`, best first.
+
+    The next best of its passage, which is cited already and often the one that was meant; of another passage where that is about as
+    good and the best one's has nothing like it.
+    """
     own = next((one for one in others if one.candidate.passage == best.candidate.passage), None)
     other = next((one for one in others if one.candidate.passage != best.candidate.passage), None)
     if other is None or other.score < best.score - _AS_GOOD:
