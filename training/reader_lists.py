@@ -47,13 +47,13 @@ _NAME = re.compile(r"(?<=[a-z,] )(?:[A-Z][\w'-]+)(?: (?:of |the )?[A-Z][\w'-]+)*
 Passage = tuple[str, str]  # title, text
 
 
-def crop(text: str, keep: tuple[int, int] | None, question: str, rng: random.Random) -> tuple[str, int]:
-    """A run of whole sentences of at most MOST_CHARS around `keep`, or what is most like the question; and where it begins."""
-    if len(text) <= MOST_CHARS:
+def crop(text: str, keep: tuple[int, int] | None, question: str, rng: random.Random, most: int = MOST_CHARS) -> tuple[str, int]:
+    """A run of whole sentences of at most `most` around `keep`, or what is most like the question; and where it begins."""
+    if len(text) <= most:
         return text, 0
     cuts = sentences.split(text)
     if not cuts:
-        return text[:MOST_CHARS], 0
+        return text[:most], 0
     if keep is None:
         wanted = set(words_of(question).stems)
         best = max(range(len(cuts)), key=lambda n: len(wanted & set(words_of(text[cuts[n].start : cuts[n].end]).stems)))
@@ -62,7 +62,7 @@ def crop(text: str, keep: tuple[int, int] | None, question: str, rng: random.Ran
         inside = [n for n, cut in enumerate(cuts) if cut.start < keep[1] and keep[0] < cut.end] or [0]
         low, high = inside[0], inside[-1]
     while True:
-        room = MOST_CHARS - (cuts[high].end - cuts[low].start)
+        room = most - (cuts[high].end - cuts[low].start)
         sides = []
         if low > 0 and cuts[low].start - cuts[low - 1].start <= room:
             sides.append(-1)
@@ -104,17 +104,23 @@ def answers_in(text: str, answers: tuple[str, ...]) -> bool:
 def with_negatives(example: Example, pool: Pool, rng: random.Random, wrong: Callable[[Passage], bool] = lambda _: True) -> Example:
     """The example with its negatives, cut, sometimes as people type, sometimes without titles."""
     negatives = pool.negatives(example, wrong, rng)
-    keep = example.answers[0] if example.answers else None
-    text, begin = crop(example.passage, keep, example.question, rng)
-    inside = tuple((a - begin, b - begin) for a, b in example.answers if begin <= a and b <= begin + len(text))
-    if example.answers and not inside:
-        # A long answer may run over the cut.
-        inside = ((max(0, example.answers[0][0] - begin), min(len(text), example.answers[0][1] - begin)),)
+    example = shortened(example, rng)
     title = example.title
     if rng.random() < UNTITLED:
         title, negatives = "", tuple(("", text) for _, text in negatives)
     question = in_other_words(example.question, rng) if rng.random() < 0.5 else example.question
-    return replace(example, title=title, question=question, passage=text, answers=inside, negatives=negatives)
+    return replace(example, title=title, question=question, negatives=negatives)
+
+
+def shortened(example: Example, rng: random.Random, most: int = MOST_CHARS) -> Example:
+    """The example with its passage cut to at most so many characters around its answer."""
+    keep = example.answers[0] if example.answers else None
+    text, begin = crop(example.passage, keep, example.question, rng, most)
+    inside = tuple((a - begin, b - begin) for a, b in example.answers if begin <= a and b <= begin + len(text))
+    if example.answers and not inside:
+        # A long answer may run over the cut.
+        inside = ((max(0, example.answers[0][0] - begin), min(len(text), example.answers[0][1] - begin)),)
+    return replace(example, passage=text, answers=inside)
 
 
 def _kept(data: DataFolder, rows: list[Reading]) -> list[Reading]:

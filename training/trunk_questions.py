@@ -5,7 +5,11 @@ sentences of a document share: one of them, without it, is the question, the par
 them stand questions in which a name or a number was changed, which nothing answers. All come as lists with BM25's best wrong
 passages, of the same document and of others. Each part is another draw of documents, so that no passage is learnt by heart.
 
+With `--alone` all that can be asked of a draw comes without lists, in short passages, some of them beside a neighbour that does not
+answer: a tenth of the time of a list for each question, to write and to learn from.
+
 python -m training.trunk_questions --data DIR --parts 24     writes training/runs/trunk/part-*.pickle
+python -m training.trunk_questions --data DIR --parts 40 --alone     writes training/runs/trunk/alone-*.pickle
 """
 
 from __future__ import annotations
@@ -41,6 +45,8 @@ ITEMS = 1_000  # of one part
 WIKI = 0.45  # of a part's paragraphs, and of textbooks; the rest are manuals, reports and books
 TEXTBOOKS = 0.3
 RULES, CHANGED = 0.6, 0.14  # of a part's items; the rest recur
+ALONE_CHARS = 700  # of one passage that comes without a list
+BESIDE = 0.4  # of those have a neighbour that does not answer
 LEAST_CHARS = 150
 MOST_OF_DOCUMENT = 40  # paragraphs, from a place drawn anew
 _CARELESS = ("standardebooks", "rust_rfcs", "peps", "swift_evolution", "ethereum_eips")
@@ -156,8 +162,8 @@ def _content(text: str) -> set[str]:
     return {stemmed for stemmed, stop in zip(words.stems, words.stops, strict=True) if not stop and len(stemmed) > 2}
 
 
-def asked(drawn_documents: Sequence[Text], rng: random.Random) -> list[Example]:
-    """About ITEMS of the three kinds, in random order."""
+def _askable(drawn_documents: Sequence[Text], rng: random.Random) -> tuple[list[Example], list[Example], list[Example]]:
+    """Asked by rule, one a passage; such with a change; spans that recur."""
     by_rule = [
         Example("wide", row.title, row.question, row.passage, row.answers, True)
         for row in triples(drawn_documents, rng.randrange(2**31), copies=1)
@@ -168,6 +174,12 @@ def asked(drawn_documents: Sequence[Text], rng: random.Random) -> list[Example]:
     unanswerable = [replace(row, source="wide_changed") for row in reader_lists.changed(by_rule, rng)]
     found = [row for document in drawn_documents for row in recurring(document, rng)]
     rng.shuffle(found)
+    return by_rule, unanswerable, found
+
+
+def asked(drawn_documents: Sequence[Text], rng: random.Random) -> list[Example]:
+    """About ITEMS of the three kinds, in random order."""
+    by_rule, unanswerable, found = _askable(drawn_documents, rng)
     wanted = int(ITEMS * RULES), int(ITEMS * CHANGED)
     chosen = by_rule[: wanted[0]] + unanswerable[: wanted[1]] + found[: ITEMS - sum(wanted)]
     rng.shuffle(chosen)
@@ -185,21 +197,58 @@ def lists(drawn_documents: Sequence[Text], known: Grams, rng: random.Random) -> 
     return kept
 
 
+def alone(drawn_documents: Sequence[Text], known: Grams, rng: random.Random) -> list[Example]:
+    """All that can be asked of the documents, in passages of at most ALONE_CHARS; never what shares text with evaluation files."""
+    by_rule, unanswerable, found = _askable(drawn_documents, rng)
+    rows = by_rule + found + unanswerable[: int(CHANGED * (len(by_rule) + len(found)))]
+    rng.shuffle(rows)
+    neighbours: dict[str, list[str]] = {}
+    for document in drawn_documents:
+        neighbours.setdefault(document.title, []).extend(text for _, text in document.sections if len(text) >= LEAST_CHARS)
+    kept: list[Example] = []
+    for row in clean(rows, lambda row: (row.question, row.passage), known):
+        one = reader_lists.shortened(row, rng, ALONE_CHARS)
+        if rng.random() < BESIDE:
+            one = replace(one, negatives=_neighbour(one, neighbours.get(row.title, ()), _elsewhere(row), rng))
+        kept.append(
+            replace(one, title="", negatives=tuple(("", text) for _, text in one.negatives)) if rng.random() < 0.25 else one
+        )
+    kept = clean(kept, lambda one: tuple(text for _, text in one.negatives), known)
+    refuse_contamination((text for one in kept for text in (one.question, one.passage)), known, "the trunk's questions")
+    return kept
+
+
+def _neighbour(
+    row: Example, texts: Sequence[str], wrong: Callable[[reader_lists.Passage], bool], rng: random.Random
+) -> tuple[reader_lists.Passage, ...]:
+    """Of a few passages of the same document the one that shares most with the question and has no answer."""
+    answers = tuple({row.passage[a:b] for a, b in row.answers})
+    some = [text for text in rng.sample(texts, min(len(texts), 6)) if wrong((row.title, text))]
+    some = [text for text in some if not reader_lists.answers_in(text, answers)]
+    if not some:
+        return ()
+    wanted = _content(row.question)
+    best = max(some, key=lambda text: len(wanted & _content(text)))
+    return ((row.title, reader_lists.crop(best, None, row.question, rng, ALONE_CHARS)[0]),)
+
+
 def _elsewhere(row: Example) -> Callable[[reader_lists.Passage], bool]:
     """Whether a passage is not the row's own, which is cut out of a longer one."""
     own = row.passage[:_OWN]
     return lambda passage: own not in passage[1]
 
 
-def write_part(number: int, known: dict[str, list[Text]], refused: Grams, vocabulary: Vocabulary, run: Run) -> int:
+def write_part(
+    number: int, known: dict[str, list[Text]], refused: Grams, vocabulary: Vocabulary, run: Run, listed: bool = True
+) -> int:
     """One part as a file of groups; -> how many. A part that is there is left."""
-    kept = run.folder / f"part-{number:03d}.pickle"
+    kept = run.folder / f"{'part' if listed else 'alone'}-{number:03d}.pickle"
     if kept.is_file():
         return 0
-    rng = random.Random(SEED * 1_000 + number)
+    rng = random.Random(SEED * 1_000 + number + (0 if listed else 500))
     reader = GroupReader(vocabulary, IdfTable.load(ANSWERER / "idf.bin"))
     groups: list[Group] = []
-    for example in lists(drawn(known, rng), refused, rng):
+    for example in (lists if listed else alone)(drawn(known, rng), refused, rng):
         group = reader.group(example)
         if group is not None:
             groups.append(group)
@@ -214,20 +263,21 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--parts", type=int, default=24)
     arguments.add_argument("--first", type=int, default=0)
+    arguments.add_argument("--alone", action="store_true", help="short passages without lists")
     arguments.add_argument("--show", type=int, default=0, help="items of a first part to look at; nothing is written")
     parsed = arguments.parse_args()
     data = DataFolder(parsed.data)
     known = wide_documents(data)
     if parsed.show:
         rng = random.Random(SEED)
-        for row in lists(drawn(known, rng), evaluation_grams(data, ROOT), rng)[: parsed.show]:
+        for row in (alone if parsed.alone else lists)(drawn(known, rng), evaluation_grams(data, ROOT), rng)[: parsed.show]:
             answers = "; ".join(row.passage[a:b] for a, b in row.answers)
             print(" | ".join((row.source, row.title, row.question, answers, row.passage[:300])))
         return
     refused, run = evaluation_grams(data, ROOT), Run(RUN)
     vocabulary = Vocabulary.load(ANSWERER / "stems.txt", TextTokenizer(TOKENIZER))
     for number in range(parsed.first, parsed.first + parsed.parts):
-        count = write_part(number, known, refused, vocabulary, run)
+        count = write_part(number, known, refused, vocabulary, run, not parsed.alone)
         run.say(number + 1 - parsed.first, parsed.parts, f"part {number}: {count} groups", every_s=0.0)
 
 

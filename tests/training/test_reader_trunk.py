@@ -1,4 +1,4 @@
-"""The reader's trunk: spans that recur become questions, names change everywhere alike, parts are taken once, a run goes on."""
+"""The reader's trunk: spans that recur are asked, names change alike, parts come once, words are hidden, a run goes on."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ import numpy as np
 import pytest
 import torch
 from ragmesh_models.reading_features import POSITION_FEATURES, SENTENCE_FEATURES
-from ragmesh_models.reading_text import PIECES, RESERVED, STATIC
+from ragmesh_models.reading_text import PIECES, RESERVED, STATIC, UNKNOWN
 
-from training import reader_trunk
+from training import reader_settle, reader_trunk
 from training.progress import Run
 from training.reader_batches import Taken, collate, draw
 from training.reader_data import Group, Window
 from training.reader_fit import loss_of
 from training.reader_model import JointReader, Sizes
 from training.reader_names import ALIKE, Names
-from training.reader_trunk import PEAK, SETTLE_PEAK, SETTLES, Parts, fit, rate_of, round_of
+from training.reader_settle import RealQuestions
+from training.reader_trunk import HiddenWords, OpenText, Parts, Stage, Stop, fit, single
+from training.splits import gram_set
 from training.synthetic import Text
-from training.trunk_questions import recurring
+from training.trunk_questions import ALONE_CHARS, alone, recurring
 
 BUILT = "The stone bridge over the river was built by Ada Miller after the flood."
 PAID = "The town paid for the stone bridge, which the mason Ada Miller planned after a flood, with a toll."
+QUARRY = "A quarry north of the town gave the stone for a bridge and for most of the houses that stood along the river."
 OTHER = "Grain was sold on the market every week, and wool was sold in autumn, whatever the weather was like there."
 
 
@@ -113,22 +116,68 @@ def test_what_is_written_meanwhile_comes_before_what_was_seen(tmp_path: Path) ->
     assert [one.source for one in parts.take(4)] == ["b", "c", "a", "b"]
 
 
-def test_a_run_that_goes_on_skips_what_it_saw(tmp_path: Path) -> None:
+def test_parts_go_on_where_they_were(tmp_path: Path) -> None:
     write(tmp_path, 0, "a", "b")
-    write(tmp_path, 1, "c")
+    write(tmp_path, 1, "c", "d", "e")
     parts = Parts(tmp_path)
-    parts.skip(2)
-    assert [one.source for one in parts.take(1)] == ["c"]
+    parts.take(3)
+    again = Parts(tmp_path)
+    again.go_on(parts.place)
+    assert [one.source for one in again.take(3)] == ["d", "e", "a"]
 
 
-def test_a_round_renames_real_lists_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_trunk, "RENAMED", 1.0)
-    wide = [group("wide", [window([5, 6, 7])])]
-    real = {"squad20_wiki32": [group("squad20_wiki32", [window([5, 6, 7])])] * 40}
-    taken = round_of(real, wide * 40, names(), random.Random(1))
-    rows = {source: {tuple(one.windows[0].rows) for one in taken if one.group.source == source} for source in ("wide", *real)}
-    assert rows["wide"] == {(5, 6, 7)}
-    assert len(rows["squad20_wiki32"]) > 10
+def test_passages_that_stand_alone_are_short_and_hold_their_answers() -> None:
+    known = gram_set(["nothing of this stands in what is evaluated on , which is some other text than the one that is learnt"])
+    far = " ".join([OTHER] * 12)
+    document = Text("wiki", "Riverton", [("", f"{far} {BUILT} {far}"), ("", f"{OTHER} {PAID}"), ("", " ".join([QUARRY] * 12))])
+    found = [one for seed in range(8) for one in alone([document], known, random.Random(seed))]
+    recurs = [one for one in found if one.source == "recurring"]
+    assert recurs
+    assert {one.passage[slice(*one.answers[0])] for one in recurs} == {"Ada Miller"}
+    assert all(len(text) <= ALONE_CHARS for one in found for text in (one.passage, *(text for _, text in one.negatives)))
+    beside = [text for one in recurs for _, text in one.negatives]
+    assert beside
+    assert not any("Ada Miller" in text for text in beside)
+
+
+def test_a_single_passage_is_read_alone_beside_a_wrong_one_or_not_at_all() -> None:
+    listed = group("squad20_wiki32", [window([n, n]) for n in (5, 6, 7)])
+    rng = random.Random(1)
+    assert len(single(listed, rng, 0.0, 0.5).windows) == 1
+    both, without = single(listed, rng, 1.0, 0.0), single(listed, rng, 1.0, 1.0)
+    assert (len(both.windows), both.answerable) == (2, True)
+    assert both.windows[0] is listed.windows[0]
+    assert (len(without.windows), without.answerable) == (1, False)
+    assert without.windows[0] is not listed.windows[0]
+
+
+def test_only_words_of_a_passage_that_answer_nothing_are_hidden() -> None:
+    taken = [Taken(one, one.windows, True) for one in [group("wide", [window([5, 6, 7, 8, 9])])] * 200]
+    batch = collate(taken, "cpu")
+    hidden = HiddenWords(tiny()).hide(batch, torch.Generator().manual_seed(1))
+    assert (hidden[:, :2] == 0).all()  # the question, and the answer
+    there = hidden > 0
+    assert 20 < there.sum() < 100
+    assert (batch["rows"][there] == UNKNOWN).all()
+    assert (batch["pieces"][there] == 0).all()
+    assert (hidden[there] == torch.tensor([5, 6, 7, 8, 9]).expand(200, 5)[there]).all()
+
+
+def test_real_questions_settle_in_single_passages_and_then_in_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_settle, "RENAMED", 1.0)
+    (tmp_path / "part-000.pickle").write_bytes(pickle.dumps([group("wide", [window([5, 6, 7])])] * 40))
+    monkeypatch.setattr(reader_settle, "WIDE", 3)
+    windows = [window([n, n + 1]) for n in range(5, 12)]
+    material = RealQuestions({"selqa": [group("selqa", windows)] * 60}, Parts(tmp_path), names(), 100.0)
+    early, late = (material.round(random.Random(1), spent) for spent in (0.0, 60.0))
+    for taken in (early, late):
+        wide = [one for one in taken if one.group.source == "wide"]
+        assert len(wide) == 3
+        assert not any(one.group.spans for one in wide)
+        assert {tuple(one.windows[0].rows) for one in wide} == {(5, 6, 7)}
+        assert len({tuple(one.windows[0].rows) for one in taken if one.group.source == "selqa"}) > 10
+    assert max(len(one.windows) for one in early) == 2
+    assert max(len(one.windows) for one in late) == 6
 
 
 def test_no_more_wrong_passages_than_were_asked_for() -> None:
@@ -137,33 +186,39 @@ def test_no_more_wrong_passages_than_were_asked_for() -> None:
     assert {len(draw(listed, rng, 3).windows) for _ in range(200)} == {1, 2, 3, 4}
 
 
-def test_the_rate_falls_twice() -> None:
-    rates = [rate_of(share * 3_600, 3_600) for share in (0.02, 0.4, SETTLES - 0.01, SETTLES + 0.01, 0.9, 1.0)]
-    assert rates[0] == pytest.approx(PEAK, rel=0.01)
-    assert rates[0] > rates[1] > rates[2] < rates[3]
-    assert rates[3] == pytest.approx(SETTLE_PEAK, rel=0.02)
-    assert rates[3] > rates[4] > rates[5] < 0.02 * SETTLE_PEAK
-
-
-def test_the_averaged_weights_learn_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
+def tiny() -> JointReader:
     torch.manual_seed(1)
     torch.set_num_threads(1)
-    write(tmp_path, 0, *["wide"] * 4)
-    lists = {"squad20_wiki32": [group("squad20_wiki32", [window([5, 6, 7, 8]), window([9, 10, 11])])] * 4}
+    return JointReader(Sizes(stems=ROWS, pieces=ROWS, width=16, blocks=1, heads=2, inner=16))
 
-    def fresh() -> JointReader:
-        return JointReader(Sizes(stems=ROWS, pieces=ROWS, width=16, blocks=1, heads=2, inner=16)).eval()
+
+def test_the_averaged_weights_learn_and_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_trunk, "SAID", 10)
+    write(tmp_path, 0, *["wide"] * 4)
+    lists = [group("wide", [window([5, 6, 7, 8]), window([9, 10, 11])])] * 4
+
+    def stage(steps: int) -> Stage:
+        return Stage(1e6, lambda _step, _spent: 0.05, 0.2, steps)
 
     def loss(model: JointReader) -> float:
-        every = [Taken(one, one.windows, True) for one in lists["squad20_wiki32"]]
         with torch.no_grad():
-            return loss_of(model, collate(every, "cpu")).item()
+            return loss_of(model.eval(), collate([Taken(one, one.windows, True) for one in lists], "cpu")).item()
 
-    run = Run("trunk", tmp_path)
-    fit(fresh(), lists, Parts(tmp_path), names(), {}, {}, run, minutes=1e3, most_steps=10, peak=0.1)
-    begun = fresh()
-    before = loss(begun)
-    again = Run("trunk", tmp_path)
-    after = fit(begun, lists, Parts(tmp_path), names(), {}, {}, again, minutes=1e3, most_steps=20, peak=0.1)
-    assert [step for step, _ in again.curves["loss"]] == [20]
+    def material() -> OpenText:
+        (tmp_path / "alone-000.pickle").write_bytes(pickle.dumps(lists))
+        return OpenText(Parts(tmp_path, "alone-*.pickle"), Parts(tmp_path), names())
+
+    before = loss(tiny())
+    fit(tiny(), material(), stage(10), Run("run", tmp_path), Stop(), lambda _model, _step: None)
+    again = Run("run", tmp_path)
+    after = fit(tiny(), material(), stage(30), again, Stop(), lambda _model, _step: None)
+    assert [step for step, _ in again.curves["loss"]] == [10, 20, 30]
     assert loss(after) < 0.8 * before
+    stopped = fit(tiny(), material(), stage(60), Run("run", tmp_path), Stop(asked=True), lambda _model, _step: None)
+    assert loss(stopped) == pytest.approx(loss(after))
+
+
+def test_a_run_without_parts_says_so(tmp_path: Path) -> None:
+    material = OpenText(Parts(tmp_path, "alone-*.pickle"), Parts(tmp_path), names())
+    with pytest.raises(FileNotFoundError):
+        fit(tiny(), material, Stage(1e6, reader_trunk.steady), Run("run", tmp_path), Stop(), lambda _model, _step: None)
