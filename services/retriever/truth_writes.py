@@ -77,11 +77,6 @@ def reserve_all(connection: Connection, wanted: Sequence[tuple[DocumentKey, int]
     return places
 
 
-def commit(connection: Connection, new: NewVersion, reserved: Reserved, keep: int) -> Committed:
-    """As `commit_all`, for one version."""
-    return commit_all(connection, [(new, reserved)], keep)[0]
-
-
 def commit_all(connection: Connection, ready: Sequence[tuple[NewVersion, Reserved]], keep: int) -> tuple[Committed, list[bool]]:
     """Makes each version the current one of its document, whole; of one document the last one.
 

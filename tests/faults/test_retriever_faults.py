@@ -267,7 +267,7 @@ async def test_a_defect_in_one_document_is_told_apart_from_the_stream(
 ) -> None:
     async with running_retriever(folder, triton_server.grpc) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(truth_writes, "commit", lambda *arguments: 1 / 0)
+            patch.setattr(truth_writes, "commit_all", lambda *arguments: 1 / 0)
             rejected = await client.put("zebra", TEXT)
         assert isinstance(rejected, documents_pb.ImportRejected)
         assert rejected.reason == "INTERNAL"

@@ -142,7 +142,7 @@ async def test_what_fails_in_the_middle_leaves_nothing(truth: Truth) -> None:
     reserved = await reserve(truth, new)
 
     def break_it(connection: Connection) -> None:
-        truth_writes.commit(connection, new, reserved, 2)
+        truth_writes.commit_all(connection, [(new, reserved)], 2)
         raise ValueError("the process has a bad day")
 
     with pytest.raises(ValueError, match="bad day"):

@@ -87,7 +87,7 @@ async def reserve(truth: Truth, new: NewVersion) -> Reserved:
 
 
 async def commit(truth: Truth, new: NewVersion, reserved: Reserved, keep: int = 2) -> Committed:
-    return await truth.write(lambda connection: truth_writes.commit(connection, new, reserved, keep))
+    return await truth.write(lambda connection: truth_writes.commit_all(connection, [(new, reserved)], keep)[0])
 
 
 async def store(truth: Truth, new: NewVersion, keep: int = 2) -> Committed:
