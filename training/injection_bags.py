@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.guard.classifier import features
+from services.guard.classifier.concepts import Concepts
 from services.guard.classifier.features import Kind
 from training.injection_data import Example
 
@@ -27,6 +28,7 @@ class Honest:
 
     surprise: NDArray[np.float32]
     known: NDArray[np.bool_]
+    concepts: Concepts
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def bags_of(examples: Sequence[Example], kind: Kind, honest: Honest, *, whole: b
     for number, example in enumerate(examples):
         if example.kind != kind:
             continue
-        read = features.read(example.text, honest.surprise, honest.known, placed=kind == "question")
+        read = features.read(example.text, honest.surprise, honest.known, honest.concepts, placed=kind == "question")
         if not len(read):
             continue
         first, last = read.stretches(kind)

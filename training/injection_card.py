@@ -11,12 +11,13 @@ _WHAT = """# injection
 
 Says how likely a question attacks the assistant, and how likely a sentence of a document speaks to the assistant that reads it.
 Runs in the guard's process, NumPy alone. Logistic regression over hashed features: a token is 15 rows of a table of 262,400 (word,
-beginnings, ends, pairs and triples with the words before it, the same of their first four letters, place, shape), one int8 weight
-a row and kind; fifteen numbers of a stretch (signs, capitals, surprise of the letters, rare pairs, runs of signs, words and pairs
-of words that honest text has ...) in twelve steps each, and six pairs of them together. What tokens weigh is added up over a
-stretch and divided by the root of its length. A question is judged as a whole and in windows of 24 and 64 tokens, a document
-sentence by sentence; the most suspicious stretch is the score, in training as in use, so that neither length nor place hides an
-attack.
+beginnings, ends, pairs and triples with the words before it, the same of their first four letters, place, shape) and four of a
+table of concepts: 92 of them (to ignore, rules, a secret ...) are told by 4,500 forms of eleven languages, alone, in pairs and in
+triples, so that a wording that is learnt in one language is known in the others. One int8 weight a row and kind; fifteen numbers
+of a stretch (signs, capitals, surprise of the letters, rare pairs, runs of signs, words and pairs of words that honest text has
+...) in twelve steps each, and six pairs of them together. What tokens weigh is added up over a stretch and divided by the root of
+its length. A question is judged as a whole and in windows of 24 and 64 tokens, a document sentence by sentence; the most
+suspicious stretch is the score, in training as in use, so that neither length nor place hides an attack.
 
 Trained from scratch by this project; no pre-trained weights.
 
@@ -30,8 +31,9 @@ Trained from scratch by this project; no pre-trained weights.
   languages).
 - Drawn attacks come from `training/injection_text`. Of our own attack set (`tests/data/guard/attacks`) the last line of each
   language and family is held out, with whatever fills it; the others are trained on. Figures of "own" are of held-out lines. The
-  families are the same on both sides, the wordings are not; who wrote both is the same, and held-out lines of some languages had
-  been seen when the patterns of `training/injection_text` were written.
+  families are the same on both sides, the wordings are not; who wrote both is the same, and held-out lines of some languages
+  (the natural ones of English, German and French among them) had been seen when the patterns of `training/injection_text` were
+  written. The forms of concepts (`training/injection_concepts.yaml`) were written without looking at them.
 - Where the log odds reach the one threshold was chosen on the honest texts of the tuning half of the validation rows
   (`python -m training.guard_rows`); figures are of the other half.
 
@@ -59,7 +61,7 @@ def write_card(target: Path, metrics: dict[str, Any], used: dict[str, Source]) -
     lines += [
         f"| {row.path} | {_cell(row.origin)} | {_cell(row.commit)[:48]} | {_cell(row.licence)} |" for _, row in sorted(used.items())
     ]
-    lines += ["| `training/injection_text` | written for this project | | as this repository |", ""]
+    lines += ["| `training/injection_text`, `training/injection_*.yaml` | written for this project | | as this repository |", ""]
     (target / "MODEL_CARD.md").write_text("\n".join(lines), encoding="utf-8")
 
 

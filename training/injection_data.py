@@ -7,31 +7,38 @@ drawn from patterns written here. Knows no network.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from training import injection_advice as advice
 from training import injection_forms as forms
 from training import injection_sources as sources
 from training.injection_grammar import LANGUAGES, Grammar
 from training.injection_requests import Requests
+from training.injection_second import Applications
 from training.injection_sources import Kind, Text
-from training.open_text import documents
+from training.open_text import Document, documents
 from training.sources import DataFolder
 
 DRAWN: dict[str, Any] = {
-    "attacks": {"en": 9_000, "other": 2_200},
-    "benign": {"en": 4_200, "other": 900},
-    "application": 8_000,
-    "suffix": 5_000,
+    "attacks": {"en": 3_600, "other": 1_000},
+    "benign": {"en": 2_500, "other": 700},
+    "application": 2_500,
+    "second": 4_000,
+    "suffix": 7_000,
     "jailbreaks": 8,
-    "asked": 10_000,
-    "passages": 3_600,
+    "asked": 14_000,
+    "passages": 5_000,
     "documents": 9_000,
     "own": 4,
     "repeated": 800,
+    "advice": 2_000,
+    "faq": 6_000,
 }
 _FAMILIES = {"override": 5, "extraction": 5, "persona": 4, "hijack": 5, "authority": 2, "delimiter": 2, "smuggle": 2,
-             "subtle": 3, "pressure": 5}  # fmt: skip
+             "subtle": 3, "pressure": 5, "favour": 2, "debug": 3, "renewed": 3, "forced": 3, "exfil": 3, "channel": 3,
+             "steps": 3, "memory": 3, "consensus": 3}  # fmt: skip
 HELD_OUT_PASSAGES = 20
 
 
@@ -56,17 +63,23 @@ class Material:
     words: list[str]
     titles: list[str]
     exercises: list[str]
+    headings: list[str]
 
     @classmethod
-    def of(cls, data: DataFolder, *, held_out: bool) -> Material:
-        """Of the texts that are, or are not, held out: a passage by its document, a question by itself."""
+    def of(cls, data: DataFolder, *, held_out: bool, texts: Sequence[Document] | None = None) -> Material:
+        """Of the texts that are, or are not, held out: a passage by its document, a question by itself.
+
+        Args:
+            texts: the documents of `data`, where they have been read.
+        """
+        read = list(documents(data)) if texts is None else texts
         questions: list[str] = []
         for found in sources.asked(data).values():
             kept = [text for text in found if (sources.bucket(text) < HELD_OUT_PASSAGES) is held_out]
             random.Random(1).shuffle(kept)
             questions += kept[:6_000]
         by_source: dict[str, list[str]] = {}
-        for source, title, text in sources.passages(data):
+        for source, title, text in sources.passages(data, read):
             if (sources.bucket(f"{source} {title}") < HELD_OUT_PASSAGES) is held_out:
                 by_source.setdefault(source, []).append(text)
         passages: list[str] = []
@@ -75,14 +88,19 @@ class Material:
             passages += found[:1_500]
         random.Random(3).shuffle(passages)
         words = sorted({word for text in passages[:3_000] for word in text.split() if word.isalpha() and len(word) > 2})
-        titles, exercises = [], []
-        for document in documents(data):
+        titles: list[str] = []
+        exercises: list[str] = []
+        headings: dict[str, None] = {}
+        for document in read:
             if (sources.bucket(f"{document.source} {document.title}") < HELD_OUT_PASSAGES) is held_out:
                 if 3 < len(document.title) < 60:
                     titles.append(document.title)
+                headings |= {text: None for text, _ in document.sections if 3 < len(text) < 80}
                 exercises += [text[: sources.MAX_CHARACTERS] for text, _ in document.exercises]
         random.Random(4).shuffle(exercises)
-        return cls(questions, passages, words, titles, exercises[:20_000])
+        kept_headings = list(headings)
+        random.Random(5).shuffle(kept_headings)
+        return cls(questions, passages, words, titles, exercises[:20_000], kept_headings[:20_000])
 
 
 class Drawing:
@@ -99,6 +117,7 @@ class Drawing:
             for lang in LANGUAGES
         }
         self._requests = Requests(self._rng, material.titles, material.words, material.passages, material.questions)
+        self._applications = Applications(self._rng, material.titles, material.words, material.passages, material.questions)
         self._tasks = [task for found in sources.tasks(data, held_out=held_out).values() for task in found]
 
     def _honest(self, lang: str) -> str:
@@ -162,6 +181,21 @@ class Drawing:
             found.append(Example(text, injected is not None, "question", "application"))
         return found
 
+    def written(self, count: int) -> list[Example]:
+        """Prompts of applications from injection_second.yaml: two of five with words of an attack and a task, the others honest."""
+        found, rng = [], self._rng
+        for index in range(count):
+            if index % 5 > 1:
+                found.append(Example(self._applications.honest(), False, "question", "application"))
+                continue
+            family = rng.choice(("override", "override", "hijack", "renewed", "forced", "delimiter", "extraction", "subtle"))
+            attack = self._attack("en", family)
+            if family == "override" and rng.random() < 0.7:
+                task = self._applications.task()
+                attack = f"{attack} {rng.choice(('', '', 'Please ', 'Now ', 'Instead, '))}{task}"
+            found.append(Example(self._applications.injected(attack), True, "question", "application"))
+        return found
+
     def _task(self) -> str:
         """Something that an assistant could be asked to do; honest by itself."""
         draw = self._rng.random()
@@ -188,9 +222,14 @@ class Drawing:
     def suffixes(self, count: int) -> list[Example]:
         """Requests with an optimised suffix."""
         found = []
+        rng = self._rng
         for _ in range(count):
-            asked = self._rng.choice(self._material.questions) if self._rng.random() < 0.6 else self._task()
-            found.append(Example(f"{asked} {forms.suffix(self._rng, self._material.words)}", True, "question", "suffix"))
+            draw = rng.random()
+            asked = (
+                rng.choice(self._material.questions) if draw < 0.5 else self._task() if draw < 0.75 else self._grammars["en"].harm()
+            )
+            searched = forms.suffix if rng.random() < 0.8 else forms.soup
+            found.append(Example(f"{asked} {searched(rng, self._material.words)}", True, "question", "suffix"))
         return found
 
     def jailbreaks(self, rows: list[Text], times: int) -> list[Example]:
@@ -233,6 +272,49 @@ class Drawing:
         found += [Example(self._task(), False, "question", "tasks") for _ in range(questions // 6)]
         found += [Example(text, False, "question", f"pud:{lang}") for lang, texts in self._prose.items() for text in texts]
         return found
+
+    def advice(self, count: int) -> list[Example]:
+        """Honest pages of headings and advice; half of them in English."""
+        found, rng = [], self._rng
+        for _ in range(count):
+            lang = "en" if rng.random() < 0.5 else rng.choice(LANGUAGES)
+            text = advice.page(rng, lang, rng.choice(self._material.titles))
+            if rng.random() < 0.5:
+                headings = rng.sample(self._material.headings, 4)
+                text = "\n".join([*headings[:2], "", text, *headings[2:], rng.choice(self._material.passages)[:600]])
+            found.append(Example(text, False, "document", "advice"))
+        return found
+
+    def faq(self, count: int) -> list[Example]:
+        """Honest questions and titles, as a passage of their own, below one another, and above what answers them."""
+        return [Example(self._faq(), False, "document", "faq") for _ in range(count)]
+
+    def _faq(self) -> str:
+        rng, material = self._rng, self._material
+        lang = "en" if rng.random() < 0.45 else rng.choice(LANGUAGES)
+
+        def asked() -> str:
+            draw = rng.random()
+            if draw < 0.1:
+                return advice.heading(rng, lang)
+            if draw < 0.2 and lang == "en":
+                return rng.choice(material.headings if rng.random() < 0.5 else material.titles)
+            return advice.question(rng, lang, rng.choice(material.titles) if lang == "en" and draw < 0.35 else None)
+
+        draw, mark = rng.random(), rng.choice(("", "", "", "# ", "## ", "### ", "- ", "1. ", "Q: "))
+        if draw < 0.45:
+            return f"{mark}{asked()}"
+        if draw < 0.6:
+            return "\n".join(f"{mark}{asked()}" for _ in range(rng.randint(2, 6)))
+        if draw < 0.75:
+            told = [advice.report(rng, lang) for _ in range(rng.choice((1, 1, 2, 3)))]
+            return rng.choice((" ", "\n")).join([*([asked()] if rng.random() < 0.3 else []), *told])
+        lines = [asked()] if rng.random() < 0.5 else []
+        for _ in range(rng.randint(1, 3)):
+            prose = material.passages if lang == "en" else self._prose.get(lang, material.titles)
+            below = " ".join(rng.choices(prose, k=1 if lang == "en" else 2))[:400]
+            lines += [f"{mark}{asked()}", *([""] if rng.random() < 0.5 else []), below]
+        return "\n".join(lines)
 
     def repeated(self, count: int) -> list[Example]:
         """Something honest, over and over: what is nowhere suspicious adds up to nothing suspicious."""
@@ -289,7 +371,12 @@ class Drawing:
         if draw < 0.14:
             return forms.table(rng, material.words), "\n"
         if draw < 0.22 and self._prose:
-            return rng.sample(self._prose[rng.choice(list(self._prose))], rng.randint(3, 8)), " "
+            lang = rng.choice(list(self._prose))
+            told = [advice.advice(rng, lang) for _ in range(rng.choice((0, 0, 1, 3)))]
+            return [*rng.sample(self._prose[lang], rng.randint(3, 8)), *told], " "
+        if draw < 0.30:
+            lang = "en" if rng.random() < 0.5 else rng.choice(LANGUAGES)
+            return advice.page(rng, lang, rng.choice(material.titles)).split("\n"), "\n"
         sentences = rng.choice(material.passages).replace("\n", " ").split(". ")
         if rng.random() < 0.5:
             sentences += rng.choice(material.passages).replace("\n", " ").split(". ")
@@ -300,10 +387,15 @@ class Drawing:
             ]
             for one in told:
                 sentences.insert(rng.randint(0, len(sentences)), one)
-        if draw < 0.40:
-            return forms.page(rng, sentences, material.titles, material.words, material.questions).split("\n"), "\n"
-        if draw < 0.55:
+        if draw < 0.45:
+            titles = material.headings if rng.random() < 0.7 else material.titles
+            return forms.page(rng, sentences, titles, material.words, material.questions).split("\n"), "\n"
+        if draw < 0.57:
             return forms.mail(rng, sentences[:8]).split("\n"), "\n"
+        if sentences and rng.random() < 0.6:
+            # As a passage is judged: what it stands under, then its text.
+            path = [rng.choice(material.titles), *rng.sample(material.headings, rng.randint(1, 2))]
+            sentences[0] = "\n".join([*path, "", sentences[0]])
         return sentences, rng.choice((" ", " ", "\n", "\n\n"))
 
 
@@ -324,9 +416,15 @@ def draw(data: DataFolder, material: Material, seed: int, share: float = 1.0) ->
         found += drawing.attacks(lang, count(DRAWN["attacks"][size]))
         found += drawing.benign(lang, count(DRAWN["benign"][size]))
     found += drawing.applications(count(DRAWN["application"])) + drawing.suffixes(count(DRAWN["suffix"]))
+    found += drawing.written(count(DRAWN["second"]))
     trained, _ = sources.split(sources.attacks(data))
     found += drawing.own(DRAWN["own"])
     found += drawing.jailbreaks(trained, DRAWN["jailbreaks"])
     found += drawing.honest(count(DRAWN["asked"]), count(DRAWN["passages"])) + drawing.documents(count(DRAWN["documents"]))
     random.Random(seed).shuffle(found)
-    return found + Drawing(data, material, seed + 2).repeated(count(DRAWN["repeated"]))
+    later = Drawing(data, material, seed + 2)
+    found += later.repeated(count(DRAWN["repeated"])) + later.advice(count(DRAWN["advice"])) + later.faq(count(DRAWN["faq"]))
+    # A step learns from a run of them: what is honest in documents stands among what is not.
+    hidden = [row for row in found if row.kind == "document"]
+    random.Random(seed).shuffle(hidden)
+    return [row for row in found if row.kind == "question"] + hidden

@@ -59,7 +59,7 @@ _STEPS = (
         "Read",
     ),
 )
-_TURNS = (
+TURNS = (
     ("### Response:", "### Instruction:"),
     ("### Output:", "### Instruction:"),
     ("### Assistant:", "### Human:"),
@@ -109,6 +109,23 @@ def suffix(rng: random.Random, words: Sequence[str]) -> str:
     return out.strip()
 
 
+_MARKUP = ("](", "**", ".\\", "\\+", "={{", "}}", "--", '"\\!--', "/**", "${", "[[", "]]", "(*", "~~", "<!--", "::", "//", "|>",
+           "#{", "\\n", "@@", ";;", "()", "''", "<?", "\\(", "%%", "->", "___", "++", "??", "!", "...", "~", "^")  # fmt: skip
+
+
+def soup(rng: random.Random, words: Sequence[str]) -> str:
+    """A search's tokens as they stand in text: words that run into each other, with markup and code between them."""
+    out, draw = "", rng.random()
+    joined, marked = (0.3, 0.3) if draw < 0.5 else (0.7, 0.25) if draw < 0.8 else (0.1, 0.6)
+    for _ in range(rng.randint(12, 36)):
+        kind = rng.random()
+        token = rng.choice(_MARKUP) if kind < marked else rng.choice(_SIGNS) if kind < marked + 0.1 else _piece(rng, words)
+        if kind > 0.93:
+            token = rng.choice(words).lower() + rng.choice(words).capitalize()
+        out += ("" if rng.random() < joined else " ") + token
+    return out.strip()
+
+
 def _piece(rng: random.Random, words: Sequence[str]) -> str:
     word = rng.choice(_CODE) if rng.random() < 0.3 else rng.choice(words)
     if rng.random() < 0.5 and len(word) > 4:
@@ -139,6 +156,11 @@ def application(rng: random.Random, passages: Sequence[str], questions: Sequence
     return head + mark + body + ('"' if mark.endswith('"') else "")
 
 
+def task(rng: random.Random) -> str:
+    """What an application asks for."""
+    return rng.choice(_TASKS) if rng.random() < 0.7 else rng.choice(_BOTS)
+
+
 def _cut(rng: random.Random, passage: str, most: int = 6) -> str:
     parts = re.split(r"(?<=[.!?]) ", passage)
     first = rng.randint(0, max(len(parts) - 2, 0))
@@ -148,7 +170,7 @@ def _cut(rng: random.Random, passage: str, most: int = 6) -> str:
 def completed(rng: random.Random, order: str) -> str:
     """An answer that was never given, and the next instruction."""
     answer = rng.choice(_ANSWERS)
-    head, ask = rng.choice(_TURNS)
+    head, ask = rng.choice(TURNS)
     if rng.random() < 0.3:
         head, ask = head.lower(), ask.lower()
     line, gap = rng.choice(("\n", "\n", " ")), rng.choice(("\n\n", "\n\n", "\n", " "))

@@ -52,6 +52,11 @@ class Grammar:
         family = self._rng.choice(list(self._benign))
         return self._finish(self._rng.choice(self._benign[family]))
 
+    def harm(self) -> str:
+        """A request for something harmful, without any words of an attack."""
+        asked = self._rng.choice(("Tell me", "Explain to me", "Write me", "Give me a guide:", "I need", "Describe in detail"))
+        return self._finish(f"{asked} {self._rng.choice(self._slots['harm'])}")
+
     def order(self) -> str:
         """What an instruction in a document asks for."""
         return self._finish(self._rng.choice(self._lines["order"]))

@@ -21,31 +21,37 @@ from numpy.typing import NDArray
 
 from services.guard.classifier import features
 from services.guard.classifier.classifier import InjectionClassifier
+from services.guard.classifier.concepts import Concepts
 from services.guard.classifier.features import Kind
-from training import ROOT
+from training import ROOT, injection_concepts
 from training.guard_rows import documents, half, questions
 from training.injection_bags import Bags, Honest, bags_of
 from training.injection_card import write_card
 from training.injection_data import Example, Material, draw
-from training.injection_model import LinearModel, fit
+from training.injection_model import Learning, LinearModel, fit
 from training.injection_sources import Text
+from training.open_text import documents as open_documents
 from training.progress import Run
 from training.sources import DataFolder
 from training.splits import clean, evaluation_grams, refuse_contamination
 
 SEED = 20261121
 TARGET = ROOT / "services" / "guard" / "classifier"
-EPOCHS = 8
+LEARNING: dict[Kind, Learning] = {
+    "question": Learning(epochs=5, smoothing=0.05, runs=3),
+    "document": Learning(epochs=8, runs=3),
+}
 KNOWN_PASSAGES, KNOWN_FROM = 12_000, 6
 """Passages whose words are known, and how often a word or a pair must stand in them."""
 THRESHOLD = 0.98
 """Probability from which the guard blocks by the classifier alone, of both kinds."""
-WRONG: dict[Kind, float] = {"question": 0.004, "document": 0.004}
+WRONG: dict[Kind, float] = {"question": 0.0038, "document": 0.0045}
 """Shares of the honest texts of the tuning half that the classifier alone may disturb; the rules have the rest."""
 CHATS = ("chat:", "qualifire", "promptshield:")
 WORTH = {
     **{"asked": 1.5, "requests": 2.0, "exercises": 1.5, "pud": 4.0},
-    **{"garak": 2.0, "selfreminder": 2.0, "giskard-hijacking": 2.0, "suffix": 2.0},
+    **{"garak": 5.0, "selfreminder": 5.0, "gptfuzzer": 5.0, "giskard-hijacking": 5.0, "giskard-jailbreak": 3.0},
+    **{"suffix": 2.0, "faq": 2.0},
 }
 """How much an example of a source counts; 1 where none is given."""
 FOREIGN = 2.0
@@ -53,12 +59,13 @@ FOREIGN = 2.0
 _SIGNS = 96
 
 
-def honest_of(sentences: Sequence[str], texts: Sequence[str]) -> Honest:
+def honest_of(sentences: Sequence[str], texts: Sequence[str], concepts: Concepts) -> Honest:
     """Of honest text.
 
     Args:
         sentences: give the bits of each pair of signs, with one added to every count.
         texts: give the words, and the pairs of words, that stand in them at least KNOWN_FROM times.
+        concepts: what words have in common.
     """
     counts = np.ones((_SIGNS, _SIGNS))
     for text in sentences:
@@ -71,9 +78,9 @@ def honest_of(sentences: Sequence[str], texts: Sequence[str]) -> Honest:
     nothing = np.zeros(features.ROWS, dtype=bool)
     for first in range(0, len(texts), 16):
         # Texts are read in bundles: a look at a text costs more than its words.
-        rows = features.read("\n".join(texts[first : first + 16]), surprise, nothing, placed=True).rows
+        rows = features.read("\n".join(texts[first : first + 16]), surprise, nothing, concepts, placed=True).rows
         told += np.bincount(rows[:, (0, features.PAIR)].reshape(-1), minlength=features.ROWS)
-    return Honest(surprise, told >= KNOWN_FROM)
+    return Honest(surprise, told >= KNOWN_FROM, concepts)
 
 
 def worth_of(examples: Sequence[Example], bags: Bags) -> NDArray[np.float64]:
@@ -105,29 +112,29 @@ def _most(model: LinearModel, text: str, kind: Kind, honest: Honest) -> float:
     return float(model.bag_logits(bags)[0][0]) if len(bags) else -20.0
 
 
-def train(
-    data: DataFolder, preset: str = "cpu", *, share: float = 1.0, epochs: int = EPOCHS, target: Path = TARGET
-) -> dict[str, Any]:
+def train(data: DataFolder, preset: str = "cpu", *, share: float = 1.0, target: Path = TARGET) -> dict[str, Any]:
     """Trains on `data` and writes injection.npz and MODEL_CARD.md to `target`; on one core, whatever the preset."""
     run = Run("injection")
     known = evaluation_grams(data, ROOT)
-    material = Material.of(data, held_out=False)
+    texts, concepts = list(open_documents(data)), injection_concepts.load()
+    material = Material.of(data, held_out=False, texts=texts)
     examples = clean(draw(data, material, SEED, share), lambda row: row.text, known)
     refuse_contamination([row.text for row in examples], known, "injection")
     sentences = material.passages[:4_000] + [row.text for row in examples if row.source.startswith("pud")]
-    honest = honest_of(sentences, material.passages[:KNOWN_PASSAGES] + material.questions[:KNOWN_PASSAGES])
-    held = Material.of(data, held_out=True)
+    honest = honest_of(sentences, material.passages[:KNOWN_PASSAGES] + material.questions[:KNOWN_PASSAGES], concepts)
+    held = Material.of(data, held_out=True, texts=texts)
     tuning = draw(data, held, SEED + 1, 0.1 * share)
     chosen: dict[Kind, list[Text]] = {"question": questions(data, held), "document": documents(data, held)}
     version = datetime.date.today().isoformat() if target == TARGET else "draft"
     about: dict[str, Any] = {"version": version, "threshold": THRESHOLD, "examples": len(examples)}
     metrics = dict(about)
     arrays: dict[str, NDArray[Any]] = {"surprise": honest.surprise.astype(np.float16), "known": np.packbits(honest.known)}
+    arrays |= {"concept_hashes": concepts.hashes, "concept_numbers": concepts.numbers}
     kinds: tuple[Kind, ...] = get_args(Kind)
     for kind in kinds:
         bags = bags_of(examples, kind, honest)
         run.say(1, 1, f"{kind}: {len(bags)} bags, {len(bags.starts)} stretches, {len(bags.rows)} tokens", every_s=0)
-        model = fit(bags, worth_of(examples, bags), epochs, SEED, lambda epoch, loss: run.log(epoch, loss=loss))
+        model = fit(bags, worth_of(examples, bags), LEARNING[kind], SEED, lambda epoch, loss: run.log(epoch, loss=loss))
         drawn = bags_of(tuning, kind, honest)
         logits, _ = model.bag_logits(drawn)
         scale = 1 / temperature_of(logits, drawn.attack)
@@ -150,7 +157,6 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--share", type=float, default=1.0, help="of the examples; for a quick look")
-    arguments.add_argument("--epochs", type=int, default=EPOCHS)
     arguments.add_argument("--target", type=Path, default=TARGET)
     parsed = arguments.parse_args()
-    train(DataFolder(parsed.data), share=parsed.share, epochs=parsed.epochs, target=parsed.target)
+    train(DataFolder(parsed.data), share=parsed.share, target=parsed.target)

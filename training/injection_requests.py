@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 _PHRASES: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-_HEADS, _CONDITIONS, _ROLES = _PHRASES["heads"], _PHRASES["conditions"], _PHRASES["roles"]
+HEADS, _CONDITIONS, _ROLES = _PHRASES["heads"], _PHRASES["conditions"], _PHRASES["roles"]
 _LANGUAGES = (
     "Spanish",
     "Hindi",
@@ -60,7 +60,7 @@ class Requests:
     def draw(self) -> str:
         """One request."""
         rng = self._rng
-        parts = [self._filled(rng.choice(_HEADS))]
+        parts = [self._filled(rng.choice(HEADS))]
         parts += [self._filled(one) for one in rng.sample(_CONDITIONS, rng.choice((0, 0, 1, 1, 2, 3, 4, 6)))]
         if rng.random() < 0.25:
             rng.shuffle(parts)
@@ -81,7 +81,7 @@ class Requests:
         """A long request: a part to play, rules one by one, examples, something to work on."""
         rng = self._rng
         parts = [self._filled(rng.choice(_ROLES))] if rng.random() < 0.6 else []
-        parts += [self._filled(rng.choice(_HEADS)) for _ in range(rng.choice((1, 1, 2, 3)))]
+        parts += [self._filled(rng.choice(HEADS)) for _ in range(rng.choice((1, 1, 2, 3)))]
         rules = [self._filled(one) for one in rng.sample(_CONDITIONS, rng.randint(2, 9))]
         mark = rng.choice(("{}. ", "- ", "* ", "{}) ", ""))
         parts.append(rng.choice(("Rules:", "Instructions:", "**Task**", "# Requirements", "Note that:", "Please follow this:", "")))
@@ -130,15 +130,19 @@ class Requests:
         )
 
     def _filled(self, line: str) -> str:
-        rng = self._rng
-        word = rng.choice(self._words)
-        return (
-            line.replace("{t2}", rng.choice(self._titles))
-            .replace("{t}", rng.choice(self._titles))
-            .replace("{w2}", rng.choice(self._words).lower())
-            .replace("{w}", word.lower())
-            .replace("{W}", word.title())
-            .replace("{n}", str(rng.choice((50, 100, 150, 200, 300, 500, 1000, 2000))))
-            .replace("{k}", str(rng.randint(2, 12)))
-            .replace("{l}", rng.choice(_LANGUAGES))
-        )
+        return filled(line, self._rng, self._titles, self._words)
+
+
+def filled(line: str, rng: random.Random, titles: Sequence[str], words: Sequence[str]) -> str:
+    """`line` with its slots filled."""
+    word = rng.choice(words)
+    return (
+        line.replace("{t2}", rng.choice(titles))
+        .replace("{t}", rng.choice(titles))
+        .replace("{w2}", rng.choice(words).lower())
+        .replace("{w}", word.lower())
+        .replace("{W}", word.title())
+        .replace("{n}", str(rng.choice((50, 100, 150, 200, 300, 500, 1000, 2000))))
+        .replace("{k}", str(rng.randint(2, 12)))
+        .replace("{l}", rng.choice(_LANGUAGES))
+    )

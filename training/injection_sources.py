@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from training import ROOT
-from training.open_text import documents
+from training.open_text import Document
 from training.sources import DataFolder
 from training.splits import grams
 
@@ -156,9 +156,9 @@ def _chat_lines(data: DataFolder) -> Iterator[str]:
             yield line.partition(":")[2]
 
 
-def passages(data: DataFolder) -> Iterator[tuple[str, str, str]]:
-    """(source, title, paragraph) of the open text and of long answers that people wrote, in order."""
-    for document in documents(data):
+def passages(data: DataFolder, texts: Iterable[Document]) -> Iterator[tuple[str, str, str]]:
+    """(source, title, paragraph) of the open `texts` and of long answers that people wrote, in order."""
+    for document in texts:
         for _, text in document.sections:
             if len(_WORD.findall(text)) > 12:
                 yield document.source, document.title, text[:MAX_CHARACTERS]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ragmesh.evidence.v1.model_pb2 import ModelRef
 
 from services.guard.classifier import features
+from services.guard.classifier.concepts import Concepts
 from services.guard.classifier.features import Kind
 from services.guard.classifier.linear import Linear
 
@@ -66,6 +67,7 @@ class InjectionClassifier:
     def __init__(self, weights: dict[str, NDArray[Any]], digest: str) -> None:
         self._surprise: NDArray[np.float32] = weights["surprise"].astype(np.float32).reshape(-1)
         self._known = np.unpackbits(weights["known"], count=features.ROWS).astype(bool)
+        self._concepts = Concepts(weights["concept_hashes"], weights["concept_numbers"])
         self._linear = Linear(weights)
         about = json.loads(weights["about"].tobytes())
         self.threshold = float(about["threshold"])
@@ -113,7 +115,7 @@ class InjectionClassifier:
         return Suspicion(float(logits[best]), first, last, bits)
 
     def _logits(self, text: str, kind: Kind) -> tuple[features.Read, NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        read = features.read(text, self._surprise, self._known, placed=kind == "question")
+        read = features.read(text, self._surprise, self._known, self._concepts, placed=kind == "question")
         if not len(read):
             none = np.zeros(0, dtype=np.int64)
             return read, none, none, np.zeros(0, dtype=np.float32)

@@ -3,7 +3,8 @@
 A token is a run of letters and digits, one other sign, or the end of a line. Each is LOOKUPS rows of the table: the word, its
 beginnings of 3, 4 and 5 letters, its ends of 3 and 4; the word with the one, the two and only the second before it; the beginnings
 of 4 letters of it and the token before, and of it and the second before; the word with its place; its shape, how far it stands from
-the beginning and from the end. Everything is hashed by one cumulative sum: with c the code points and P odd, s[i] = sum of c[j] P^j
+the beginning and from the end; and, in rows of their own behind the table, its concept and that beside its neighbours' (see
+`concepts`). Everything is hashed by one cumulative sum: with c the code points and P odd, s[i] = sum of c[j] P^j
 for j < i (mod 2^64), so that the hash of [a, b) is (s[b] - s[a]) P^-a, whatever stands around it.
 
 The recipe (training/injection_recipe.py) trains on exactly this.
@@ -20,14 +21,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from services.guard.classifier import concepts
+from services.guard.classifier.concepts import Concepts
+
 TABLE_BITS = 18
 HASHED = 12
-LOOKUPS = HASHED + 3
+TOLD_CONCEPTS = HASHED + 3
+LOOKUPS = TOLD_CONCEPTS + concepts.LOOKUPS
 MAX_CHARACTERS = 32_768
 """What is longer is read to there; who judges longer texts cuts them."""
 _RESERVED = 256
 """Rows that are not hashed to: shapes and places."""
 ROWS = _RESERVED + (1 << TABLE_BITS)
+ALL_ROWS = ROWS + concepts.ROWS
 _NO_PLACE = 255
 NUMBERS = 15
 BINS = 12
@@ -55,7 +61,8 @@ _TOGETHER = np.array([[0, _BEFORE, 3, 0, 0, 0],
                       [0, 0, 0, 0, _BEFORE, 7],
                       [0, 0, 0, _SECOND, 0, 11],
                       [0, 0, 0, 0, 0, 1]], dtype=np.uint64)  # fmt: skip
-_BEGINNINGS = np.array([[1 << 40], [3], [4], [5]])
+_BEGINNINGS = np.array([[1 << 40], [3], [4], [5], [6], [7], [8]])
+_LOOKED_UP = np.array([0, 2, 3, 4, 5, 6])
 _ENDS = np.array([[3], [4]])
 LONG_WORD = 12
 _HALF, _KEPT, _FIRST_HASHED = np.uint64(32), np.uint64(64 - TABLE_BITS), np.uint64(_RESERVED)
@@ -290,12 +297,13 @@ def steps(numbers: NDArray[np.float32]) -> NDArray[np.int64]:
     return found
 
 
-def read(text: str, surprise: NDArray[np.float32], known: NDArray[np.bool_], *, placed: bool) -> Read:
+def read(text: str, surprise: NDArray[np.float32], known: NDArray[np.bool_], concept_forms: Concepts, *, placed: bool) -> Read:
     """Reads `text`.
 
     Args:
         surprise: (96 * 96,) bits of each pair of signs, as `pairs` numbers them.
         known: (ROWS,) rows of the words, and of their pairs, that honest text has.
+        concept_forms: tells the concepts of words.
         placed: whether it matters where in the text a token stands; in a document it does not.
     """
     text = plain(text[:MAX_CHARACTERS])[: 4 * MAX_CHARACTERS]
@@ -330,14 +338,16 @@ def read(text: str, surprise: NDArray[np.float32], known: NDArray[np.bool_], *, 
     counted[1:] += ~(is_word[1:] | is_word[:-1]) * (1 << 2 * _BITS)
     counted.cumsum(out=words[1:])
     rows = np.empty((LOOKUPS, n), dtype=np.int32)
-    _hash(codes, starts, ends, placed, rows[:HASHED])
+    told_as = concept_forms.of(_hash(codes, starts, ends, placed, rows[:HASHED]))
+    rows[TOLD_CONCEPTS:] = concepts.rows(told_as)
+    rows[TOLD_CONCEPTS:] += ROWS
     rows[HASHED] = _shapes(is_word, letters.take(ends) - letters.take(starts), length)
     if placed:
         places = _places()[:n]
         np.add(places, 200, out=rows[HASHED + 1])
         np.add(places[::-1], 220, out=rows[HASHED + 2])
     else:
-        rows[HASHED + 1 :] = _NO_PLACE
+        rows[HASHED + 1 : TOLD_CONCEPTS] = _NO_PLACE
     seen = np.zeros(n + 1, dtype=np.int64)
     both = known.take(rows[PAIR]) * (1 << _BITS)
     both += known.take(rows[0])
@@ -351,20 +361,24 @@ def _codes(text: str) -> NDArray[np.uint32]:
 
 def _hash(
     codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64], placed: bool, rows: NDArray[np.int32]
-) -> None:
-    """Writes (HASHED, n) `rows` of the words, their beginnings and ends, what stands before them, their places."""
+) -> NDArray[np.uint64]:
+    """Writes (HASHED, n) `rows` of the words, their beginnings and ends, what stands before them, their places.
+
+    Returns (1 + concepts.LENGTHS, n) hashes of the words and of their beginnings, as concepts are looked up by.
+    """
     up, down = _powers()
     sums = np.zeros(len(codes) + 1, dtype=np.uint64)
     (codes * up[: len(codes)]).cumsum(out=sums[1:])
     n = len(starts)
-    first, last = np.empty((2, 6, n), dtype=np.int64)
-    first[:4], last[4:] = starts, ends
-    np.minimum(starts + _BEGINNINGS, ends, out=last[:4])
-    np.maximum(ends - _ENDS, starts, out=first[4:])
+    first, last = np.empty((2, 9, n), dtype=np.int64)
+    first[:7], last[7:] = starts, ends
+    np.minimum(starts + _BEGINNINGS, ends, out=last[:7])
+    np.maximum(ends - _ENDS, starts, out=first[7:])
     found = np.empty((HASHED, n), dtype=np.uint64)
-    alone = found[:6]
-    np.subtract(sums.take(last), sums.take(first), out=alone)
-    alone *= down.take(first)
+    every = sums.take(last)
+    every -= sums.take(first)
+    every *= down.take(first)
+    found[:4], found[4:6] = every[:4], every[7:]
     # Each token with the two before it: three views of words and of their beginnings, moved on by one.
     before = np.zeros((2, n + 2), dtype=np.uint64)
     before[:, 2:] = found[0:4:2]
@@ -379,6 +393,8 @@ def _hash(
     found >>= _KEPT
     found += _FIRST_HASHED
     rows[:] = found
+    looked_up: NDArray[np.uint64] = every.take(_LOOKED_UP, 0)
+    return looked_up
 
 
 def pairs(codes: NDArray[np.uint32]) -> NDArray[np.int64]:
