@@ -21,19 +21,10 @@ from ragmesh_models.reading_text import (
     Vocabulary,
     positions,
 )
-from ragmesh_models.tokens import TextTokenizer
 
-import training
+from tests.unit.reader_fixture import ANSWERER, BRIDGE, IDF, vocabulary
 
-ANSWERER = training.MODEL_REPOSITORY / "answerer" / "1"
-TOKENIZER = training.MODEL_REPOSITORY / "tokenizer" / "1" / "tokenizer.json"
-IDF = IdfTable({"bridg": 6.0, "river": 5.0, "ston": 7.0, "finish": 5.0, "salt": 8.0})
-BRIDGE = "The stone bridge was finished in 1742. It crosses the river on five arches. Salt paid for it."
-
-
-@pytest.fixture(scope="module")
-def vocabulary() -> Vocabulary:
-    return Vocabulary(["the", "bridg", "river"], TextTokenizer(TOKENIZER))
+__all__ = ["vocabulary"]
 
 
 def _reading(vocabulary: Vocabulary, text: str, score: float = 0.0, best: tuple[int, int] = (0, 0)) -> PassageReading:

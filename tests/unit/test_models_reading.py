@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 from ragmesh_models import reading
 from ragmesh_models.features import read_passage as read_lexical
-from ragmesh_models.lexical import IdfTable
 from ragmesh_models.reading import NONE, Reader, feeds
 from ragmesh_models.reading_features import DYNAMIC, MAX_SENTENCES, PairReader, ask, read_passage
 from ragmesh_models.reading_text import (
@@ -26,19 +25,10 @@ from ragmesh_models.reading_text import (
     stem_of,
 )
 from ragmesh_models.runtime import Graph
-from ragmesh_models.tokens import TextTokenizer
 
-import training
+from tests.unit.reader_fixture import ANSWERER, BRIDGE, IDF, TOKENIZER, vocabulary
 
-ANSWERER = training.MODEL_REPOSITORY / "answerer" / "1"
-TOKENIZER = training.MODEL_REPOSITORY / "tokenizer" / "1" / "tokenizer.json"
-IDF = IdfTable({"bridg": 6.0, "river": 5.0, "ston": 7.0, "finish": 5.0, "salt": 8.0})
-BRIDGE = "The stone bridge was finished in 1742. It crosses the river on five arches. Salt paid for it."
-
-
-@pytest.fixture(scope="module")
-def vocabulary() -> Vocabulary:
-    return Vocabulary(["the", "bridg", "river"], TextTokenizer(TOKENIZER))
+__all__ = ["vocabulary"]
 
 
 @pytest.mark.parametrize(
