@@ -9,6 +9,9 @@ EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 3
 """Something the command needs is not there: a running mesh, a program, a port."""
 
+EXIT_INTERRUPTED = 130
+"""Ctrl-C, as shells count it."""
+
 
 class CliError(Exception):
     """A failure with its remedy.

@@ -16,7 +16,7 @@ from cli.connection import find_target
 from cli.console import out
 from cli.documents.folder import MEDIA_TYPES, FolderContent, read_folder
 from cli.documents.importing import DEFAULT_COLLECTION
-from cli.documents.session import import_folder, print_tally, report_of
+from cli.documents.session import Tally, import_folder, interrupted, print_tally, report_of
 from cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from services.retriever.sources.naming import document_id
 
@@ -46,8 +46,12 @@ def ingest(
     content = look(folder, prefix, empty=prune and force)
     source = source_name(collection, folder, prefix)
     address = find_target(target, var)
-    importing = import_folder(address, source, content, f"Storing {folder.name or folder}", prune=prune, force=force)
-    tally = asyncio.run(importing)
+    tally = Tally()
+    title = f"Storing {folder.name or folder}"
+    try:
+        asyncio.run(import_folder(address, source, content, title, prune=prune, force=force, tally=tally))
+    except KeyboardInterrupt:
+        raise interrupted(tally, content) from None
     if as_json:
         out.print(orjson.dumps(report_of(tally, content, source), option=orjson.OPT_INDENT_2).decode(), markup=False)
     else:

@@ -15,7 +15,7 @@ from cli.console import document_progress, err
 from cli.documents.folder import FolderContent, Refused, SourceFile
 from cli.documents.importing import Fate, Hashes, Imported, Importer
 from cli.documents.pruning import remove, vanished
-from cli.errors import EXIT_FAILED, CliError
+from cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, CliError
 from services.mesh.errors import MeshError
 
 MAX_SHOWN_FAILURES = 200
@@ -77,6 +77,7 @@ async def import_folder(
     prune: bool,
     force: bool = False,
     hashes: Hashes | None = None,
+    tally: Tally | None = None,
 ) -> Tally:
     """Brings the stored documents of a source to what its folder holds.
 
@@ -84,6 +85,7 @@ async def import_folder(
         source: `collections/{c}/sources/{s}`.
         prune: remove documents whose files are gone.
         force: even where no file is left.
+        tally: counts here, so that who ends the import knows how far it came.
 
     Raises:
         CliError: the import as a whole could not go on, or would remove every document.
@@ -97,7 +99,7 @@ async def import_folder(
             except MeshError as error:
                 raise in_words(error, target) from error
             _refuse_accident(content, gone, stored, force)
-        tally = await _import(channel, target, collection, content.files, title, source, hashes)
+        tally = await _import(channel, target, collection, content.files, title, source, hashes, tally)
         if gone:
             try:
                 tally.removed = await remove(channel, gone)
@@ -129,8 +131,9 @@ async def _import(
     title: str,
     source: str,
     hashes: Hashes | None,
+    tally: Tally | None = None,
 ) -> Tally:
-    tally = Tally()
+    tally = tally if tally is not None else Tally()
     begun = time.monotonic()
     with document_progress() as progress:
         task = progress.add_task(title, total=len(files), rate="")
@@ -149,6 +152,16 @@ async def _import(
             raise failure from error
     tally.seconds = time.monotonic() - begun
     return tally
+
+
+def interrupted(tally: Tally, content: FolderContent) -> CliError:
+    """What a person is told who ended an import with Ctrl-C."""
+    counts = f"{tally.counts[Fate.STORED]} stored, {tally.counts[Fate.UNCHANGED]} unchanged, {len(tally.failures)} failed"
+    return CliError(
+        f"Stopped after {tally.done} of {len(content.files)} documents: {counts}.",
+        "What is stored stays, and nothing is there by half. The same command goes on from here.",
+        exit_code=EXIT_INTERRUPTED,
+    )
 
 
 def print_tally(tally: Tally, content: FolderContent) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
+import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,7 +24,8 @@ from cli.documents.folder import read_folder
 from cli.documents.importing import Fate, Hashes, Imported, Importer
 from cli.documents.session import import_folder, report_of
 from cli.documents.watching import follow
-from cli.errors import EXIT_UNAVAILABLE, CliError
+from cli.errors import EXIT_INTERRUPTED, EXIT_UNAVAILABLE, CliError
+from cli.settings import REPOSITORY
 from services.mesh.errors import MeshError
 
 COLLECTION = "collections/test"
@@ -285,6 +289,42 @@ async def test_what_an_older_release_cut_or_another_source_sent_is_sent_again(fo
         store.sources[f"{COLLECTION}/documents/p~-04.md"] = ""
         tally = await bring(target, folder)
     assert tally.counts == {Fate.UNCHANGED: 10, Fate.STORED: 2}
+
+
+async def test_an_import_that_its_user_ends_says_how_far_it_came_and_what_to_do(folder: Path) -> None:
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    class Hanging(Store):
+        async def ImportDocuments(self, requests: AsyncIterator[d.ImportDocumentsRequest], context: Any) -> AsyncIterator[Any]:
+            async for response in super().ImportDocuments(requests, context):
+                if len(self.stored) == 4:
+                    begun.set()
+                    await never.wait()
+                yield response
+
+    store = Hanging()
+    async with serving(store) as target:
+        command = (
+            sys.executable,
+            "-c",
+            "from cli.main import main; main()",
+            "ingest",
+            str(folder),
+            "--collection",
+            COLLECTION,
+            "--target",
+            target,
+        )
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, cwd=REPOSITORY)
+        await begun.wait()
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
+        # Whether the last answer was read yet, nobody knows.
+        assert re.search(
+            rb"Stopped after [0-3] of 12 documents: [0-3] stored, 0 unchanged, 0 failed\.\n.*same command goes on", said
+        ), said
+        assert process.returncode == EXIT_INTERRUPTED
+        never.set()
 
 
 def test_a_file_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
