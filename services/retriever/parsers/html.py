@@ -28,10 +28,12 @@ _INVISIBLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])|opacity\s*:\s*0(?!\.[0-9]*[1-9])", re.IGNORECASE
 )
 _MAX_NODES = 2_000_000
+_DATES = ("article:published_time", "date", "dcterms.date", "dc.date", "dcterms.created", "dcterms.issued")
+"""Names of `meta` by which pages say when they were published."""
 
 
 def parse_html(text: str) -> CanonicalText:
-    """Blocks of an HTML page: of its `main` or `article` where it has exactly one, of its `body` otherwise.
+    """Blocks of an HTML page: of its `main` or `article` where it has exactly one, of its `body` otherwise; language and date.
 
     Raises:
         DocumentRejected: DOCUMENT_EMPTY, DOCUMENT_TOO_LARGE.
@@ -42,7 +44,25 @@ def parse_html(text: str) -> CanonicalText:
     if root is not None:
         _Walk(builder).run(root)
     title = tree.css_first("head > title")
-    return builder.build(title=builder.first_heading() or (title.text() if title is not None else ""))
+    return builder.build(
+        title=builder.first_heading() or (title.text() if title is not None else ""),
+        language=page_language(tree),
+        published=_published(tree),
+    )
+
+
+def page_language(tree: LexborHTMLParser) -> str:
+    """As the page says it; empty where it does not."""
+    return (tree.root.attributes.get("lang") or "") if tree.root is not None else ""
+
+
+def _published(tree: LexborHTMLParser) -> str:
+    """The first of the dates that its head may name, as it stands there."""
+    said = {
+        str(node.attributes.get("property") or node.attributes.get("name") or "").lower(): node.attributes.get("content") or ""
+        for node in tree.css("head > meta[content]")
+    }
+    return next((said[name] for name in _DATES if said.get(name)), "")
 
 
 def add_fragment(builder: CanonicalBuilder, markup: str) -> None:

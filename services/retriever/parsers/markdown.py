@@ -5,6 +5,7 @@ Items of lists keep their bullet or number, rows of tables their bars: both stay
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -21,7 +22,7 @@ _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
 def parse_markdown(text: str) -> CanonicalText:
-    """Blocks of a Markdown text; title and topic come from its YAML front matter where it has one.
+    """Blocks of a Markdown text; title, topic, language and date come from its YAML front matter where it has one.
 
     Raises:
         DocumentRejected: DOCUMENT_EMPTY.
@@ -29,7 +30,12 @@ def parse_markdown(text: str) -> CanonicalText:
     metadata, body = _front_matter(text)
     builder = CanonicalBuilder()
     _Walk(builder).run(_PARSER.parse(body))
-    return builder.build(title=_scalar(metadata.get("title")), topic=_scalar(metadata.get("topic")))
+    return builder.build(
+        title=_scalar(metadata.get("title")),
+        topic=_scalar(metadata.get("topic")),
+        language=_scalar(metadata.get("language") or metadata.get("lang")),
+        published=_scalar(metadata.get("date")),
+    )
 
 
 def _front_matter(text: str) -> tuple[dict[str, object], str]:
@@ -45,7 +51,7 @@ def _front_matter(text: str) -> tuple[dict[str, object], str]:
 
 
 def _scalar(value: object) -> str:
-    return str(value) if isinstance(value, (str, int, float)) else ""
+    return str(value) if isinstance(value, (str, int, float, datetime.date)) else ""
 
 
 @dataclass

@@ -14,7 +14,7 @@ import trafilatura
 from selectolax.lexbor import LexborHTMLParser
 
 from services.retriever.canonical import CanonicalBuilder, CanonicalText, DocumentRejected
-from services.retriever.parsers.html import add_fragment, parse_html, remove_hidden
+from services.retriever.parsers.html import add_fragment, page_language, parse_html, remove_hidden
 
 MAX_LINKS = 5_000
 MAX_LINK_CHARS = 2_000
@@ -38,7 +38,7 @@ def parse_page(text: str, url: str = "") -> CanonicalText:
     tree = LexborHTMLParser(text)
     links, feeds = _links(tree, url)
     robots = " ".join((node.attributes.get("content") or "") for node in tree.css("meta[name=robots], meta[name=ROBOTS]"))
-    language = (tree.root.attributes.get("lang") or "") if tree.root is not None else ""
+    language = page_language(tree)
     remove_hidden(tree)
     for node in tree.css("pre"):
         if node.css_first("code") is None:  # without it trafilatura takes code for a quote and joins its lines

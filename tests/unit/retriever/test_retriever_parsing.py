@@ -48,6 +48,19 @@ def test_markdown_front_matter_names_title_and_topic() -> None:
 
 
 @pytest.mark.parametrize(
+    ("front", "language", "published"),
+    [
+        ("language: de\ndate: 2024-05-17", "de", "2024-05-17T00:00:00"),
+        ("lang: en-GB\ndate: 2024-05-17T08:30:00+02:00", "en-GB", "2024-05-17T08:30:00+02:00"),
+        ("lang: [de, en]\ndate: last spring", "", ""),
+    ],
+)
+def test_markdown_front_matter_says_language_and_date(front: str, language: str, published: str) -> None:
+    document = markdown(f"---\ntitle: Named\n{front}\n---\n\nText.\n")
+    assert (document.language, document.published) == (language, published)
+
+
+@pytest.mark.parametrize(
     "text", ["---\n: [ : bad\n---\n\nText.", "---\n\nText.", "---\n- a\n- b\n---\n\nText.", "---\njust words\n---\nText."]
 )
 def test_what_only_looks_like_front_matter_is_text(text: str) -> None:
@@ -92,6 +105,22 @@ def test_html_keeps_structure_and_leaves_out_the_page() -> None:
     )
     assert document.title == "Head"
     assert pieces(document, BlockKind.HEADING) == ["Head", "Sub"]
+
+
+@pytest.mark.parametrize(
+    ("head", "published"),
+    [
+        ('<meta name="date" content="2023-02-01">', "2023-02-01T00:00:00"),
+        (
+            '<meta name="DCTERMS.date" content="2022"><meta property="article:published_time" content="2023-02-01T10:00:00Z">',
+            "2023-02-01T10:00:00+00:00",
+        ),
+        ('<meta name="date" content="yesterday"><meta name="viewport">', ""),
+    ],
+)
+def test_html_says_language_and_date(head: str, published: str) -> None:
+    document = html(f"<html lang='de'><head>{head}</head><body><p>Text.</p></body></html>")
+    assert (document.language, document.published) == ("de", published)
 
 
 def test_html_without_a_heading_takes_its_title() -> None:
