@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ragmesh_models.answering import ENGINES, NO_RANGE, Answerer, Decision
-from ragmesh_models.engine import Ranking, Reading, Scored
+from ragmesh_models.answering import ENGINES, NO_RANGE, Answerer, Decision, choose
+from ragmesh_models.engine import Ranking, Reading, Scored, ShortAnswer
 from ragmesh_models.features import NAMES, FeatureReader, read_passage
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.questions import KINDS, read_question
@@ -158,6 +158,40 @@ def test_the_best_short_answer_need_not_stand_in_the_best_sentence(answerer: Ans
         likely = max(one.score * one.span_score for one in found.sentences)
         assert found.span_score == pytest.approx(likely)
         assert {found.span} <= {one.span for one in found.sentences}
+
+
+def test_who_is_answered_by_the_sentence_that_names_them(answerer: Answerer) -> None:
+    """And what says so of "him" stands behind it; the sentence between them, which names nobody either, is left out."""
+    text = "Ada Brook is an English painter. She was born in Leeds. She painted the Zorbnik bridge at night in 1742."
+    named, said = "Ada Brook is an English painter.", "She painted the Zorbnik bridge at night in 1742."
+    found = decide(answerer, "Who painted the Zorbnik bridge at night?", [text])
+    assert shown(found, [text])[:2] == [named, said]
+    assert [one.leads for one in found.sentences[:2]] == [False, False]
+    for question in ("When was the Zorbnik bridge painted at night?", "Who did the painter paint the Zorbnik bridge at night for?"):
+        found = decide(answerer, question, [text])
+        assert shown(found, [text])[:2] == [named, said]
+        assert [one.leads for one in found.sentences[:2]] == [True, False]
+
+
+def test_who_somebody_was_is_what_is_said_of_them(answerer: Answerer) -> None:
+    text = "The bridge was painted by Ada Brook. She was an English painter and lived in Leeds."
+    reading = answerer.start("Who was Ada Brook?")
+    reading.add(text, "")
+    ranking = Ranking(1.0, 0.0, 1.0, [Scored(one, float(n), 0.5, None) for n, one in enumerate(reading.candidates())], None)
+    assert [(one.candidate.position, leads) for one, _, leads in choose(ranking, 2, reading.question)] == [(0, True), (1, False)]
+
+
+def test_the_second_sentence_is_the_one_with_the_likelier_short_answer(answerer: Answerer) -> None:
+    reading = answerer.start("Which goods came over the bridge?")
+    reading.add("Goods came over the bridge. Roads are long and grey there. Salt came in winter.", "")
+    candidates = reading.candidates()
+
+    def second(likely: float) -> int:
+        shorts = [None, ShortAnswer(0, 28, 33, 0.1), ShortAnswer(0, 59, 63, likely)]
+        scored = [Scored(one, score, 0.5, short) for one, score, short in zip(candidates, (0.0, -3.0, -3.5), shorts, strict=True)]
+        return choose(Ranking(0.5, 0.0, 1.0, scored, None, 0.1, 0.95), 2, reading.question)[1][0].candidate.position
+
+    assert (second(0.1), second(0.9)) == (1, 2)
 
 
 def test_a_heading_is_chosen_only_where_nothing_else_stands(answerer: Answerer) -> None:

@@ -31,6 +31,9 @@ _RULES = [
     ("yes_no", r"^(?:is|are|was|were|do|does|did|can|could|will|would|should|has|have|had|may|must|am)\b"),
 ]  # fmt: skip
 _COMPILED = [(kind, re.compile(rule, re.IGNORECASE)) for kind, rule in _RULES]
+# "Who plays Spock?", "Who did the music of the film?"; not "Who did he marry?" or "Who is it written by?", which ask for an object.
+_WHO_SUBJECT = re.compile(r"\bwho\b(?! (?:do|does|did)\b(?! the \w+ (?:of|for|in|on)\b))", re.IGNORECASE)
+_STRANDED = re.compile(r"\b(?:to|by|with|for|from|against|after|about|of)\W*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,13 @@ def kind_of(text: str) -> int:
         if rule.search(text):
             return KINDS.index(kind)
     return KINDS.index("other")
+
+
+def asks_who(question: Question) -> bool:
+    """Whether the answer is who does or is something: the subject of the sentence that says so."""
+    if KINDS[question.kind] != "who":
+        return False
+    return _WHO_SUBJECT.search(question.text) is not None and _STRANDED.search(question.text) is None
 
 
 def read_question(text: str, idf: IdfTable) -> Question:
