@@ -30,12 +30,14 @@ class Sentence:
 
 
 _LOOK = 32
+_LONGEST_BRACKET = 240  # characters from a full stop inside it to either end
 _ABBREVIATIONS = frozenset(
     """mr mrs ms dr prof st sr jr vs etc eg ie e.g i.e cf al fig figs no nos vol vols pp ed eds inc ltd co corp gen col lt sgt
     capt gov sen rep rev hon jan feb mar apr jun jul aug sep sept oct nov dec approx dept est min max ca c resp viz art sec
     ch eq ref u.s u.k u.n d.c ph.d m.d b.c a.d a.m p.m""".split()  # noqa: SIM905 - a word list reads better as prose
 )
 _END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s|$)|[。！？]")
+_FULL_WIDTH = "。！？"  # which end a sentence wherever they stand
 _LAST_WORD = re.compile(r"([^\s(\[\"“‘]+)$")
 _BULLET = re.compile(r"\s*(?:[-*+•‣◦–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
 _HEADING_MARK = re.compile(r"\s*#{1,6}\s")
@@ -91,15 +93,33 @@ def _blocks(text: str) -> list[tuple[int, int, SentenceKind]]:
     return blocks
 
 
+def _in_brackets(text: str, start: int, at: int, end: int) -> bool:
+    """Whether a bracket that was opened a little before `at` is closed a little behind it, as in "10 July [O.S. 28 June]"."""
+    low, high = max(start, at - _LONGEST_BRACKET), min(end, at + _LONGEST_BRACKET)
+    return any(
+        text.rfind(opened, low, at) > text.rfind(closed, low, at) and (there := text.find(closed, at, high)) >= 0
+        # Another one that opens first is a bracket of its own: the one before was never closed.
+        and not 0 <= text.find(opened, at, high) < there
+        for opened, closed in ("()", "[]")
+    )  # fmt: skip
+
+
+def _is_cased(text: str, start: int) -> bool:
+    """Whether the sentence begins as sentences do; in a text without capitals a small letter may begin the next one."""
+    return not text[start : start + _LOOK].lstrip("\"'“‘([ \n")[:1].islower()
+
+
 def _ends_here(text: str, start: int, match: re.Match[str], end: int) -> bool:
-    if not match.group().startswith("."):
-        return True
-    if match.end() >= end:
+    if match.end() >= end or match.group()[0] in _FULL_WIDTH:
         return True
     # Looking only a little way keeps the cost of a long line linear.
     following = text[match.end() : min(end, match.end() + _LOOK)].lstrip()[:1]
-    if following and (following.islower() or following in ",;:"):
+    if following and (following in ",;:" or (following.islower() and (match.group().startswith(".") or _is_cased(text, start)))):
+        return False  # "Help! is the fifth album", "Is it closed?" she asked.
+    if _in_brackets(text, start, match.end(), end):
         return False
+    if not match.group().startswith("."):
+        return True
     word = _LAST_WORD.search(text[max(start, match.start() - _LOOK) : match.start()])
     if word is None:
         return True
