@@ -1,24 +1,29 @@
-"""`ragmesh store`: moves what is stored to another kind of store. Knows only which part of the command line does which move."""
+"""`ragmesh store`: moves what is stored to another kind of store, or to another embedder. Knows only which part of the command line
+does which."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.commands.options import VAR, Var
-from cli.errors import EXIT_USAGE, CliError
+from cli.console import err
+from cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from cli.parts import index_move, truth_move
+from cli.parts.reindex import has_documents, reindex
+from cli.parts.run_state import layout
 
-app = typer.Typer(no_args_is_help=True, help="Move what is stored to another kind of store.")
+app = typer.Typer(no_args_is_help=True, help="Move what is stored to another kind of store, or embed it anew.")
 
 TARGETS = ("postgresql", *index_move.KINDS)
 
 
 @app.callback()
 def store() -> None:
-    """Move what is stored to another kind of store."""
+    """Move what is stored to another kind of store, or embed it anew."""
 
 
 @app.command("migrate")
@@ -48,3 +53,19 @@ def migrate(
         index_move.to_kind(var, to, samples, least)
     else:
         raise CliError(f"There is no store of the kind {to}.", f"Take {' or '.join(TARGETS)}.", exit_code=EXIT_USAGE)
+
+
+@app.command("reindex")
+def reindex_documents(var: Var = VAR) -> None:
+    """Embed every stored passage with the embedder of this release, and build the index anew. The mesh must not run.
+
+    Needed where a start says EMBEDDER_CHANGED. Nothing is read from where the documents came from. It may be ended at any time,
+    and goes on where it was.
+    """
+    folders = layout(var)
+    if not has_documents(folders):
+        raise CliError(f"Nothing is stored in {folders.data_dir}.", "Point --var at the folder of the mesh.", exit_code=EXIT_FAILED)
+    folders.make()
+    with err.status("Embedding the stored documents"):
+        asyncio.run(reindex(folders))
+    err.print("Every stored passage has a vector of this release's embedder, and the index is built of them.", markup=False)

@@ -124,6 +124,6 @@ class _Reporter:
             self._waiting.append(event.part)
         elif event.kind == "ready" and event.part in self._waiting:
             self._waiting.remove(event.part)
-        elif event.kind in ("died", "mending", "given up"):
+        elif event.kind in ("died", "mending"):  # what was given up ends the command, which says why
             err.print(event.text, style="yellow", markup=False)
         self._status.update(f"Starting {', '.join(self._waiting)}")

@@ -10,6 +10,7 @@ import os
 import sys
 
 from cli.errors import EXIT_FAILED, CliError
+from cli.parts.logs import last_words
 from cli.parts.run_state import VarLayout
 from cli.parts.supervisor import Mesh
 from cli.settings import REPOSITORY, file_environment
@@ -51,4 +52,5 @@ async def reindex(folders: VarLayout) -> None:
                 await child.wait()
                 raise
     if status:
-        raise CliError("The stored documents could not be embedded anew.", f"See {log}.", exit_code=EXIT_FAILED)
+        words = last_words(log, lines=1)[:300]
+        raise CliError(f"The stored documents could not be embedded anew: {words}", f"See {log}.", exit_code=EXIT_FAILED)

@@ -10,11 +10,24 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from grpc_health.v1 import health, health_pb2
 
+from services.mesh.errors import MeshError
 from services.mesh.log import get_logger
 
 _log = get_logger(__name__)
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
+
+
+class CannotServe(Exception):
+    """Raised by a readiness that nothing can make true while the process lives: it is to end, and to say why.
+
+    Args:
+        error: why, and what a person can do.
+    """
+
+    def __init__(self, error: MeshError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class HealthMonitor:
@@ -36,12 +49,18 @@ class HealthMonitor:
         self._task: asyncio.Task[None] | None = None
 
     async def look(self) -> bool:
-        """Look at readiness once and publish it."""
+        """Look at readiness once and publish it.
+
+        Raises:
+            CannotServe: as the readiness says.
+        """
         try:
             async with asyncio.timeout(max(self._interval, 5.0)):
                 found = dict(await self._readiness())
         except TimeoutError:
             found = {"readiness": False}
+        except CannotServe:
+            raise
         except Exception:  # whatever a dependency raises, it is not ready
             _log.warning("readiness.failed", exc_info=True)
             found = {"readiness": False}
@@ -65,6 +84,16 @@ class HealthMonitor:
             ready = await self.look()
             # While something is still starting, a user waits: look more often.
             await asyncio.sleep(self._interval if ready else min(self._interval, 0.1))
+
+    async def failed(self) -> None:
+        """Returns never; raises once a look has said that the process cannot serve.
+
+        Raises:
+            CannotServe.
+        """
+        if self._task is None:
+            raise RuntimeError("nobody looks yet")
+        await asyncio.shield(self._task)
 
     async def drain(self) -> None:
         """Say from now on that nothing is served, and stop looking."""

@@ -24,7 +24,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.mesh import log, telemetry
 from services.mesh.deadline import MAX_CALL_SECONDS
-from services.mesh.health import HealthMonitor, Readiness
+from services.mesh.health import CannotServe, HealthMonitor, Readiness
 from services.mesh.identity import server_credentials
 from services.mesh.interceptors.admission import AdmissionLink
 from services.mesh.interceptors.chain import Chain
@@ -60,7 +60,7 @@ class ServiceSpec:
     register: Callable[[grpc.aio.Server], None]
     """Adds its servicers to a server."""
     readiness: Readiness
-    """Name of a dependency -> whether it is up. Looked at again and again; all true is SERVING."""
+    """Name of a dependency -> whether it is up. Looked at again and again; all true is SERVING. `CannotServe` ends the process."""
     close: Callable[[], Awaitable[None]]
     """Called once all calls are over."""
     peers: Mapping[str, frozenset[str]]
@@ -106,8 +106,20 @@ class RunningServer:
         """Address of its admin port."""
 
     async def ready(self) -> bool:
-        """Look at readiness now."""
+        """Look at readiness now.
+
+        Raises:
+            CannotServe.
+        """
         return await self._monitor.look()
+
+    async def failed(self) -> None:
+        """Returns never; raises once readiness has said that the process cannot serve.
+
+        Raises:
+            CannotServe.
+        """
+        await self._monitor.failed()
 
     async def stop(self) -> None:
         """Refuse new calls, let those that run end within `drain_seconds`, then close."""
@@ -211,6 +223,10 @@ async def _watch_telemetry(state: telemetry.Telemetry) -> None:
 
 
 async def _serve(settings: S, build: Callable[[S], Awaitable[ServiceSpec]]) -> None:
+    """
+    Raises:
+        MeshError: why it cannot serve; see `CannotServe`.
+    """
     settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     spec = await build(settings)
@@ -225,9 +241,17 @@ async def _serve(settings: S, build: Callable[[S], Awaitable[ServiceSpec]]) -> N
     gc.collect()
     gc.freeze()
     watcher = asyncio.create_task(_watch_telemetry(state), name="telemetry-watch")
+    asked = asyncio.create_task(stop.wait(), name="asked-to-stop")
+    failing = asyncio.create_task(server.failed(), name="cannot-serve")
     try:
-        await stop.wait()
+        await asyncio.wait((asked, failing), return_when=asyncio.FIRST_COMPLETED)
+        if failing.done():
+            failing.result()
+    except CannotServe as refused:
+        raise refused.error from None
     finally:
+        asked.cancel()
+        failing.cancel()
         watcher.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watcher

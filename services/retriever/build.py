@@ -12,6 +12,7 @@ from ragmesh.retriever.v1.retriever_service_pb2_grpc import add_RetrieverService
 
 from services.mesh.channel import open_channel
 from services.mesh.errors import MeshError
+from services.mesh.health import CannotServe
 from services.mesh.log import get_logger
 from services.mesh.paging import Pager, load_key
 from services.mesh.server import ServiceSpec
@@ -54,8 +55,8 @@ async def known_embedder(truth: Truth) -> str:
     return await truth.read(lambda connection: truth_reads.meta(connection, "embedder"))
 
 
-async def refuse_other_embedder(truth: Truth, models: Models) -> None:
-    """Looks whether the served embedder made the stored vectors. Where none is served yet, readiness will tell.
+async def refuse_other_embedder(truth: Truth, models: Models) -> bool:
+    """Looks whether the served embedder made the stored vectors; False where none is served yet, so that readiness has to tell.
 
     Raises:
         MeshError: EMBEDDER_CHANGED.
@@ -65,9 +66,10 @@ async def refuse_other_embedder(truth: Truth, models: Models) -> None:
         served = fingerprint(await models.identify())
     except MeshError as error:
         log.warning("models.unavailable", reason=error.reason)
-        return
+        return False
     if known and known != served:
         raise embedder_changed(known, served)
+    return True
 
 
 class Retriever:
@@ -124,6 +126,8 @@ class Retriever:
             per_document=settings.retriever_chunks_per_document,
         )
         self._pager = Pager(load_key(settings.folder / "page_token.key"))
+        self._fitted = False
+        """Whether the served embedder was seen to be that of the stored vectors. One that changes later is met by each search."""
 
     @classmethod
     async def open(cls, settings: RetrieverSettings) -> Retriever:
@@ -140,7 +144,7 @@ class Retriever:
             shutil.rmtree(spool, ignore_errors=True)
             spool.mkdir(mode=0o700)
             await made.truth.open()
-            await refuse_other_embedder(made.truth, made.models)
+            made._fitted = await refuse_other_embedder(made.truth, made.models)
             await made.index.open()
         except BaseException:
             await made.close()
@@ -167,6 +171,9 @@ class Retriever:
         """Which dependencies are up: both stores, the models by a real inference of each, and whether these fit together.
 
         Without its reranker it still searches: that one is named, and counts for nothing.
+
+        Raises:
+            CannotServe: the embedder, which was not served yet at the start, is another one than that of the stored vectors.
         """
         known, *models = await asyncio.gather(
             known_embedder(self.truth), self.models.identify(), self.models.identify_reranker(), return_exceptions=True
@@ -176,6 +183,9 @@ class Retriever:
                 raise outcome
         served = self.models.embedder
         fits = served is not None and isinstance(known, str) and known in ("", fingerprint(served))
+        if not (fits or self._fitted) and served is not None and isinstance(known, str):
+            raise CannotServe(embedder_changed(known, fingerprint(served)))
+        self._fitted = self._fitted or fits
         return {
             "truth": isinstance(known, str),
             "index": self.index.healthy,

@@ -145,8 +145,8 @@ def embedder_changed(indexed: str, served: str) -> MeshError:
     """The error for vectors of one embedder and queries of another: comparing the two would be noise."""
     return MeshError(
         "EMBEDDER_CHANGED",
-        "the documents were embedded by another model than the one that is served: stop the retriever and run"
-        " `python -m services.retriever rebuild`",
+        "the documents were embedded by another model than the one that is served: stop the mesh and run `ragmesh store reindex`"
+        " (for a retriever that runs alone: `python -m services.retriever rebuild`)",
         metadata={"index_embedder": indexed, "served_embedder": served},
     )
 

@@ -15,9 +15,13 @@ from ragmesh.retriever.v1 import document_service_pb2 as documents_pb
 from ragmesh.retriever.v1 import retriever_service_pb2 as pb
 
 from services.mesh.errors import MeshError, from_rpc_error
+from services.mesh.health import CannotServe
 from services.mesh.triton import TritonClient
 from services.retriever import truth_writes
+from services.retriever.build import Retriever
 from services.retriever.index_building import IndexBuilder
+from services.retriever.models import Models
+from services.retriever.settings import RetrieverSettings
 from tests.service.retriever.retriever_fixture import (
     RecordingGuard,
     folder,
@@ -242,11 +246,24 @@ async def test_another_embedder_is_refused_with_the_command_that_helps(filled: P
         await client.retriever.truth.write(
             lambda connection: connection.execute("UPDATE meta SET value = ? WHERE key = 'embedder'", ("0" * 64,))
         )
-    with pytest.raises(MeshError, match=r"python -m services\.retriever rebuild") as caught:
+    with pytest.raises(MeshError, match="`ragmesh store reindex`") as caught:
         async with running_retriever(filled, triton_server.grpc):
             pass
     assert caught.value.reason == "EMBEDDER_CHANGED"
     assert caught.value.metadata["index_embedder"] == "0" * 64
+    # Of a whole mesh the models are not there yet when the retriever opens its stores.
+    settings = RetrieverSettings(run_dir=filled / "run", data_dir=filled / "data", triton=NOWHERE)
+    retriever = await Retriever.open(settings)
+    try:
+        assert (await retriever.readiness())["models"] is False
+        await retriever.triton.close()
+        retriever.triton = TritonClient(triton_server.grpc)
+        retriever.models = Models(retriever.triton, batch=16, seconds=20)
+        with pytest.raises(CannotServe) as refused:
+            await retriever.readiness()
+        assert refused.value.error.reason == "EMBEDDER_CHANGED"
+    finally:
+        await retriever.close()
 
 
 async def test_an_embedder_that_changes_while_it_runs(filled: Path, triton_server: RunningTriton) -> None:

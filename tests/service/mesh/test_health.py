@@ -12,7 +12,10 @@ from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from services.mesh.health import HealthMonitor
+from services.mesh.errors import MeshError
+from services.mesh.health import CannotServe, HealthMonitor
+from services.mesh.server import ServiceSpec, _serve
+from services.mesh.settings import MeshSettings
 from tests.service.mesh.chassis import COUNT_REQUEST, GENERATOR, GUARD, SECONDS, Served, bare_failure, serving
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -83,6 +86,27 @@ async def test_an_optional_dependency_is_named_and_not_waited_for() -> None:
 
     assert await HealthMonitor(["s"], one_of_two, 0.05, frozenset({"model"})).look() is True
     assert await HealthMonitor(["s"], one_of_two, 0.05, frozenset({"store"})).look() is False
+
+
+async def test_a_process_that_cannot_serve_ends_with_the_reason(tmp_path: Path) -> None:
+    closed: list[bool] = []
+    looks = iter([False, False])
+
+    async def hopeless() -> Mapping[str, bool]:
+        if (found := next(looks, None)) is None:
+            raise CannotServe(MeshError("EMBEDDER_CHANGED", "run this"))
+        return {"models": found}
+
+    async def close() -> None:
+        closed.append(True)
+
+    async def build(_: MeshSettings) -> ServiceSpec:
+        return ServiceSpec("guard", (GUARD,), lambda server: None, hopeless, close, {GUARD: frozenset()})
+
+    with pytest.raises(MeshError, match="run this") as caught:
+        await _serve(MeshSettings(run_dir=tmp_path / "run", data_dir=tmp_path / "data", readiness_seconds=0.05), build)
+    assert caught.value.reason == "EMBEDDER_CHANGED"
+    assert closed == [True]
 
 
 async def test_a_draining_service_is_not_serving(tmp_path: Path) -> None:
