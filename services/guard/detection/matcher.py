@@ -27,6 +27,8 @@ ACROSS_SENTENCES = 0.6
 """What is left of a score where the end of a sentence parts the words."""
 
 _SENTENCE_END = re.compile(rb"[.!?][\"')]*\s")
+# Above a paragraph or an item of a list; a line that was wrapped is longer.
+_HEADING_END = re.compile(rb"(?m)^[^\n]{0,56}\n|\n[ \t\r]*\n")
 
 _WORD_REST = re.compile(rb"[0-9A-Za-z_\x80-\xff]*")
 _AROUND = b" \t\r\n\"'(),.:;!?"
@@ -177,7 +179,8 @@ class Matcher:
         if not may:
             return
         items = (self._items[place] for place in sorted(may))
-        matches = _matches(_Scan(data, self._spelled, proposed), (item for item in items if item.rule.rule.id not in known))
+        scan = _Scan(data, self._spelled, proposed, lines=target is Target.DOCUMENT)
+        matches = _matches(scan, (item for item in items if item.rule.rule.id not in known))
         counted = (match for match in matches if not any(item.lets_pass(match, data) for item in self._allowed))
         for match in itertools.islice(counted, MAX_MATCHES):
             yield match if len(data) == len(text) else _in_characters(match, data)
@@ -200,10 +203,15 @@ def _in_characters(match: Match, data: bytes) -> Match:
 
 
 class _Scan:
-    """One text, and where in it the proposed expressions match; each is looked for once."""
+    """One text, and where in it the proposed expressions match; each is looked for once.
 
-    def __init__(self, data: bytes, spelled: Sequence[_Spelled], proposed: set[int]) -> None:
+    Args:
+        lines: a heading and what stands below it are no clause, so that parts must stand on one side of its end.
+    """
+
+    def __init__(self, data: bytes, spelled: Sequence[_Spelled], proposed: set[int], *, lines: bool = False) -> None:
         self._data = data
+        self._lines = lines
         self._spelled = spelled
         self._proposed = proposed
         self._places: dict[int, list[Place]] = {}
@@ -238,9 +246,14 @@ class _Scan:
             lists.append(self.places(number))
             if not lists[-1]:
                 return
-        spans = _near(lists, within, ordered=rule.ordered)
+        spans = (span for span in _near(lists, within, ordered=rule.ordered) if not (self._lines and self._parted(*span)))
         found = (Match(parts.rule, start, self._word_end(end), self._score(parts, (start, end), within)) for start, end in spans)
         yield from itertools.islice((match for match in found if match.score > 0), MAX_PLACES)
+
+    def _parted(self, start: int, end: int) -> bool:
+        """Whether a heading, or a paragraph, ends inside [start, end)."""
+        line = self._data.rfind(b"\n", 0, start) + 1
+        return any(found.end() > start for found in _HEADING_END.finditer(self._data, line, end))
 
     def _word_end(self, end: int) -> int:
         """Where the word ends of which a stem ends here."""

@@ -45,13 +45,15 @@ _ABOUT_WORDS = _compiled(
     r")|(?:что|как) (?:это )?(?:значит|означает|понимать)|значение"
 )
 
-# Right before the words: somebody asks what they themselves may do, or is told not to.
+# Right before the words: somebody asks what they themselves may do, is told not to, or tells what was done.
 _ASKED_OR_DENIED = _compiled(
     r"(?:\b(?:(?:can|may|should|must|could|do|does|did|will|would) (?:i|we|one|people|patients|doctors|anyone)"
     r"|(?:darf|kann|soll|sollte|muss|konnte) (?:ich|man)|(?:puis|dois|peux)-je|peut-on|doit-on|est-ce que je (?:peux|dois)"
     r"|puedo|debo|se puede|posso|devo|si puo|pode-se|(?:mag|kan|moet) (?:ik|men)|czy (?:moge|mozna|musze|powinienem)"
     r"|mohu|muzu|smim)(?: [\pL\pN_'-]+){0,2}"
     r"|(?:можно ли|могу ли я|нужно ли|должен ли я)(?: [^ ]+){0,2}"
+    # "J'ai oublié": without its accent the participle is an order.
+    r"|\b(?:j['’](?:ai|avais)|(?:il|elle|on) a(?:vait)?|nous avons|(?:ils|elles) ont)(?: (?:deja|déjà|tout|encore))?"
     r"|\b(?:do not|don't|never|not to|nicht|niemals|non|no|nao|niet|nie|ne)|не)[ ]$"
 )
 # Who asks how code works or why it does not, in prose: folded.
