@@ -33,8 +33,9 @@ from training.reader_listwise import rate_at
 from training.reader_model import JointReader, Sizes
 from training.reader_names import Names
 from training.reader_recipe import start_model
+from training.reader_stage import Stage, Stop, fit
 from training.reader_trunk import RUN as TRUNK
-from training.reader_trunk import Parts, Stage, Stop, fit, renamed, single
+from training.reader_trunk import Parts, renamed, single
 from training.sources import DataFolder
 
 SEED = 20261125

@@ -12,7 +12,7 @@ import torch
 from ragmesh_models.reading_features import POSITION_FEATURES, SENTENCE_FEATURES
 from ragmesh_models.reading_text import PIECES, RESERVED, STATIC, UNKNOWN
 
-from training import reader_settle, reader_trunk
+from training import reader_settle, reader_stage, reader_trunk
 from training.progress import Run
 from training.reader_batches import Taken, collate, draw
 from training.reader_data import Group, Window
@@ -20,7 +20,8 @@ from training.reader_fit import loss_of
 from training.reader_model import JointReader, Sizes
 from training.reader_names import ALIKE, Names
 from training.reader_settle import RealQuestions
-from training.reader_trunk import HiddenWords, OpenText, Parts, Stage, Stop, fit, single
+from training.reader_stage import HiddenWords, Stage, Stop, fit
+from training.reader_trunk import OpenText, Parts, single
 from training.splits import gram_set
 from training.synthetic import Text
 from training.trunk_questions import ALONE_CHARS, alone, recurring
@@ -193,7 +194,7 @@ def tiny() -> JointReader:
 
 
 def test_the_averaged_weights_learn_and_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_trunk, "SAID", 10)
+    monkeypatch.setattr(reader_stage, "SAID", 10)
     write(tmp_path, 0, *["wide"] * 4)
     lists = [group("wide", [window([5, 6, 7, 8]), window([9, 10, 11])])] * 4
 
