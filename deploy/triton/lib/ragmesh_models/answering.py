@@ -17,7 +17,7 @@ from ragmesh_models.feature_engine import LexicalEngine
 from ragmesh_models.features import Candidate
 from ragmesh_models.identity import TOKENIZER_FILE
 from ragmesh_models.lexical import IdfTable
-from ragmesh_models.questions import Question, asks_who, read_question
+from ragmesh_models.questions import KINDS, Question, asks_who, read_question
 from ragmesh_models.reader_engine import ReaderEngine
 from ragmesh_models.reading import FILES as READER_FILES
 from ragmesh_models.reading import Reader
@@ -38,6 +38,9 @@ _DUPLICATE = 0.6
 # How much the log odds of a sentence's short answer count in what is shown second: tuning halves, one of two sentences right, SQuAD
 # 0.0, users' questions +0.5 in searched lists, +1.1 in paragraphs (+0.3 to +1.9).
 _SHORT_SHARE = 0.3
+_HAVE_SHORT = frozenset(
+    {"who", "when", "where", "number", "which", "what"}
+)  # kinds of questions that a name or a number may answer
 _HE = frozenset({"he", "she"})
 _PERSON = frozenset({"he", "she", "his", "her"})
 _FARTHEST = 3  # sentences further back in which the person is looked for that a "he" means
@@ -161,7 +164,8 @@ def choose(ranking: Ranking, most: int, question: Question) -> list[tuple[Scored
         floor = own if one.candidate.passage == best.candidate.passage else elsewhere
         (near if one.score >= floor else far).append(one)
     if not _may_stand_alone(ranking, best, near):
-        second = _second(best, [one for one in far if not any(_alike(one.candidate, other.candidate) for other in taken)])
+        others = [one for one in far if not any(_alike(one.candidate, other.candidate) for other in taken)]
+        second = _second(best, others, _SHORT_SHARE if KINDS[question.kind] in _HAVE_SHORT else 0.0)
         near += [second] if second is not None else []
     for one, shown in [*((one, True) for one in near), *((one, False) for one in far)]:
         if len(chosen) >= most:
@@ -177,24 +181,28 @@ def _may_stand_alone(ranking: Ranking, best: Scored, near: list[Scored]) -> bool
     return ranking.answerable >= ranking.sure or any(not _alike(one.candidate, best.candidate) for one in near)
 
 
-def _second(best: Scored, others: list[Scored]) -> Scored | None:
+def _second(best: Scored, others: list[Scored], share: float) -> Scored | None:
     """What is shown with a doubtful best one, of `others`, best first.
 
     The next best of its passage, which is cited already and often the one that was meant; of another passage where that is about as
-    good and the best one's has nothing like it.
+    good and the best one's has nothing like it. A best one that is wrong is often near the subject and does not say what is asked:
+    the log odds of a sentence's short answer count by `share`.
     """
-    likely = sorted(others, key=_with_short, reverse=True)
+
+    def worth(one: Scored) -> float:
+        return one.score + (share * _log_odds(one.short.probability if one.short else 0.0) if share else 0.0)
+
+    likely = sorted(others, key=worth, reverse=True)
     own = next((one for one in likely if one.candidate.passage == best.candidate.passage), None)
     other = next((one for one in likely if one.candidate.passage != best.candidate.passage), None)
     if other is None or other.score < best.score - _AS_GOOD:
         return own
-    return other if own is None or _with_short(own) < _with_short(other) - _AS_GOOD else own
+    return other if own is None or worth(own) < worth(other) - _AS_GOOD else own
 
 
-def _with_short(one: Scored) -> float:
-    """A sentence's score with its short answer's: a doubtful best one is often near the subject and does not say what is asked."""
-    likely = min(1 - 1e-6, max(1e-6, one.short.probability)) if one.short else 1e-6
-    return one.score + _SHORT_SHARE * math.log(likely / (1 - likely))
+def _log_odds(probability: float) -> float:
+    bounded = min(1 - 1e-6, max(1e-6, probability))
+    return math.log(bounded / (1 - bounded))
 
 
 def _lead(ranking: Ranking, best: Scored) -> Scored | None:
