@@ -19,6 +19,7 @@ from ragmesh.guard.v1.guard_service_pb2_grpc import GuardServiceStub
 from services.mesh import context
 from services.mesh.errors import MeshError, from_rpc_error
 from services.retriever.chunking import Chunk
+from services.retriever.clean_passages import CleanPassages
 from services.retriever.giving_way import GivingWay
 from services.retriever.quarantine_book import Held, QuarantineBook, digest_of, passage_text
 
@@ -28,6 +29,8 @@ _CALLS = 2
 """Of imports, at a time: the guard judges passages on one thread."""
 _MAX_BATCH_BYTES = 1024 * 1024
 _MAX_REMEMBERED = 16_384
+"""Verdicts about passages that are not clean, with what they found."""
+_CLEAN = Verdict(action=Action.ACTION_ALLOW)
 _MAX_COLLECTIONS = 1024
 _SAME_RULES_SECONDS = 5.0
 """How long the guard is trusted to judge by the same rules without being asked: a new rule counts after that at the latest."""
@@ -79,7 +82,8 @@ class Screening:
         self._use_seconds = use_seconds
         # Collection -> digest of the rules that its passages are judged by, and when that was heard.
         self._rules: dict[str, tuple[str, float]] = {}
-        # Digest of a passage -> digest of the rules it was judged by, and what they said.
+        self._passed = CleanPassages()
+        # Digest of a passage that is not clean -> digest of the rules it was judged by, and what they said.
         self._remembered: OrderedDict[bytes, tuple[str, Verdict]] = OrderedDict()
 
     async def held_back(self, document: str, chunks: Sequence[Chunk]) -> frozenset[int]:
@@ -169,13 +173,22 @@ class Screening:
         return response
 
     def _known(self, collection: str, digest: bytes) -> Verdict | None:
+        if collection not in self._rules:
+            return None
+        now = self._rules[collection][0]
         rules, verdict = self._remembered.get(digest, ("", None))
-        return verdict if collection in self._rules and rules == self._rules[collection][0] else None
+        if verdict is not None and rules == now:
+            return verdict
+        return _CLEAN if self._passed.holds(now, digest) else None
 
     def _remember(self, digest: bytes, rules: str, verdict: Verdict) -> None:
+        if _clean(verdict):
+            self._passed.add(rules, digest)
+            self._remembered.pop(digest, None)
+            return
         # Why it passed is of no interest here, and findings are large.
         kept = Verdict(action=verdict.action, category=verdict.category) if _passes(verdict) else verdict
-        if _passes(verdict) and verdict.HasField("sanitised"):
+        if _passes(verdict):
             kept.sanitised = ""
             kept.quoted.extend(verdict.quoted)
         self._remembered[digest] = (rules, kept)
