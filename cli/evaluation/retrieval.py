@@ -47,7 +47,9 @@ WAYS: dict[str, dict[str, Any]] = {
 """Row -> what the search is asked for; the rest is as shipped."""
 _MOST_PASSAGES = 100  # that the reranker takes
 _SECONDS = 30.0
-_ATTEMPTS = 5
+_ATTEMPTS = 30
+"""How often a search is asked that comes late: the mesh itself ends each after ten seconds, and behind an import of many thousands a
+busy machine is still learning their words for some minutes."""
 _WARM_UP = 5
 
 
