@@ -48,7 +48,7 @@ WAYS: dict[str, dict[str, Any]] = {
 _MOST_PASSAGES = 100  # that the reranker takes
 _SECONDS = 30.0
 _ATTEMPTS = 30
-"""How often a search is asked that comes late: the mesh itself ends each after ten seconds, and behind an import of many thousands a
+"""How often a search is asked that comes late: the mesh itself ends each after ten seconds, and behind an import of thousands a
 busy machine is still learning their words for some minutes."""
 _WARM_UP = 5
 
