@@ -57,11 +57,6 @@ class BegunTurn:
     started: TurnEvent | None
     """The first event of a turn that was made now; None where it was there before."""
 
-    @property
-    def created(self) -> bool:
-        """Whether the turn was made now."""
-        return self.started is not None
-
 
 class TurnLog(Protocol):
     """Stores conversations, turns and their events. Every method checks that the principal owns what it names."""

@@ -20,7 +20,7 @@ from tests.unit.gateway.log_calls import ANNA, BERT, DAY, LEASE, OWNER, append, 
 
 async def test_a_turn_begins_with_its_first_event(log: SqliteTurnLog) -> None:
     begun = await begin(log)
-    assert begun.created and begun.row.live and begun.row.last_seq == 1
+    assert begun.started is not None and begun.row.live and begun.row.last_seq == 1
     row, events = await log.read(begun.row.name, 0, 10)
     assert row == begun.row
     assert [event.seq for event in events] == [1]
@@ -177,11 +177,11 @@ async def test_the_longest_unused_conversation_goes_first(open_log: Open) -> Non
 async def test_the_same_request_finds_its_turn(log: SqliteTurnLog) -> None:
     first = await begin(log, request_id="r1")
     again = await begin(log, request_id="r1")
-    assert first.created and not again.created
+    assert first.started is not None and again.started is None
     assert again.row == first.row
     await finish(log, first.row.name)
     after = await begin(log, request_id="r1")
-    assert not after.created and not after.row.live
+    assert after.started is None and not after.row.live
     assert (await log.conversation(ANNA, first.row.conversation)).turn_count == 1
 
 
@@ -190,9 +190,9 @@ async def test_another_body_is_refused_and_changes_nothing(log: SqliteTurnLog) -
     with pytest.raises(MeshError) as caught:
         await begin(log, request_id="r1", body="c")
     assert (caught.value.reason, caught.value.metadata) == ("REQUEST_ID_REUSED", {"request_id": "r1"})
-    assert not (await begin(log, request_id="r1")).created
+    assert (await begin(log, request_id="r1")).started is None
     assert len(await log.conversations(ANNA, None, 10)) == 1
-    assert first.created
+    assert first.started is not None
 
 
 async def test_a_request_id_belongs_to_its_principal(log: SqliteTurnLog) -> None:
@@ -200,22 +200,22 @@ async def test_a_request_id_belongs_to_its_principal(log: SqliteTurnLog) -> None
     second = await begin(log, who=BERT, request_id="r1", body="c")
     other = Principal(tenant="other", subject=ANNA.subject)
     third = await begin(log, who=other, request_id="r1", body="d")
-    assert first.created and second.created and third.created
+    assert first.started is not None and second.started is not None and third.started is not None
 
 
 async def test_a_request_id_is_kept_for_a_day(log: SqliteTurnLog, clock: Clock) -> None:
     first = await begin(log, request_id="r1")
     clock.now += DAY - 5
-    assert not (await begin(log, request_id="r1")).created
+    assert (await begin(log, request_id="r1")).started is None
     clock.now += 6
     later = await begin(log, request_id="r1", body="c")
-    assert later.created and later.row.name != first.row.name
+    assert later.started is not None and later.row.name != first.row.name
 
 
 async def test_a_request_goes_with_its_conversation(log: SqliteTurnLog) -> None:
     first = await begin(log, request_id="r1")
     await log.delete_conversation(ANNA, first.row.conversation)
-    assert (await begin(log, request_id="r1", body="c")).created
+    assert (await begin(log, request_id="r1", body="c")).started is not None
 
 
 async def test_nobody_sees_what_is_anothers(log: SqliteTurnLog) -> None:
