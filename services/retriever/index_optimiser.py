@@ -39,8 +39,9 @@ class OptimiseRules:
     """Longest time that the program may take."""
     every: float = 5.0
     """Seconds between two looks."""
-    many: int = 20_000
-    """Where so many are new, there is no rest: until then each takes four times the memory of one that was there before."""
+    many: int = 12_500
+    """So many new ones are enough in any case, and there is no rest then: a new one takes twenty times the memory of its own that
+    one takes which was there before, and is scanned by every search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class IndexOptimiser:
         failures, rested = 0, 0.0
         while not cancelled():
             await asyncio.sleep(self._rules.every)
-            if not await self._due(self._rules.many if time.monotonic() < rested else 0):
+            if not await self._due(resting=time.monotonic() < rested):
                 continue
             began = time.monotonic()
             try:
@@ -102,12 +103,13 @@ class IndexOptimiser:
                 log.info("index.optimised", seconds=round(took, 1))
                 rested = time.monotonic() + _REST_FACTOR * took
 
-    async def _due(self, least: int) -> bool:
+    async def _due(self, *, resting: bool) -> bool:
         try:
             new, held = await self._keeper.unoptimised()
         except IndexUnusable:  # the next search finds that out, and has it rebuilt
             return False
-        return held >= max(self._rules.chunks, 1) and new >= max(self._rules.share * held, least)
+        enough = self._rules.many if resting else min(self._rules.share * held, self._rules.many)
+        return held >= max(self._rules.chunks, 1) and new >= enough
 
     async def _optimise(self) -> None:
         draft = await self._keeper.draft()

@@ -215,6 +215,15 @@ async def test_between_two_times_there_is_a_rest_but_not_where_much_is_new(tmp_p
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_of_a_large_index_the_share_that_has_to_be_new_has_an_end(tmp_path: Path) -> None:
+    growing = Growing(tmp_path)
+    growing.new = 10
+    due = IndexOptimiser(growing, replace(RULES, many=10))
+    assert await due._due(resting=False) and await due._due(resting=True)
+    growing.new = 9
+    assert not await due._due(resting=False)
+
+
 @pytest.mark.parametrize("moment", ["drafted", "optimised", "half swapped"])
 async def test_a_kill_leaves_an_index_that_has_everything(
     truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str

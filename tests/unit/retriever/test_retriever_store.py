@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from services.retriever import edge_optimise
 from services.retriever.edge_store import EdgeStore
 from services.retriever.exact_store import ExactStore
 from services.retriever.index import DIMENSIONS, FusingStore, IndexMeta, IndexUnusable, Labels, StoreKind, VectorStore
@@ -289,6 +291,37 @@ def test_dense_agrees_with_the_oracle(both: tuple[VectorStore, VectorStore]) -> 
         edge, exact = (store.dense(vector, 1, 20) for store in both)
         assert [hit.id for hit in edge] == [hit.id for hit in exact]
         assert [hit.score for hit in edge] == pytest.approx([hit.score for hit in exact], abs=1e-4)
+
+
+def test_an_index_that_was_optimised_as_it_grew_agrees_with_the_oracle(tmp_path: Path) -> None:
+    exact = ExactStore.create(tmp_path / "exact", IndexMeta("exact", "instance", "embedder", 0))
+    grown = EdgeStore.create(tmp_path / "0", IndexMeta("edge", "instance", "embedder", 0))
+    chunks = random_chunks(np.random.default_rng(SEED), 600)
+    for number in range(3):
+        for store in (exact, grown):
+            store.upsert(chunks[number * 200 : number * 200 + 200])
+            store.delete_version(number)
+        grown.flush(1, "embedder")
+        program = grown.draft(tmp_path / str(number + 1))
+        grown.close()
+        subprocess.run(program, check=True, timeout=60)
+        grown = EdgeStore.open(tmp_path / str(number + 1), trusted=True)
+    assert grown._shard.info().segments_count == 3, "two parts with graphs, and the one for new chunks"
+    assert grown.count() == exact.count() < 600
+    rng = np.random.default_rng(SEED)
+    for _ in range(10):
+        vector = unit(*rng.normal(size=DIMENSIONS))
+        edge, right = (store.dense(vector, 1, 20) for store in (grown, exact))
+        assert [hit.id for hit in edge] == [hit.id for hit in right]
+        assert [hit.score for hit in edge] == pytest.approx([hit.score for hit in right], abs=1e-4)
+    assert {hit.id for hit in grown.sparse([("w3", 1.0)], 1, 600)} == {hit.id for hit in exact.sparse([("w3", 1.0)], 1, 600)}
+    grown.close()
+    exact.close()
+
+
+@pytest.mark.parametrize(("held", "part"), [(10_000, 50_000), (150_000, 50_000), (600_000, 200_000)])
+def test_parts_of_a_large_index_are_larger_instead_of_more(held: int, part: int) -> None:
+    assert edge_optimise.part_chunks(held) == part
 
 
 def bm25(chunks: list[IndexedChunk], query: list[str], mean: float = 60.0) -> dict[int, float]:
