@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,3 +45,20 @@ def last_words(path: Path, *, lines: int = 3, limit: int = 4096) -> str:
     except FileNotFoundError:
         return ""
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+
+def last_trouble(path: Path, since: datetime, *, limit: int = 65_536) -> str:
+    """The last error, or else the last warning, that a service wrote down; empty where there is none.
+
+    Args:
+        since: what is older is of an earlier run.
+    """
+    found: dict[str, str] = {}
+    for line in last_words(path, lines=1_000, limit=limit).splitlines():
+        try:
+            said = json.loads(line)
+            if datetime.fromisoformat(said["timestamp"]) >= since:
+                found[said["level"]] = ": ".join(str(said[name]) for name in ("event", "reason") if said.get(name))
+        except (ValueError, KeyError, TypeError):
+            continue  # cut, or not of a service of ours
+    return found.get("error") or found.get("warning") or ""

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from cli.parts import ports, run_state
 from cli.parts.child import Child
 from cli.parts.envoy_admin import EnvoyAdmin
 from cli.parts.keys import KeyFileError, ensure_session_keys
-from cli.parts.logs import last_words, trim
+from cli.parts.logs import last_trouble, last_words, trim
 from cli.parts.roster import (
     PARTS,
     SERVICES,
@@ -88,6 +89,7 @@ class Mesh:
         self._ready: set[str] = set()
         self._started = False
         self._stopping = False
+        self._begun = datetime.now(UTC)
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._state = MeshState(
             supervisor=ProcessRef.of(os.getpid()) or ProcessRef(pid=os.getpid(), create_time=0.0),
@@ -327,9 +329,11 @@ class Mesh:
 
     def _late(self) -> CliError:
         seconds = self.settings.start_seconds
-        late = ", ".join(name for name in self._parts if name not in self._ready)
+        late = [name for name in self._parts if name not in self._ready]
+        troubles = {name: last_trouble(self.log_dir / f"{name}.log", self._begun) for name in late}
+        said = "".join(f" {name} says: {trouble[:300]}." for name, trouble in troubles.items() if trouble)
         return CliError(
-            f"Not ready within {seconds:.0f} s: {late}.",
+            f"Not ready within {seconds:.0f} s: {', '.join(late)}.{said}",
             f"See the logs in {self.log_dir}; RAGMESH_START_SECONDS gives it more time.",
         )
 

@@ -14,12 +14,13 @@ import httpx
 import weaviate
 from weaviate import WeaviateAsyncClient
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
-from weaviate.exceptions import WeaviateBaseError
+from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateBaseError
 
 from services.retriever.index import IndexAway
 from services.retriever.weaviate_settings import WeaviateNode, WeaviateSettings
 
 T = TypeVar("T")
+_MAX_WORDS = 300
 Work = Callable[[WeaviateAsyncClient], Coroutine[Any, Any, T]]
 
 _WATCH_SECONDS = 1.0
@@ -78,6 +79,8 @@ class WeaviateServer:
                 failure = IndexAway("Weaviate does not answer in time")
             except (httpx.HTTPError, OSError) as error:
                 failure = IndexAway(f"Weaviate cannot be reached: {type(error).__name__}")
+            except UnexpectedStatusCodeError as error:
+                failure = IndexAway(f"Weaviate refused ({error.status_code}): {_words(error)}")
             except WeaviateBaseError as error:  # its text may hold addresses
                 failure = IndexAway(f"Weaviate failed: {type(error).__name__}")
         raise failure
@@ -137,3 +140,11 @@ def _client(settings: WeaviateSettings, node: WeaviateNode) -> WeaviateAsyncClie
         # They ask a package registry for the newest version of the client.
         skip_init_checks=True,
     )
+
+
+def _words(error: UnexpectedStatusCodeError) -> str:
+    """Why Weaviate refused, as it says it: for example that it has fewer nodes than there are to be copies."""
+    said: Any = error.error
+    reasons = said.get("error", ()) if isinstance(said, dict) else ()
+    messages = [str(one.get("message", "")) for one in reasons if isinstance(one, dict)]
+    return " ".join("; ".join(messages or [str(said or "without a reason")]).split())[:_MAX_WORDS]

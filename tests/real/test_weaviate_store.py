@@ -260,6 +260,11 @@ def test_indexes_that_other_builds_left_behind_are_deleted(factory: StoreKind, t
         factory.open(tmp_path / "one")
 
 
+def test_what_weaviate_refuses_is_said_in_its_words(weaviate_node: Node, tmp_path: Path) -> None:
+    with pytest.raises(IndexAway, match=r"Weaviate refused \(4\d\d\): .*replica"):
+        WeaviateKind(weaviate_node.settings(replication_factor=3)).create(tmp_path / "index", META)
+
+
 @pytest.fixture
 def own_node(tmp_path: Path) -> Iterator[Node]:
     node = Node("n1", tmp_path, NodePorts.choose())

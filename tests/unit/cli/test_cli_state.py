@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jwt
@@ -181,3 +182,19 @@ def test_a_log_that_grew_too_large_is_put_aside(tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "a.log.1").read_bytes() == b"first line\nsecond line\n"
     assert logs.last_words(path, lines=1) == "third line"
     assert logs.last_words(tmp_path / "none.log") == ""
+
+
+def test_what_troubles_a_service_is_read_from_its_log(tmp_path: Path) -> None:
+    path, now = tmp_path / "a.log", datetime(2026, 1, 2, tzinfo=UTC)
+    lines = [
+        '{"event": "old", "level": "error", "timestamp": "2026-01-01T00:00:00Z"}',
+        '{"event": "late", "reason": "load", "level": "warning", "timestamp": "2026-01-02T00:00:01Z"}',
+        "Traceback",
+        '{"event": "rpc", "level": "info", "timestamp": "2026-01-02T00:00:02Z"}',
+    ]
+    path.write_text("\n".join(lines))
+    assert logs.last_trouble(path, now) == "late: load"
+    lines += ['{"event": "index.away", "reason": "no replica", "level": "error", "timestamp": "2026-01-02T00:00:03Z"}', lines[1]]
+    path.write_text("\n".join(lines))
+    assert logs.last_trouble(path, now) == "index.away: no replica"
+    assert logs.last_trouble(tmp_path / "none.log", now) == ""
