@@ -286,7 +286,7 @@ def test_a_sentence_that_may_be_wrong_is_not_shown_alone(
             scored = [Scored(one, math.log(share), share, None) for one, share in zip(reading.candidates(), shares, strict=True)]
             return Ranking(likely, 0.5, 0.5, scored, None, near=0.1, sure=0.8)
 
-    reading = answerer.start("When was it built?")
+    reading = answerer.start("Which bridge was built?")
     reading.add("The bridge was built in 1742. Ada Moss paid for the masons.", "")
     reading.add("The mill burnt down in spring.", "")
     answerer._engines["told"] = Told()
