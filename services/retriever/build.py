@@ -18,6 +18,7 @@ from services.mesh.paging import Pager, load_key
 from services.mesh.server import ServiceSpec
 from services.mesh.triton import TritonClient
 from services.retriever import truth_reads
+from services.retriever.clean_passages import CleanPassages
 from services.retriever.documents import DocumentServicer
 from services.retriever.finishing import Finishing
 from services.retriever.giving_way import GivingWay
@@ -94,9 +95,11 @@ class Retriever:
         self.parser = ParserClient(seconds=settings.retriever_parse_seconds, memory_bytes=settings.retriever_parser_memory_bytes)
         self.finishing = Finishing()
         self.book = QuarantineBook(settings.folder, self.truth)
+        self.passed = CleanPassages(settings.folder / "clean_passages")
         self.screening = Screening(
             self.guard,
             self.book,
+            self.passed,
             self.way,
             seconds=settings.retriever_guard_seconds,
             use_seconds=settings.retriever_guard_use_seconds,
@@ -203,6 +206,7 @@ class Retriever:
         await self.guard.close()
         await self.triton.close()
         await self.book.close()
+        self.passed.close()
         await self.truth.close()
 
 

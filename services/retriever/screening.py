@@ -66,13 +66,21 @@ class Screening:
 
     Args:
         book: what is held back, and what was released.
+        passed: what the guard found clean.
         way: whom imports wait for.
         seconds: how long one batch of an import may take.
         use_seconds: how long the passages of a search may take.
     """
 
     def __init__(
-        self, channel: grpc.aio.Channel, book: QuarantineBook, way: GivingWay, *, seconds: float, use_seconds: float
+        self,
+        channel: grpc.aio.Channel,
+        book: QuarantineBook,
+        passed: CleanPassages,
+        way: GivingWay,
+        *,
+        seconds: float,
+        use_seconds: float,
     ) -> None:
         self._guard = GuardServiceStub(channel)
         self._book = book
@@ -82,7 +90,7 @@ class Screening:
         self._use_seconds = use_seconds
         # Collection -> digest of the rules that its passages are judged by, and when that was heard.
         self._rules: dict[str, tuple[str, float]] = {}
-        self._passed = CleanPassages()
+        self._passed = passed
         # Digest of a passage that is not clean -> digest of the rules it was judged by, and what they said.
         self._remembered: OrderedDict[bytes, tuple[str, Verdict]] = OrderedDict()
 
