@@ -54,11 +54,26 @@ _RUSSIAN = snowballstemmer.stemmer("russian")
 _GERMAN = snowballstemmer.stemmer("german")
 
 
-@lru_cache(maxsize=100_000)
 def _stem(word: str, german: bool = False) -> str:
     with _STEMMING:
         stemmed: str = (_RUSSIAN if _CYRILLIC.search(word) else _GERMAN if german else _ENGLISH).stemWord(word)
     return stemmed
+
+
+@lru_cache(maxsize=100_000)
+def _term(word: str, german: bool) -> str:
+    """The term of a word in small letters; empty where it is a stop word."""
+    if word in (GERMAN_STOP_WORDS if german else STOP_WORDS):
+        return ""
+    word = word.removesuffix("'s").replace("'", "")
+    if german:
+        word = _stem(word, german=True)
+    # Accents are folded where they are marks on Latin letters: "café" is found by "cafe".
+    if not word.isascii() and not _CYRILLIC.search(word):
+        word = unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFKD", word)))
+    if not word:
+        return ""
+    return (word if german else _stem(word))[:MAX_TERM_CHARS]
 
 
 def terms(text: str, language: str = "en") -> list[str]:
@@ -68,20 +83,8 @@ def terms(text: str, language: str = "en") -> list[str]:
         language: `de` for the rules of German; everything else is read by those of English, Cyrillic by those of Russian.
     """
     german = language == "de"
-    stop_words = GERMAN_STOP_WORDS if german else STOP_WORDS
-    found: list[str] = []
-    for word, _, _ in words(text):
-        if word in stop_words:
-            continue
-        word = word.removesuffix("'s").replace("'", "")
-        if german:
-            word = _stem(word, german=True)
-        # Accents are folded where they are marks on Latin letters: "café" is found by "cafe".
-        if not word.isascii() and not _CYRILLIC.search(word):
-            word = unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFKD", word)))
-        if word:
-            found.append((word if german else _stem(word))[:MAX_TERM_CHARS])
-    return found
+    found = (_term(word.lower().replace("’", "'"), german) for word in _WORD.findall(text))
+    return [term for term in found if term]
 
 
 def words(text: str) -> Iterator[tuple[str, int, int]]:

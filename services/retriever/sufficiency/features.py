@@ -95,11 +95,10 @@ class _Read:
 @lru_cache(maxsize=512)
 def _read(title_path: tuple[str, ...], text: str, language: str) -> _Read:
     data = text.encode()
-    return _Read(
-        frozenset(terms("\n".join((*title_path, text)), language)),
-        frozenset(terms("\n".join(title_path), language)),
-        tuple(frozenset(terms(data[start:end].decode(), language)) for start, end in sentence_ranges(text)),
-    )
+    title = frozenset(terms("\n".join(title_path), language))
+    # Sentences are together all of the text.
+    sentences = tuple(frozenset(terms(data[start:end].decode(), language)) for start, end in sentence_ranges(text))
+    return _Read(title.union(*sentences), title, sentences)
 
 
 def _agree(results: Sequence[Result]) -> float:
