@@ -22,7 +22,9 @@ LIGHT = frozenset(
     first many much long far often say says think kind type sort difference extracted smoked studied isolated
     discovered allowed want need show shows hilft helfen wirkt wirken macht machen nehmen nimmt heißt bedeutet
     passiert kommt legal sicher gut schlecht erste ersten viel lange oft gibt wechselwirkung wechselwirkt beeinflusst
-    lagert lagern zugelassen hergestellt entdeckt""".split()  # noqa: SIM905 - a word list reads better as prose
+    lagert lagern zugelassen hergestellt entdeckt
+    stay stays remain remains remove removes weigh weighs reach reaches contain contains arrive arrives depart departs begin
+    begins become becomes bleibt bleiben kostet kosten dauert dauern wiegt wiegen enthält fährt öffnet""".split()  # noqa: SIM905 - a word list reads better as prose
 )
 
 

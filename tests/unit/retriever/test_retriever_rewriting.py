@@ -204,6 +204,11 @@ def test_a_vague_first_question_is_completed_from_the_subject(question: str, com
         ("I take warfarin. What should be checked?", []),
         ("Which firms are small and have to pay taxes?", []),
         ("How pure is it and how strong is it and is it legal and can I buy it?", []),
+        (
+            "How long does CBD stay in the body and what does it cost?",
+            ["How long does CBD stay in the body?", "What does CBD cost?"],
+        ),
+        ("How much does the pump weigh and where is it made?", ["How much does the pump weigh?", "Where is pump made?"]),
     ],
 )
 def test_two_questions_in_one_are_taken_apart(question: str, parts: list[str]) -> None:
