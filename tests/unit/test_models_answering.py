@@ -194,18 +194,6 @@ def test_the_second_sentence_is_the_one_with_the_likelier_short_answer(answerer:
     assert (second(0.1), second(0.9)) == (1, 2)
 
 
-def test_when_prefers_a_sentence_with_a_date_to_one_that_is_as_good(answerer: Answerer) -> None:
-    text = "The bridge was finished by the guild. The bridge was finished in 1742."
-
-    def first(question: str, lead: float) -> int:
-        reading = answerer.start(question)
-        reading.add(text, "")
-        scored = [Scored(one, lead * (1 - n), 0.5, None) for n, one in enumerate(reading.candidates())]
-        return choose(Ranking(1.0, 0.0, 1.0, scored, None), 1, reading.question)[0][0].candidate.position
-
-    assert (first("When was it finished?", 0.5), first("When was it finished?", 2.0), first("Who finished it?", 0.5)) == (1, 0, 0)
-
-
 def test_a_heading_is_chosen_only_where_nothing_else_stands(answerer: Answerer) -> None:
     only = decide(answerer, "What is the stone bridge?", ["# The stone bridge"])
     assert len(only.sentences) == 1

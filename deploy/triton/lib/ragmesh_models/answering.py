@@ -7,14 +7,14 @@ engine that the caller names. All ranges that leave this module are UTF-8 bytes 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ragmesh_models import feature_engine
 from ragmesh_models.baseline_engines import FirstEngine, OverlapEngine
 from ragmesh_models.engine import Engine, Ranking, Reading, Scored, ShortAnswer, is_real_sentence
 from ragmesh_models.feature_engine import LexicalEngine
-from ragmesh_models.features import Candidate, has_date
+from ragmesh_models.features import Candidate
 from ragmesh_models.identity import TOKENIZER_FILE
 from ragmesh_models.lexical import IdfTable
 from ragmesh_models.questions import KINDS, Question, asks_who, read_question
@@ -41,9 +41,6 @@ _SHORT_SHARE = 0.3
 _HAVE_SHORT = frozenset(
     {"who", "when", "where", "number", "which", "what"}
 )  # kinds of questions that a name or a number may answer
-# What a sentence without a year or a month loses where it is asked when, in nats: tuning halves, right sentence, SQuAD's paragraphs
-# +0.1, users' +0.5 (0.0 to +1.0), searched lists of both 0.0. The same for numbers and for reasons changed nothing there.
-_UNDATED = 1.0
 _HE = frozenset({"he", "she"})
 _PERSON = frozenset({"he", "she", "his", "her"})
 _FARTHEST = 3  # sentences further back in which the person is looked for that a "he" means
@@ -151,8 +148,6 @@ class Answerer:
 
 def choose(ranking: Ranking, most: int, question: Question) -> list[tuple[Scored, bool, bool]]:
     """Sentences best first, each with whether it is shown and whether it only leads to the best, before which it then stands."""
-    if KINDS[question.kind] == "when":
-        ranking = replace(ranking, sentences=[_dated(one) for one in ranking.sentences])
     real = [one for one in ranking.sentences if is_real_sentence(one.candidate)]
     order = sorted(real or ranking.sentences, key=lambda one: -one.score)
     if not order:
@@ -179,11 +174,6 @@ def choose(ranking: Ranking, most: int, question: Question) -> list[tuple[Scored
             taken.append(one)
             chosen.append((one, shown, False))
     return chosen
-
-
-def _dated(one: Scored) -> Scored:
-    """The sentence with what it loses for having no date."""
-    return one if has_date(one.candidate) else replace(one, score=one.score - _UNDATED)
 
 
 def _may_stand_alone(ranking: Ranking, best: Scored, near: list[Scored]) -> bool:

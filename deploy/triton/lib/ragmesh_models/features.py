@@ -22,7 +22,6 @@ from ragmesh_models.questions import Question, letters
 from ragmesh_models.sentences import SentenceKind
 
 MAX_CANDIDATES = 2_048  # sentences of one request; the rest is not read
-_DATE = 8  # in a candidate's flags
 _RUN_WINDOW = 40  # words of a question that runs are looked for in
 
 NAMES = (
@@ -78,11 +77,6 @@ class Candidate:
     capitals: set[str]  # stems of capitalised words after the first
     is_pronoun_led: bool
     definition: int  # how many characters stand before its defining verb, -1 without one
-
-
-def has_date(candidate: Candidate) -> bool:
-    """Whether a year, a century or a month stands in it."""
-    return bool(candidate.flags[_DATE])
 
 
 @dataclass(frozen=True, slots=True)
