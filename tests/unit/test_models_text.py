@@ -101,13 +101,13 @@ def test_abbreviations_and_initials_do_not_end_a_sentence() -> None:
 
 def test_a_name_or_a_quotation_ends_no_sentence_and_nothing_ends_in_brackets() -> None:
     text = (
-        "Help! is the fifth album. “Is it closed?” she asked. He was born on 10 July [O.S. 28 June] 1856. It is (see page 4. "
+        "Yahoo! is a company. “Is it closed?” she asked. He was born on 3 May [O.S. 22 April] 1711. It is (see page 4. "
         "Nobody closed this. The end (at 4 p.m. They left.) came! Then? No."
     )
     assert [body for body, _ in pieces(text)] == [
-        "Help! is the fifth album.",
+        "Yahoo! is a company.",
         "“Is it closed?” she asked.",
-        "He was born on 10 July [O.S. 28 June] 1856.",
+        "He was born on 3 May [O.S. 22 April] 1711.",
         "It is (see page 4.",
         "Nobody closed this.",
         "The end (at 4 p.m. They left.) came!",

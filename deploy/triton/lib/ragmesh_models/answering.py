@@ -225,7 +225,7 @@ def _lead(ranking: Ranking, best: Scored) -> Scored | None:
 
 
 def _names_who(question: Question, lead: Scored, best: Scored) -> bool:
-    """Whether the leading sentence is the one that answers: "Who plays Spock?", "Zachary Quinto is an actor. He is known as Spock."
+    """Whether the leading sentence is the one that answers: "Who painted it?", "Ada Brook is a painter. She painted it."
 
     Where the question itself names the person ("Who was Roger Adams?"), what is said of them is the answer.
     """

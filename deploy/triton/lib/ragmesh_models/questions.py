@@ -31,7 +31,7 @@ _RULES = [
     ("yes_no", r"^(?:is|are|was|were|do|does|did|can|could|will|would|should|has|have|had|may|must|am)\b"),
 ]  # fmt: skip
 _COMPILED = [(kind, re.compile(rule, re.IGNORECASE)) for kind, rule in _RULES]
-# "Who plays Spock?", "Who did the music of the film?"; not "Who did he marry?" or "Who is it written by?", which ask for an object.
+# "Who built it?", "Who did the music of the film?"; not "Who did he marry?" or "Who is it written by?", which ask for an object.
 _WHO_SUBJECT = re.compile(r"\bwho\b(?! (?:do|does|did)\b(?! the \w+ (?:of|for|in|on)\b))", re.IGNORECASE)
 _STRANDED = re.compile(r"\b(?:to|by|with|for|from|against|after|about|of)\W*$", re.IGNORECASE)
 

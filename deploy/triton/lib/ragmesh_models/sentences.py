@@ -94,7 +94,7 @@ def _blocks(text: str) -> list[tuple[int, int, SentenceKind]]:
 
 
 def _in_brackets(text: str, start: int, at: int, end: int) -> bool:
-    """Whether a bracket that was opened a little before `at` is closed a little behind it, as in "10 July [O.S. 28 June]"."""
+    """Whether a bracket that was opened a little before `at` is closed a little behind it, as in "3 May [O.S. 22 April]"."""
     low, high = max(start, at - _LONGEST_BRACKET), min(end, at + _LONGEST_BRACKET)
     return any(
         text.rfind(opened, low, at) > text.rfind(closed, low, at) and (there := text.find(closed, at, high)) >= 0
@@ -115,7 +115,7 @@ def _ends_here(text: str, start: int, match: re.Match[str], end: int) -> bool:
     # Looking only a little way keeps the cost of a long line linear.
     following = text[match.end() : min(end, match.end() + _LOOK)].lstrip()[:1]
     if following and (following in ",;:" or (following.islower() and (match.group().startswith(".") or _is_cased(text, start)))):
-        return False  # "Help! is the fifth album", "Is it closed?" she asked.
+        return False  # "Yahoo! is a company", "Is it closed?" she asked.
     if _in_brackets(text, start, match.end(), end):
         return False
     if not match.group().startswith("."):
