@@ -3,13 +3,13 @@
     python -m bench.guard_output             # writes its section of RESULTS.md
     python -m bench.guard_output --print
 
-A draft is up to six segments, beside five passages of the sample corpus as a search finds them, sent as the generator sends them: the
-text of a segment, then its end. No verifier is asked (`bench.guard_claims` has its time): claims leave marked as unverified, so that
-everything else is done. What it takes is processor time of the one thread. A token is a word or a sign.
+A draft is up to six segments, beside five passages of the sample corpus as a search finds them, sent as the generator sends them:
+the text of a segment, then its end. No verifier is asked (`bench.guard_claims` has its time): claims leave marked as unverified,
+so that everything else is done. What it takes is processor time of the one thread. A token is a word or a sign.
 
-A token's time is that of the segments behind the first over their tokens; the rest of the time of its draft is the draft's own: its
-beginning, what is read of its evidence when the first claim asks for it, and its end. The same drafts come once more in pieces of a few
-characters; every answer must be the same, byte for byte.
+A token's time is that of the segments behind the first over their tokens; the rest of the time of its draft is the draft's own:
+its beginning, what is read of its evidence when the first claim asks for it, and its end. The same drafts come once more in pieces
+of a few characters; every answer must be the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -274,9 +274,10 @@ def section(bench: Bench) -> str:
     lines = [
         "## Drafts",
         "",
-        f"`python -m bench.guard_output`: drafts of up to {_SEGMENTS} segments beside {_PASSAGES} passages, without a verifier; processor",
-        "time of the guard's thread, medians. What a draft takes besides its tokens is its beginning, reading its evidence for",
-        f"facts, and its end. Asked of the patterns: {_ASKED_US:g} us a token. Every draft has the same answers in pieces of {_PIECE} characters.",
+        f"`python -m bench.guard_output`: drafts of up to {_SEGMENTS} segments beside {_PASSAGES} passages, without a verifier;",
+        "processor time of the guard's thread, medians. What a draft takes besides its tokens is its beginning, reading its",
+        f"evidence for facts, and its end. Asked of the patterns: {_ASKED_US:g} us a token. Every draft has the same answers in",
+        f"pieces of {_PIECE} characters.",
         f"Load of the machine: {os.getloadavg()[0]:.1f}.",
         "",
         "| drafts | n | tokens each | us a token | us a draft besides | in pieces |",

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 MAX_PARTS = 8
 """More pieces of one claim are left together in the last."""
 
-_END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s|$)|[。！？]|\n\s*(?:\n|[-*•] |\d{1,2}[.)] )")
+# “, ‘ and « close where German opens with „, ‚ and ».
+_END = re.compile(r"[.!?…]+[\"'”’“‘)\]»«]*(?=\s|$)|[。！？]|\n\s*(?:\n|[-*•] |\d{1,2}[.)] )")
 _LAST_WORD = re.compile(r"[^\s(\[\"“‘]+$")
 _ABBREVIATIONS = frozenset(
     [

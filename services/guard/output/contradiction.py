@@ -60,11 +60,19 @@ class Answer:
 
     def __init__(self) -> None:
         self._said: list[Said] = []
+        self._read: tuple[str, list[Said]] = ("", [])
+        """The sentences of the last text: what is judged is released next."""
+
+    def _sentences(self, text: str) -> list[Said]:
+        # A space that joins a text on begins no list, as a line end may.
+        text = text.lstrip(" \t")
+        if text != self._read[0]:
+            self._read = (text, [Said(text[start:end]) for start, end in sentences(text)])
+        return self._read[1]
 
     def contradicts(self, text: str) -> str | None:
         """The earlier sentence that `text` contradicts by its words alone; None where there is none."""
-        for start, end in sentences(text):
-            said = Said(text[start:end])
+        for said in self._sentences(text):
             for other in self._said:
                 if _alike(said, other) < ALIKE or len(said.stems ^ other.stems) > _MAX_DIFFERING:
                     continue
@@ -85,6 +93,4 @@ class Answer:
 
     def add(self, text: str) -> None:
         """It was released."""
-        for start, end in sentences(text):
-            if len(self._said) < MAX_KEPT:
-                self._said.append(Said(text[start:end]))
+        self._said += self._sentences(text)[: MAX_KEPT - len(self._said)]

@@ -89,6 +89,7 @@ class Draft:
         self._given: dict[frozenset[str], Given] = {}
         self._windows: dict[str, list[Window]] = {}
         self._sentences: dict[str, frozenset[str]] = {}
+        self._of: dict[tuple[str, ...], tuple[Windows, frozenset[str]]] = {}
 
     def withholds(self, finding: pb.Finding, grave: bool) -> bool:
         """Whether a finding keeps a text from leaving: as the policy has it for its category, else where it is `grave`."""
@@ -123,8 +124,16 @@ class Draft:
             )
         return self._given[key]
 
-    def windows(self, names: Iterable[str]) -> Windows:
-        """The windows of the passages of these names, of all where there are none."""
+    def beside(self, names: Iterable[str]) -> tuple[Windows, frozenset[str]]:
+        """The windows and the sentences of the passages of these names, of all where there are none."""
+        key = tuple(names)
+        if key not in self._of:
+            if len(self._of) >= MAX_GIVEN:
+                self._of.clear()
+            self._of[key] = self._windows_of(key), self._sentences_of(key)
+        return self._of[key]
+
+    def _windows_of(self, names: Iterable[str]) -> Windows:
         found: list[Window] = []
         for evidence in self.passages.named(names):
             if evidence.name not in self._windows:
@@ -132,8 +141,7 @@ class Draft:
             found += self._windows[evidence.name]
         return Windows(found)
 
-    def sentences(self, names: Iterable[str]) -> frozenset[str]:
-        """The sentences of the passages of these names, of all where there are none."""
+    def _sentences_of(self, names: Iterable[str]) -> frozenset[str]:
         found: set[str] = set()
         for evidence in self.passages.named(names):
             if evidence.name not in self._sentences:

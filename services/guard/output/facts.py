@@ -20,17 +20,31 @@ MAX_FACTS = 256
 """Of one kind in one text; the rest is not looked at."""
 
 URL = re.compile(r"(?:https?://|www\.)[^\s<>()\"'`\]]+[^\s<>()\"'`\].,;:!?]", re.I)
+# Without a scheme only where nothing but an address ends so: "node.js" and "tablets.It" are none.
+_BARE_URL = re.compile(
+    r"(?<![\w@./-])(?:[a-z0-9][a-z0-9-]{1,62}\.){1,4}(?:com|org|net|info|edu|gov|eu)(?![\w-])(?:/[^\s<>()\"'`\]]*[^\s<>()\"'`\].,;:!?])?",
+    re.I,
+)
+_BARE_ENDS = (".com", ".org", ".net", ".info", ".edu", ".gov", ".eu")
 EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
-PHONE = re.compile(r"(?<![\w.])(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d{2,5}(?:[ .-]\d{2,5}){1,5}(?!\w)")
+PHONE = re.compile(r"(?<![\w.])(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d{2,8}(?:[ .-]\d{2,8}){0,5}(?!\w)")
 _ISO = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})(?!\d)")
 _SLASHED = re.compile(r"(?<![\d.])(\d{1,2})([./])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 _NUMBER = re.compile(r"(?<![\w.,])[-−]?\d+(?:[.,'’\u00a0\u202f\u2009 ]\d{3})*(?:[.,]\d+)?(?=(\D{0,24}))", re.A)
-_LISTED = re.compile(r"(?m)^\s*\(?\d{1,2}[.)](?=\s)|\[\d{1,3}(?:,\s?\d{1,3})*\]")
+_LISTED = re.compile(r"(?m)^[^\S\n]*\(?\d{1,2}[.)](?=\s)|\[\d{1,3}(?:,\s?\d{1,3})*\]")
 _QUOTED = re.compile(r"[“„«]([^“”„«»\n]{8,600})[”“»]|\"([^\"\n]{8,600})\"")
 _WORD = re.compile(r"[^\W\d_](?:[\w'’-]*\w)?")
 _UNIT = re.compile(r"\s{0,2}-?(%|°\s?[cf]\b|[€$£₽]|[^\W\d_]+)", re.I)
 _SIGN = re.compile(r"([€$£₽])\s?$")
 _NEAR_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th|er|º)?[.,]?\s+(?:de\s+|of\s+)?$")
+_GROUPING = re.compile(r"['’\u00a0\u202f\u2009 ]")
+_DIGIT = re.compile(r"\d")
+# 09.06.2019; 08.00-16.30.
+_TIMED = re.compile(r"^\d{1,2}([./-])\d{1,2}\1\d{2,4}|^\d\d\.\d\d[ -]\d\d\.\d\d$")
+_LEAST_OF_PHONE = 7
+_OF_PHONE = range(_LEAST_OF_PHONE, 16)
+"""Digits of a telephone number."""
+_NEITHER = bytes(code for code in range(128) if not chr(code).isalnum())
 _AFTER_MONTH = re.compile(r"^\.?\s+(?:(\d{1,2})(?:st|nd|rd|th)?(?![\d.,]*\d))?,?\s*(?:de\s+|of\s+)?(\d{4})?")
 
 
@@ -76,7 +90,10 @@ def words() -> Words:
     }
     return Words(
         months=numbered(listed["months"], 1),
-        numbers={word: float(number) for word, number in numbered(listed["numbers"], 0).items()},
+        numbers={
+            **{word: 10.0 * number for word, number in numbered(listed["tens"], 2).items()},
+            **{word: float(number) for word, number in numbered(listed["numbers"], 0).items()},
+        },
         units=units,
         negations=frozenset(folded(word) for row in listed["negations"].values() for word in row.split()),
         titles=frozenset(folded(word) for word in listed["titles"].split()),
@@ -107,7 +124,9 @@ class Date:
 
 def values(digits: str) -> tuple[float, ...]:
     """What a number in digits can mean where the language is not known: points and commas group or divide."""
-    plain = re.sub(r"['’\u00a0\u202f\u2009 ]", "", digits.replace("−", "-"))
+    if digits.isascii() and digits.isdigit():
+        return (float(digits),)
+    plain = _GROUPING.sub("", digits.replace("−", "-"))
     found = []
     for mark, other in ((".", ","), (",", ".")):
         # `mark` divides, `other` groups.
@@ -121,7 +140,8 @@ def values(digits: str) -> tuple[float, ...]:
 
 def numbers(text: str) -> list[Number]:
     """Numbers in digits; those of lists, citations, addresses and dates are not among them."""
-    taken = [match.span() for pattern in (_LISTED, URL, EMAIL, _ISO, _SLASHED) for match in pattern.finditer(text)]
+    taken = [match.span() for pattern in (_LISTED, _ISO, _SLASHED) for match in pattern.finditer(text)]
+    taken += [match.span() for match in (*urls(text), *emails(text))]
     found: list[Number] = []
     for match in _NUMBER.finditer(text):
         start, end = match.span()
@@ -143,15 +163,17 @@ def _unit(before: str, after: str) -> tuple[str, float] | None:
 
 def dates(text: str) -> list[Date]:
     """Dates with a month, in digits or by its name."""
-    found = [Date(int(m[1]), int(m[2]), int(m[3]), False, *m.span()) for m in _ISO.finditer(text)]
-    for match in _SLASHED.finditer(text):
+    found: list[Date] = []
+    if text.count("-") >= 2:
+        found = [Date(int(m[1]), int(m[2]), int(m[3]), False, *m.span()) for m in _ISO.finditer(text)]
+    for match in _SLASHED.finditer(text) if text.count(".") >= 2 or text.count("/") >= 2 else ():
         first, second, year = int(match[1]), int(match[3]), int(match[4])
         day, month = (second, first) if second > 12 else (first, second)
         swappable = match[2] == "/" and first <= 12 and second <= 12
         found.append(Date(year if year > 99 else None, month, day, swappable, *match.span()))
     months = words().months
-    # Hardly a sentence names a month; of an ASCII text all words are seen at once.
-    if not (text.isascii() and months.keys().isdisjoint(_WORD.findall(text.lower()))):
+    # Hardly a sentence names a month: all its words are seen at once.
+    if not months.keys().isdisjoint(folded_words(text)):
         for match in _WORD.finditer(text):
             named = months.get(folded(match.group()))
             if named is not None:
@@ -170,14 +192,47 @@ def _named(text: str, match: re.Match[str], month: int) -> list[Date]:
     return [Date(int(year) if year else None, month, int(day) if day else None, False, match.start(), match.end())]
 
 
+def urls(text: str) -> list[re.Match[str]]:
+    """Addresses of pages."""
+    lower = text.lower()
+    found = list(URL.finditer(text)) if "://" in text or "www." in lower else []
+    if any(end in lower for end in _BARE_ENDS):
+        taken = [match.span() for match in found]
+        bare = _BARE_URL.finditer(text)
+        found += [match for match in bare if not any(start <= match.start() < end for start, end in taken)]
+    return found
+
+
+def emails(text: str) -> list[re.Match[str]]:
+    """Addresses of mail."""
+    return list(EMAIL.finditer(text)) if "@" in text else []
+
+
+def phones(text: str) -> list[re.Match[str]]:
+    """Telephone numbers; dates, ranges and large numbers are none."""
+    if len(_DIGIT.findall(text)) < _LEAST_OF_PHONE:
+        return []
+    found = (match for match in PHONE.finditer(text) if match.group()[0] in "+0(" and not _TIMED.search(match.group()))
+    return [match for match in found if len(_DIGIT.findall(match.group())) in _OF_PHONE]
+
+
 def quotations(text: str) -> list[tuple[int, int]]:
     """Where quoted words stand, without their marks; three words at least, for one or two may be set off for emphasis."""
+    if not any(mark in text for mark in '"“„«'):
+        return []
     found = [match.span(1) if match[1] else match.span(2) for match in _QUOTED.finditer(text)]
     return [(start, end) for start, end in found if len(text[start:end].split()) >= 3][:MAX_FACTS]
 
 
+def folded_words(text: str) -> list[str]:
+    """The words of a text in their order, each folded."""
+    return _WORD.findall(text.lower()) if text.isascii() else [folded(word) for word in _WORD.findall(text)]
+
+
 def compact(text: str) -> str:
     """Letters and digits only, folded: what is left when spacing, case and punctuation do not count."""
+    if text.isascii():
+        return text.lower().encode().translate(None, _NEITHER).decode()
     return "".join(filter(str.isalnum, folded_text(text)))
 
 

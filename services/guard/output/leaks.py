@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from services.guard.output.facts import compact, folded_text
 
@@ -123,6 +124,7 @@ _PERSONS = frozenset(
 )
 
 
+@lru_cache(maxsize=8)
 def told(text: str) -> str:
     """What is left of a text when persons, case, spacing and signs do not count."""
     found = _WORD.findall(folded_text(text))
@@ -180,7 +182,8 @@ class Protected:
         if not self._shingles:
             return None
         tail = before[-self.longest :]
-        whole = tail + told(text)
+        # Stripped as it is released: the same text is not read again then.
+        whole = tail + told(text.strip())
         # The shingles of a repetition begin a letter apart: one in so many is enough to see whether there is any.
         if not any(whole[at : at + SHINGLE] in self._shingles for at in range(0, len(whole) - SHINGLE + 1, _STRIDE)):
             return None

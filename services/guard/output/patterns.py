@@ -126,7 +126,7 @@ class Patterns:
         """`text` was released: what comes is read with it."""
         self.answer.add(text)
         if composed:
-            self._told = (self._told + told(text))[-_KEPT:]
+            self._told = (self._told + told(text.strip()))[-_KEPT:]
             self._compact = (self._compact + compact(text))[-_KEPT:]
         else:
             self._told = self._compact = ""

@@ -25,18 +25,21 @@ _BEING = (
 )
 _PATTERNS = {
     "persona.being": re.compile(
-        rf"\b(?:i am|i'm|i’m|as|ich bin|als|je suis|en tant que|(?:yo )?soy|como|sono|come|я|как)\s+(?:not\s+)?(?:an?"
+        rf"\b(?:i am|i'm|i’m|as|ich bin|als|je suis|en tant que|(?:yo )?soy|como|sono|come|я|как)\s+(?:not\s+)?(?:(?:an?"
         rf"|the|your|ein|eine|dein|un|une|un'|una|"
-        rf"вы?)?\s*(?:\w+\s+){{0,2}}?(?P<what>{_BEING})(?=[\s,.!?;:]|$).{{0,80}}",
+        rf"вы?)\s*)?(?:\w+\s+){{0,2}}?(?P<what>{_BEING})(?=[\s,.!?;:]|$).{{0,80}}",
         re.IGNORECASE,
     ),
     "persona.deed": re.compile(
-        r"\b(?:i(?:'ve| have|’ve)? (?:personally |also |just |already )?(?:tried|tested|taken|treated|prescribed"
+        r"\b(?:i(?:'ve| have|’ve)? (?:personally |also |just |already )?(?:tried|tested|taken|took|treated|prescribed"
         r"|visited|called|contacted|emailed|ordered|"
         r"booked|bought|met|spoke|spoken|worked|studied|lived|used|sent|updated|deleted|scheduled|reserved|forwarded"
-        r"|reported)\b|i (?:will|'ll|’ll|can) "
+        r"|reported)\b|(?:i|we) ?(?:will|'ll|’ll|can) "
         r"(?:call|email|contact|visit|meet|order|book|send|notify|remind|get back to) (?:you|him|her|them|it|the|your|a)\b|"
-        r"ich habe (?:es |das |ihn |sie |schon |selbst |bereits |persönlich |\w+ ){0,4}(?:probiert|getestet|genommen"
+        r"we(?:'ve| have|’ve) (?:just |already )?(?:called|contacted|emailed|ordered|booked|sent|updated|deleted|scheduled|reserved"
+        r"|forwarded|reported)\b[^.!?\n]{0,60}\byou(?:rs?)?\b|"
+        r"ich habe (?:ihren |ihre |ihnen |einen |eine |es |das |ihn |sie |schon |selbst |bereits |persönlich |\w+ ){0,4}"
+        r"(?:probiert|getestet|genommen"
         r"|behandelt|verschrieben|besucht|"
         r"angerufen|bestellt|gebucht|geschickt|gesendet|gearbeitet|studiert)\b|"
         r"j'ai (?:moi-même |déjà |personnellement )?(?:essayé|testé|pris|traité|prescrit|visité|appelé|commandé)\b|"
@@ -50,6 +53,7 @@ _PATTERNS = {
         r"|my (?:patients?|clients?|wife|husband|"
         r"doctor|own body|colleagues|clinic|family|childhood)\b|i (?:feel|felt|remember|believe|love|hate|prefer"
         r"|personally|grew up|was born)\b|"
+        r"meiner (?:eigenen |persönlichen |langjährigen )?(?:erfahrung|meinung|ansicht) nach\b|"
         r"(?:nach|aus) meiner (?:eigenen |persönlichen |langjährigen )?(?:erfahrung|meinung|praxis)|meine (?:patient\w+"
         r"|frau|familie)|mein mann|"
         r"d'après mon expérience|à mon avis|en mi (?:experiencia|opinión)|mis pacientes|nella mia esperienza|secondo me"
@@ -58,13 +62,25 @@ _PATTERNS = {
         re.IGNORECASE,
     ),
 }
+# After a comma; German turns verb and subject round instead: "Als Arzt rate ich".
+_OF_SELF = re.compile(r",\s*(?:i|ich|je|j'|yo|io|я|my|we|wir)\b|^als\s+(?:\w+\s+){1,4}?(?:ich|wir)\b", re.IGNORECASE)
 _NAME = re.compile(
-    r"(?:\b(?:[Mm]y name is|[Ii]ch heiße|[Mm]ein Name ist|[Jj]e m'appelle|[Mm]e llamo|[Mm]i chiamo|[Mm]ам?еня зовут|[Mm]eu nome é)|"
+    r"(?:\b(?:[Mm]y name is|[Ii]ch heiße|[Mm]ein Name ist|[Jj]e m'appelle|[Mm]e llamo|[Mm]i chiamo|[Мм]еня зовут|[Mm]eu nome é)|"
     r"\b(?:[Ii] am|I'm|I’m|[Ii]ch bin|[Jj]e suis|[Ss]oy|[Ss]ono))\s+(?P<name>[A-ZÀ-ÞА-Я][\w-]+(?:\s+[A-ZÀ-ÞА-Я][\w-]+)?)"
 )
 _FIRST_PERSON = frozenset(
     [
         "i",
+        "we",
+        "we've",
+        "we’ve",
+        "we'll",
+        "we’ll",
+        "we",
+        "we've",
+        "we’ve",
+        "we'll",
+        "we’ll",
         "i'm",
         "i've",
         "i'll",
@@ -129,9 +145,7 @@ def claims(text: str, names: Set[str], allowed: str) -> Iterator[tuple[str, int,
             if rule == "persona.being":
                 # "As a doctor knows" speaks of others; "As a doctor, I" does not.
                 opening = match.group().split()[0].lower()
-                if opening in ("as", "als", "como", "come", "en", "как") and not re.search(
-                    r",\s*(?:i|ich|je|j'|yo|io|я|my|we|wir)\b", match.group(), re.IGNORECASE
-                ):
+                if opening in ("as", "als", "como", "come", "en", "как") and not _OF_SELF.search(match.group()):
                     continue
                 end = match.end("what")
             if any(first <= start < last for first, last in quoted) or compact(text[start:end]) in allowed:

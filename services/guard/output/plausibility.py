@@ -109,15 +109,20 @@ def _plain(words: list[str]) -> str:
     return text.translate(_UNMARKED).replace("\0", "й").replace("\1", "ё")
 
 
-def _dearest(codes: bytes, letters: int, table: list[int]) -> tuple[float, float]:
-    """The mean bits of the dearest SPAN letters in a row and of all letters; zeros where there are fewer."""
+def _spent(codes: bytes, letters: int, table: list[int]) -> list[int]:
+    """Sixteenths of a bit of each letter."""
     size = letters + 1
     # A letter costs where it stands; the edge of a word costs nothing, or short words would be dear.
-    spent = [
+    return [
         table[(one * size + two) * size + three]
         for one, two, three in zip(b"\0\0" + codes, b"\0" + codes, codes, strict=False)
         if three
     ]
+
+
+def _dearest(codes: bytes, letters: int, table: list[int]) -> tuple[float, float]:
+    """The mean bits of the dearest SPAN letters in a row and of all letters; zeros where there are fewer."""
+    spent = _spent(codes, letters, table)
     if len(spent) < SPAN:
         return 0.0, 0.0
     sums = list(accumulate(spent, initial=0))
@@ -133,6 +138,14 @@ def _bits(plain: str) -> tuple[float, float]:
     return worst
 
 
+def _mean(plain: str) -> float:
+    """The second of `_bits` alone."""
+    if not plain.isascii():
+        return _bits(plain)[1]
+    spent = _spent(plain.encode().translate(_LATIN_CODES), len(_LATIN), _tables()["latin"])
+    return sum(spent) / len(spent) / _SIXTEENTHS if len(spent) >= SPAN else 0.0
+
+
 @cache
 def _orders(length: int) -> tuple[tuple[int, ...], ...]:
     """The same for every word of a length, so that a text has one verdict."""
@@ -145,9 +158,9 @@ def _order(plain: str, mean: float) -> float:
     words = plain[:MAX_SHUFFLED].split()
     if len(words) > 1 and len(plain) > MAX_SHUFFLED:
         words.pop()
-        mean = _bits(" ".join(words))[1]
+        mean = _mean(" ".join(words))
     shuffled = [
-        _bits(" ".join("".join([word[place] for place in _orders(len(word))[number]]) for word in words))[1]
+        _mean(" ".join("".join([word[place] for place in _orders(len(word))[number]]) for word in words))
         for number in range(SHUFFLES)
     ]
     return sum(shuffled) / SHUFFLES - mean
@@ -172,5 +185,5 @@ def implausible(text: str) -> float:
         if sum(_VOWELS.isdisjoint(word) for word in plain.split()) >= NO_VOWELS * len(lower) or _order(plain, mean) < least:
             worst = 1.0
     if len(lower) < len(words):
-        worst = max(worst, _bits(_plain(words))[1] / MEAN_WITH_NAMES)
+        worst = max(worst, _mean(_plain(words)) / MEAN_WITH_NAMES)
     return worst

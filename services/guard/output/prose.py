@@ -15,10 +15,11 @@ _CODE = re.compile(
     r"^(?: {4,}|\t)\S|[;{}]\s*$|^\s*(?:[})\]]+[;,]?|//|/\*|#include|import |from \w+ import|def |class \w+[:(]|fn |let "
     r"|const |var |return\b|"
     r"\$ |> |>>> |@\w|<\w[^>]*/?>|<!--|--\w|select |insert |sudo |pip |npm |curl |git )|^\s*[\w.\[\]\"']+\s*(?:[-+*/"
-    r"|&]?=|:=|->|=>)\s*\S|\w\(.*\)\s*[;:{]?$|"
+    r"|&]?=|:=|->|=>)\s*\S|"
     r"^\s*\"?[\w-]+\"?\s*:\s*[\"\[{\d]|^\s*[-\w]+\s*:\s*\S+$|==|!=|&&|\|\||::|\\[a-z]+\{",
     re.IGNORECASE,
 )
+_CALL = re.compile(r"\w\(")
 _INLINE_CODE = re.compile(r"`[^`\n]{1,400}`")
 DISPLAYED = re.compile(r"\$\$.{1,2000}?\$\$|\\\[.{1,2000}?\\\]", re.S)
 # What was to be filled stands there as code does, and is none.
@@ -36,6 +37,13 @@ class Prose:
     """Characters that were taken out."""
 
 
+def _called(line: str) -> bool:
+    """Whether a line ends with a call of something: `f(...)`, and `;`, `:` or `{` right behind. A search would begin at each
+    bracket."""
+    end = line[:-1].rstrip() if line[-1:] in (";", ":", "{") else line.rstrip()
+    return end.endswith(")") and _CALL.search(end, 0, len(end) - 1) is not None
+
+
 def _for_the_eye(line: str) -> bool:
     if (
         line.count(" | ") + line.startswith("|") + line.rstrip().endswith("|") >= 2
@@ -43,6 +51,8 @@ def _for_the_eye(line: str) -> bool:
         or line.count(";") >= 4
         or _RULE.match(line)
     ):
+        return True
+    if _called(line):
         return True
     words = line.split()
     if len(words) >= 6 and sum(word[:1].isdigit() for word in words) >= 0.4 * len(words):

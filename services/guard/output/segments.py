@@ -49,6 +49,12 @@ class Decision:
     """Letters and digits of a leak that stand in what was released before."""
 
 
+def _readable(text: str) -> bool:
+    """Whether a text has no control characters but tabs and line ends, and no code points that stand for nothing."""
+    shown = text.replace("\n", "").replace("\t", "").replace("\r", "")
+    return shown.isprintable() or not any(unicodedata.category(sign) in ("Cc", "Cs", "Cn", "Co") for sign in shown)
+
+
 class SegmentCheck:
     """Checks the segments of one draft, in order.
 
@@ -76,7 +82,7 @@ class SegmentCheck:
         if not self._claims_stand(segment, data):
             return Decision(pb.CATEGORY_CITATION_MISMATCH)
         text = data.decode()
-        if any(unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") and character not in "\t\n\r" for character in text):
+        if not _readable(text):
             return Decision(pb.CATEGORY_MALFORMED)
         verdict, _ = self._judge.draft(text)
         findings = list(verdict.findings)
@@ -165,7 +171,7 @@ class SegmentCheck:
         return claims, outside
 
     def _one(self, number: int, text: str, names: Sequence[str]) -> Claimed:
-        return Claimed((self._number, number), text, self.draft.windows(names), self.draft.sentences(names))
+        return Claimed((self._number, number), text, *self.draft.beside(names))
 
     def _copies(self, segment: evidence_pb2.Segment) -> list[Copy]:
         """What the claims cite, word for word, where each cites something; nothing is shown twice."""

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 RULED = frozenset("-=_*~^.#+—–·•…")
 """Signs that lines are drawn with."""
-ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\S+|\b[\w-]+(?:\.[\w-]+){2,}\b|(?:[\w.~-]*/){2,}[\w.~-]*|[A-Z]:\\\S+")
+_LABEL = r"[\w-]{1,128}"
+# Each is looked for from one place of a word only: from all of them a long word would take the square of its length.
+ADDRESS = re.compile(
+    rf"(?:https?://|www\.)\S+|(?<!\S)\S[^\s@]*@\S+\.\S+|\b{_LABEL}(?:\.{_LABEL}){{2,}}\b"
+    r"|(?:(?<![\w.~-])[\w.~-]+/|/)(?:[\w.~-]*/)+[\w.~-]*|[A-Z]:\\\S+"
+)
 """Addresses of all kinds: what stands in them is no running text."""
 TAG = re.compile(
     r"<(/?)(a|abbr|article|aside|b|blockquote|body|br|button|center|code|dd|del|div|dl|dt|em|figcaption|figure|font|footer|form|h[1-6]|head|header|"

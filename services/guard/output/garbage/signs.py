@@ -17,7 +17,8 @@ _HARD_SIGN = re.compile(
 _ODD = re.compile(r"[^\w\s.,:;()'\"!?%\-–—“”„«»‘’…\u2190-\u22ff²³¹₀-₉⁰-⁹]")
 _FLIP = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[a-z0-9])|\d(?=[A-Za-z])")
 # Words, camelCase, names with a number, acronyms: whatever else letters and digits join to was struck at random.
-_FORMED = re.compile(r"(?:[A-Z]?[a-z]{2,})+\d{0,4}|[A-Z]{2,}s?\d{0,4}|\d+|[A-Za-z]")
+# Each stretch of small letters can be read in one way only, or a long one that does not match is read in all ways that there are.
+_FORMED = re.compile(r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*\d{0,4}|[A-Z]{2,}s?\d{0,4}|\d+|[A-Za-z]")
 _RUN = re.compile(r"[^\W_]+")
 _HEADING = re.compile(r"(?m)^\s{0,3}#{1,6}\s")
 _UNDERLINE = re.compile(r"\s([~^=*+_-])\1{3,}$")

@@ -15,6 +15,8 @@ _PLACE = re.compile(
     r"|(?<![\w$({\"'^_\\/-])\{[a-z]{2,}(?:_[a-z]+)*\}(?![\w})\"'])"
     r"|\[(?:insert|your|enter|add|placeholder|todo|tbd|fill|name|company|date|address|product"
     r"|answer)(?:[ _-](?!of )[^\[\]\n]{0,60})?\](?!\()"
+    r"|\[(?:[^\[\]\n]{0,40}\b(?:einfügen|eintragen|einsetzen|invoegen|invullen)"
+    r"|(?:insérer|insertar|inserire|inserir|wstaw|vložte|вставьте|вставить|укажите)\b[^\[\]\n]{0,40})\](?!\()"
     r"|<(?:insert|your|enter|placeholder|answer|name|todo)(?:[ _-][^<>\n]{0,60})?>(?![./\w])"
     r"|(?<![\d%])%(?:\([a-z_]+\))?[sd](?!\w)(?! (?:format|placeholder|specifier|conversion|directive))"
     r"|\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\[object Object\]|\bundefined undefined\b"
