@@ -127,7 +127,7 @@ class EdgeStore:
         if not trusted:
             _probe(path)
         with _failing():
-            return cls(folder, edge.EdgeShard.load(path), meta)
+            return cls(folder, edge.EdgeShard.load(path, edge_optimise.config(DIMENSIONS)), meta)
 
     @property
     def epoch(self) -> int:
