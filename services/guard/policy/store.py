@@ -21,6 +21,7 @@ from services.mesh.log import get_logger
 Built = TypeVar("Built")
 
 _log = get_logger(__name__)
+_FORMS = frozenset({".yaml", ".yml", ".json"})
 _DEBOUNCE_MILLISECONDS = 200
 LOOK_SECONDS = 10.0
 
@@ -59,7 +60,9 @@ class PolicyStore(Generic[Built]):
         self._in_force: Mapping[str, tuple[Policy, Built]] = {}
         self._turn = asyncio.Lock()
         self.refusals = 0
-        """Files that were refused since the start."""
+        """Files that were refused since the start, each time that they were written."""
+        self._refused: frozenset[str] = frozenset()
+        """Why files are refused now."""
         found, refused = self._read()
         if refused:
             raise PolicyError(refused[0])
@@ -85,19 +88,25 @@ class PolicyStore(Generic[Built]):
         """Of each assistant the policy in force, and what was built from it."""
         return list(self._in_force.values())
 
-    async def reload(self) -> Reload:
-        """Read the files again, off the loop, and put in force what is right of them."""
+    async def reload(self, *, changed: bool = True) -> Reload:
+        """Read the files again, off the loop, and put in force what is right of them.
+
+        Args:
+            changed: whether one of them was written since. Otherwise what was refused before is not told again.
+        """
         async with self._turn:
             before = self._in_force
             self._in_force, refused = await asyncio.to_thread(self._read)
         taken = tuple(name for name, (_, built) in self._in_force.items() if built is not before[name][1])
-        self.refusals += len(refused)
+        told = [reason for reason in refused if changed or reason not in self._refused]
+        self._refused = frozenset(refused)
+        self.refusals += len(told)
         with telemetry.span("guard.policy") as span:
             span.set_attributes({"ragmesh.guard.policies_taken": len(taken), "ragmesh.guard.policies_refused": len(refused)})
             for name in taken:
                 policy = self._in_force[name][0]
                 _log.info("policy.taken", assistant=name, digest=policy.digest, source=policy.source or None)
-            for reason in refused:
+            for reason in told:
                 _log.error("policy.refused", reason=reason, in_force="the policy before", refusals=self.refusals)
         return Reload(taken, tuple(refused))
 
@@ -108,8 +117,8 @@ class PolicyStore(Generic[Built]):
             try:
                 # On a timeout too: what changed before the watch began would never be seen otherwise.
                 timeout = int(self._look_seconds * 1000)
-                async for _ in awatch(*paths, debounce=_DEBOUNCE_MILLISECONDS, yield_on_timeout=True, rust_timeout=timeout):
-                    await self.reload()
+                async for changes in awatch(*paths, debounce=_DEBOUNCE_MILLISECONDS, yield_on_timeout=True, rust_timeout=timeout):
+                    await self.reload(changed=bool(changes))
                     if self._watched() != paths:
                         break
             except (OSError, RuntimeError) as error:
@@ -126,8 +135,8 @@ class PolicyStore(Generic[Built]):
     def _read(self) -> tuple[dict[str, tuple[Policy, Built]], list[str]]:
         """What the files say: by assistant, as far as it is right, and what is wrong."""
         found: dict[str, tuple[Policy, Built]] = {}
-        refused: list[str] = []
-        for path in sorted(self._folder.glob("*.yaml")):
+        refused: dict[Path, str] = {}
+        for path in sorted(path for path in self._folder.glob("*") if path.suffix in _FORMS):
             try:
                 policy = load(path)
                 if policy.assistant not in self._assistants:
@@ -136,7 +145,10 @@ class PolicyStore(Generic[Built]):
                     raise PolicyError(f"{path}:1: {policy.assistant} has a policy already, in {found[policy.assistant][0].source}")
                 found[policy.assistant] = (policy, self._build(policy))
             except ValueError as error:
-                refused.append(str(error))
+                refused[path] = str(error)
+        # An allow-list may lie beside the policy that names it; it is none itself.
+        for path in {path for policy, _ in found.values() for path in policy.allow_lists}:
+            refused.pop(path, None)
         for name in self._assistants:
             if name in found:
                 continue
@@ -146,4 +158,4 @@ class PolicyStore(Generic[Built]):
             else:
                 policy = default_policy(name)
                 found[name] = (policy, self._build(policy))
-        return found, refused
+        return found, list(refused.values())

@@ -113,6 +113,31 @@ async def test_a_bad_file_is_refused_counted_and_the_old_policy_stays(tmp_path: 
     assert (await policies.reload()).taken == (A,)
 
 
+async def test_a_bad_file_that_nobody_touches_is_told_once(tmp_path: Path) -> None:
+    policies = store(tmp_path)
+    write(tmp_path, A, "log_txt: true")
+    with structlog.testing.capture_logs() as entries:
+        for _ in range(3):
+            assert len((await policies.reload(changed=False)).refused) == 1
+        assert policies.refusals == 1
+        await policies.reload()
+    assert policies.refusals == 2, "it was written again"
+    assert sum(entry["event"] == "policy.refused" for entry in entries) == 2
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.yml", "a.json"])
+def test_a_policy_is_read_whatever_its_file_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(f'{{"assistant": "{A}", "log_text": true}}', encoding="utf-8")
+    assert store(tmp_path).current(A).log_text
+
+
+def test_an_allow_list_may_lie_beside_its_policy(tmp_path: Path) -> None:
+    write(tmp_path, A, "allow_lists: [words.yaml]")
+    listed = "allow: [{rules: [override.ignore_previous], words: forget-me-not, example: Where does the forget-me-not grow?}]"
+    (tmp_path / "words.yaml").write_text(listed, encoding="utf-8")
+    assert store(tmp_path).current(A).allow_lists == (tmp_path / "words.yaml",)
+
+
 async def test_a_file_that_changes_is_seen_without_being_asked(tmp_path: Path) -> None:
     folder = tmp_path / "guard"
     policies = PolicyStore(folder, (A, B), build, look_seconds=0.5)
