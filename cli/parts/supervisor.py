@@ -288,6 +288,11 @@ class Mesh:
             except CliError as error:
                 self._fail(error)
                 return
+            except OSError as error:  # the disk is full: its log cannot be opened
+                text = f"{part.name} cannot be started ({error.strerror}); trying again in {_LAST_BACKOFF:.1f} s"
+                self._notify(PartEvent(part.name, "died", text))
+                await asyncio.sleep(_LAST_BACKOFF)
+                continue
             async with tended(part, child, self.log_dir / f"{part.name}.log", partial(self._mending, part.name)):
                 status = await child.wait()
             child.kill_group()
@@ -312,7 +317,9 @@ class Mesh:
         self._children[part.name] = child
         if self._stopping:  # while we waited for the process; nobody else would end it
             await child.stop(0.0)
-        self._save()
+        # On a full disk what is written down gets old; a part that nobody starts again would be worse.
+        with contextlib.suppress(OSError):
+            self._save()
         return child
 
     def _fail(self, error: CliError) -> None:

@@ -19,6 +19,7 @@ from services.mesh.server import ServiceSpec
 from services.mesh.triton import TritonClient
 from services.retriever import truth_reads
 from services.retriever.clean_passages import CleanPassages
+from services.retriever.disk_room import DiskRoom
 from services.retriever.documents import DocumentServicer
 from services.retriever.finishing import Finishing
 from services.retriever.giving_way import GivingWay
@@ -112,6 +113,7 @@ class Retriever:
             self.screening,
             self.parser,
             self.way,
+            DiskRoom(settings.folder, settings.retriever_least_free_bytes),
             sizes=settings.chunk_sizes,
             embed_batch=settings.retriever_embed_batch,
             concurrent=settings.retriever_concurrent_imports,

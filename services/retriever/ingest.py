@@ -24,6 +24,7 @@ from services.mesh.errors import MeshError
 from services.retriever import chunking, truth_reads, truth_writes
 from services.retriever.canonical import CanonicalText, DocumentRejected, one_line
 from services.retriever.chunking import CHUNKER_VERSION, Chunk, ChunkSizes, Offsets
+from services.retriever.disk_room import DiskRoom
 from services.retriever.giving_way import GivingWay
 from services.retriever.index import DIMENSIONS
 from services.retriever.indexing_text import embedded_text
@@ -97,6 +98,7 @@ class Ingest:
         screening: Screening,
         parser: ParserClient,
         way: GivingWay,
+        room: DiskRoom,
         *,
         sizes: ChunkSizes,
         embed_batch: int,
@@ -109,6 +111,7 @@ class Ingest:
         self._screening = screening
         self._parser = parser
         self._way = way
+        self._room = room
         self._parsing = asyncio.Lock()
         self._cutting = asyncio.Lock()
         self._sizes = sizes
@@ -153,6 +156,7 @@ class Ingest:
     @asynccontextmanager
     async def _working(self, size_bytes: int) -> AsyncIterator[None]:
         async with self._places.taken(size_bytes):
+            self._room.require()
             with telemetry.span("retriever.ingest"):
                 yield
 

@@ -71,6 +71,9 @@ class RetrieverSettings(MeshSettings):
     retriever_give_way_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
     """Longest time in a row that imports wait while somebody waits for a search; 0: they never wait. See `docs/operations.md`."""
 
+    retriever_least_free_bytes: Annotated[int, Field(ge=0)] = 128 * 1024 * 1024
+    """Room on the disk below which nothing is imported, while searches go on; 0: until it is full, which ends the process."""
+
     retriever_parse_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
     """How long parsing one document may take."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from ragmesh.gateway.v1 import turn_pb2 as t
 from ragmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 
 from cli.documents.sample import load_sample
+from cli.parts import run_state
 from cli.parts.supervisor import Mesh
 from tests.faults.asking import ask, documents, until_answered
 
@@ -70,3 +73,17 @@ async def test_a_stopped_mesh_leaves_nothing_behind_and_starts_again_with_what_w
             kept = await GatewayServiceStub(channel).GetTurn(g.GetTurnRequest(name=before.name), timeout=10)
         assert kept.turn == before
         assert (await ask(mesh)).finished.outcome == t.OUTCOME_ANSWERED
+
+
+async def test_a_part_that_dies_on_a_full_disk_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with Mesh.start(tmp_path, parts=("envoy",), public_port=0, local_port=0) as mesh:
+        killed = mesh.pids["envoy"]
+        monkeypatch.setattr(run_state, "write_state", full)
+        mesh.kill("envoy")
+        async with asyncio.timeout(60):
+            while mesh.pids.get("envoy", killed) == killed:
+                await asyncio.sleep(0.02)
+        monkeypatch.undo()

@@ -291,3 +291,11 @@ async def test_a_defect_in_one_document_is_told_apart_from_the_stream(
         assert "ZeroDivision" not in rejected.message
         assert (await client.put("zebra", TEXT)).chunk_count == 2
         assert len((await client.search("zebra")).evidence) == 2
+
+
+async def test_a_disk_without_room_ends_imports_and_no_search(filled: Path, triton_server: RunningTriton) -> None:
+    async with running_retriever(filled, triton_server.grpc, retriever_least_free_bytes=2**60) as client:
+        refused = await client.put("lion", "# Lion\n\nThe lion sleeps.\n")
+        assert refused.reason == "STORE_UNAVAILABLE"
+        assert "make room" in refused.message
+        assert (await client.search("zebra grass")).evidence[0].text == "The zebra eats grass."
