@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -44,6 +45,7 @@ _TIMED = re.compile(r"^\d{1,2}([./-])\d{1,2}\1\d{2,4}|^\d\d\.\d\d[ -]\d\d\.\d\d$
 _LEAST_OF_PHONE = 7
 _OF_PHONE = range(_LEAST_OF_PHONE, 16)
 """Digits of a telephone number."""
+_LONGEST_REMEMBERED = 4_096
 _NEITHER = bytes(code for code in range(128) if not chr(code).isalnum())
 _AFTER_MONTH = re.compile(r"^\.?\s+(?:(\d{1,2})(?:st|nd|rd|th)?(?![\d.,]*\d))?,?\s*(?:de\s+|of\s+)?(\d{4})?")
 
@@ -63,6 +65,8 @@ class Words:
 
     months: dict[str, int]
     numbers: dict[str, float]
+    tens: frozenset[str]
+    """Words for 20, 30, ... 90."""
     units: dict[str, tuple[str, float]]
     """Dimension and how many base units one is."""
     negations: frozenset[str]
@@ -82,6 +86,7 @@ def words() -> Words:
             for word in forms.split("|")
         }
 
+    tens = {word: 10.0 * number for word, number in numbered(listed["tens"], 2).items()}
     units = {
         (name if name in "°c°f" else folded(name)): (dimension, float(size))
         for dimension, sizes in listed["units"].items()
@@ -91,9 +96,10 @@ def words() -> Words:
     return Words(
         months=numbered(listed["months"], 1),
         numbers={
-            **{word: 10.0 * number for word, number in numbered(listed["tens"], 2).items()},
+            **tens,
             **{word: float(number) for word, number in numbered(listed["numbers"], 0).items()},
         },
+        tens=frozenset(tens),
         units=units,
         negations=frozenset(folded(word) for row in listed["negations"].values() for word in row.split()),
         titles=frozenset(folded(word) for word in listed["titles"].split()),
@@ -224,9 +230,17 @@ def quotations(text: str) -> list[tuple[int, int]]:
     return [(start, end) for start, end in found if len(text[start:end].split()) >= 3][:MAX_FACTS]
 
 
-def folded_words(text: str) -> list[str]:
+def folded_words(text: str) -> Sequence[str]:
     """The words of a text in their order, each folded."""
-    return _WORD.findall(text.lower()) if text.isascii() else [folded(word) for word in _WORD.findall(text)]
+    return _words_of_segment(text) if len(text) <= _LONGEST_REMEMBERED else _folded_words(text)
+
+
+def _folded_words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text.lower()) if text.isascii() else map(folded, _WORD.findall(text)))
+
+
+# Several methods ask for the words of the segment that is looked at.
+_words_of_segment = lru_cache(maxsize=4)(_folded_words)
 
 
 def compact(text: str) -> str:

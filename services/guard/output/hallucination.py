@@ -35,7 +35,6 @@ _TOLERANCE = 1e-6
 _SENTENCE_END = re.compile(r"[.!?;:,()\[\]\n]")
 _WORDS_BEHIND = 4
 _DIGITS = re.compile(r"\d")
-_LEAST_SPOKEN = 20
 _LARGE = (
     "hundr", "hundert", "thousand", "tausend", "milli", "billi", "mille", "mil", "cent", "honderd", "duizend", "cien", "cem", "sto",
     "tysi", "tisic", "bin", "yuz", "сто", "сот", "тысяч", "миллион",
@@ -189,11 +188,11 @@ def _spoken(text: str, given: Given) -> Iterable[Lack]:
     """Tens in words that the evidence does not give. No hard ones: they are round, and stand in figures of speech."""
     numbers = facts.words().numbers
     said = facts.folded_words(text)
-    if all(numbers.get(word, 0) < _LEAST_SPOKEN for word in said):
+    tens = facts.words().tens
+    if tens.isdisjoint(said):
         return
     for at, match in enumerate(_WORD.finditer(text)):
-        value = numbers.get(said[at], 0)
-        if value < _LEAST_SPOKEN or value in given.values or value in given.lent:
+        if said[at] not in tens or numbers[said[at]] in given.values or numbers[said[at]] in given.lent:
             continue
         # "Thirty thousand", "a hundred and thirty" and "thirty five" are other numbers.
         beside = [*said[max(0, at - 2) : at], *said[at + 1 : at + 2]]
