@@ -21,7 +21,7 @@ from typing import Literal
 
 from training import injection_forms as forms
 from training import injection_sources as sources
-from training.injection_data import Material
+from training.injection_material import Material
 from training.injection_sources import Text, bucket
 from training.sources import DataFolder
 

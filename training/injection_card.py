@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ of a stretch (signs, capitals, surprise of the letters, rare pairs, runs of sign
 ...) in twelve steps each, and six pairs of them together. What tokens weigh is added up over a stretch and divided by the root of
 its length. A question is judged as a whole and in windows of 24 and 64 tokens, a document sentence by sentence; the most
 suspicious stretch is the score, in training as in use, so that neither length nor place hides an attack.
+
+What ends a question is looked at once more, for optimised suffixes (`suffix.py`): logistic regression over the last 8 to 64 tokens,
+and those before the last 8, by 2,304 rows that know shapes, signs, white space, the surprise of letters and whether honest text has
+a word, and has it there, but not which word it is. It says so above the same threshold and nothing below.
 
 Trained from scratch by this project; no pre-trained weights.
 
@@ -44,6 +49,8 @@ Trained from scratch by this project; no pre-trained weights.
 - Languages: en, de, fr, es, it, pt, nl, pl, ru, tr, cs. In others only what is written like these is seen.
 - A request to play a harmless part that drops the assistant's task looks like an attack and may be one: what is honest chat
   elsewhere can be flagged here.
+- An optimised suffix is drawn, by us, in training as in validation; none was searched for on a model. One of random letters and
+  digits alone looks like a key or encoded bytes, and mostly passes; in the middle of a long text one is found more seldom.
 - It judges wording. An attack told without any of an attack's words passes; what limits it is that answers are copied from
   the evidence.
 
@@ -52,7 +59,10 @@ Figures by source and language: `bench/RESULTS.md`.
 
 
 def write_card(target: Path, metrics: dict[str, Any], used: dict[str, Source]) -> None:
-    lines = [_WHAT, "## Run", "", *(f"- {name}: {value}" for name, value in metrics.items()), "", "## Training data", ""]
+    """Beside the weights in `target`, which are there already: the card names their digest."""
+    digest = hashlib.sha256((target / "injection.npz").read_bytes()).hexdigest()
+    lines = [_WHAT, "## Run", "", f"- `injection.npz`: SHA-256 {digest}"]
+    lines += [*(f"- {name}: {value}" for name, value in metrics.items()), "", "## Training data", ""]
     lines += [
         "Text under CC BY and CC BY-SA is used with attribution to the origins below; `training/manifest.json` has the digests.",
         "",

@@ -7,7 +7,6 @@ drawn from patterns written here. Knows no network.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,10 @@ from training import injection_advice as advice
 from training import injection_forms as forms
 from training import injection_sources as sources
 from training.injection_grammar import LANGUAGES, Grammar
+from training.injection_material import Material
 from training.injection_requests import Requests
 from training.injection_second import Applications
 from training.injection_sources import Kind, Text
-from training.open_text import Document, documents
 from training.sources import DataFolder
 
 DRAWN: dict[str, Any] = {
@@ -39,7 +38,6 @@ DRAWN: dict[str, Any] = {
 _FAMILIES = {"override": 5, "extraction": 5, "persona": 4, "hijack": 5, "authority": 2, "delimiter": 2, "smuggle": 2,
              "subtle": 3, "pressure": 5, "favour": 2, "debug": 3, "renewed": 3, "forced": 3, "exfil": 3, "channel": 3,
              "steps": 3, "memory": 3, "consensus": 3}  # fmt: skip
-HELD_OUT_PASSAGES = 20
 
 
 @dataclass(frozen=True)
@@ -52,55 +50,6 @@ class Example:
     source: str
     payload: tuple[int, int] | None = None
     """Half-open range in characters of what attacks in a document; None in one that does not."""
-
-
-@dataclass
-class Material:
-    """Honest texts that examples are drawn from."""
-
-    questions: list[str]
-    passages: list[str]
-    words: list[str]
-    titles: list[str]
-    exercises: list[str]
-    headings: list[str]
-
-    @classmethod
-    def of(cls, data: DataFolder, *, held_out: bool, texts: Sequence[Document] | None = None) -> Material:
-        """Of the texts that are, or are not, held out: a passage by its document, a question by itself.
-
-        Args:
-            texts: the documents of `data`, where they have been read.
-        """
-        read = list(documents(data)) if texts is None else texts
-        questions: list[str] = []
-        for found in sources.asked(data).values():
-            kept = [text for text in found if (sources.bucket(text) < HELD_OUT_PASSAGES) is held_out]
-            random.Random(1).shuffle(kept)
-            questions += kept[:6_000]
-        by_source: dict[str, list[str]] = {}
-        for source, title, text in sources.passages(data, read):
-            if (sources.bucket(f"{source} {title}") < HELD_OUT_PASSAGES) is held_out:
-                by_source.setdefault(source, []).append(text)
-        passages: list[str] = []
-        for found in by_source.values():
-            random.Random(2).shuffle(found)
-            passages += found[:1_500]
-        random.Random(3).shuffle(passages)
-        words = sorted({word for text in passages[:3_000] for word in text.split() if word.isalpha() and len(word) > 2})
-        titles: list[str] = []
-        exercises: list[str] = []
-        headings: dict[str, None] = {}
-        for document in read:
-            if (sources.bucket(f"{document.source} {document.title}") < HELD_OUT_PASSAGES) is held_out:
-                if 3 < len(document.title) < 60:
-                    titles.append(document.title)
-                headings |= {text: None for text, _ in document.sections if 3 < len(text) < 80}
-                exercises += [text[: sources.MAX_CHARACTERS] for text, _ in document.exercises]
-        random.Random(4).shuffle(exercises)
-        kept_headings = list(headings)
-        random.Random(5).shuffle(kept_headings)
-        return cls(questions, passages, words, titles, exercises[:20_000], kept_headings[:20_000])
 
 
 class Drawing:
@@ -116,8 +65,8 @@ class Drawing:
             lang: Grammar(lang, self._rng, material.questions if lang == "en" else self._prose.get(lang, material.questions))
             for lang in LANGUAGES
         }
-        self._requests = Requests(self._rng, material.titles, material.words, material.passages, material.questions)
-        self._applications = Applications(self._rng, material.titles, material.words, material.passages, material.questions)
+        self._requests = Requests(self._rng, material)
+        self._applications = Applications(self._rng, material)
         self._tasks = [task for found in sources.tasks(data, held_out=held_out).values() for task in found]
 
     def _honest(self, lang: str) -> str:

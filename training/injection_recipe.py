@@ -23,11 +23,12 @@ from services.guard.classifier import features
 from services.guard.classifier.classifier import InjectionClassifier
 from services.guard.classifier.concepts import Concepts
 from services.guard.classifier.features import Kind
-from training import ROOT, injection_concepts
+from training import ROOT, injection_concepts, injection_suffix
 from training.guard_rows import documents, half, questions
 from training.injection_bags import Bags, Honest, bags_of
 from training.injection_card import write_card
-from training.injection_data import Example, Material, draw
+from training.injection_data import Example, draw
+from training.injection_material import Material
 from training.injection_model import Learning, LinearModel, fit
 from training.injection_sources import Text
 from training.open_text import documents as open_documents
@@ -47,6 +48,8 @@ THRESHOLD = 0.98
 """Probability from which the guard blocks by the classifier alone, of both kinds."""
 WRONG: dict[Kind, float] = {"question": 0.0038, "document": 0.0045}
 """Shares of the honest texts of the tuning half that the classifier alone may disturb; the rules have the rest."""
+SUFFIX_MARGIN = 0.1
+"""Log odds by which an optimised suffix must be more likely one than every honest chat of the tuning half."""
 CHATS = ("chat:", "qualifire", "promptshield:")
 WORTH = {
     **{"asked": 1.5, "requests": 2.0, "exercises": 1.5, "pud": 4.0},
@@ -102,9 +105,34 @@ def temperature_of(logits: NDArray[np.float64], labels: NDArray[np.bool_]) -> fl
 
 def offset_of(model: LinearModel, rows: Sequence[Text], kind: Kind, honest: Honest) -> float:
     """The log odds that WRONG of the honest chats (of the honest documents) reach."""
-    chosen = [row for row in rows if row.label == "benign" and (kind == "document" or row.source.startswith(CHATS))]
-    found = [_most(model, row.text, kind, honest) for row in chosen]
+    found = [_most(model, row.text, kind, honest) for row in rows if kind == "document" or row.source.startswith(CHATS)]
     return float(np.quantile(found, 1 - WRONG[kind]))
+
+
+def _log_odds(probability: float) -> float:
+    return float(np.log(probability / (1 - probability)))
+
+
+def suffix_of(
+    examples: Sequence[Example], tuning: Sequence[Example], chats: Sequence[str], honest: Honest
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """The arrays of what tells optimised suffixes, and figures of it.
+
+    Args:
+        tuning: drawn of material that `examples` are not of; tell how sure it is.
+        chats: honest ones, none of which is to be taken for one that ends in a suffix.
+    """
+    model = injection_suffix.fit(examples, honest, SEED)
+    texts, ends = injection_suffix.chosen(tuning, SEED)
+    logits = model.logits(texts, honest)
+    scale = 1 / temperature_of(logits, ends > 0)
+    offset = float(model.logits(chats, honest).max()) + SUFFIX_MARGIN
+    found = logits[ends > 0] >= offset
+    told = {
+        "suffix: scale, offset": f"{scale:.3f}, {offset:.3f}",
+        "suffix: held-out drawn ones told": f"{found.mean():.4f} of {len(found)}",
+    }
+    return model.arrays(scale, _log_odds(THRESHOLD) - scale * offset), told
 
 
 def _most(model: LinearModel, text: str, kind: Kind, honest: Honest) -> float:
@@ -125,6 +153,7 @@ def train(data: DataFolder, preset: str = "cpu", *, share: float = 1.0, target: 
     held = Material.of(data, held_out=True, texts=texts)
     tuning = draw(data, held, SEED + 1, 0.1 * share)
     chosen: dict[Kind, list[Text]] = {"question": questions(data, held), "document": documents(data, held)}
+    untouched = {kind: [row for row in rows if row.label == "benign" and half(row.text) == "tune"] for kind, rows in chosen.items()}
     version = datetime.date.today().isoformat() if target == TARGET else "draft"
     about: dict[str, Any] = {"version": version, "threshold": THRESHOLD, "examples": len(examples)}
     metrics = dict(about)
@@ -138,11 +167,15 @@ def train(data: DataFolder, preset: str = "cpu", *, share: float = 1.0, target: 
         drawn = bags_of(tuning, kind, honest)
         logits, _ = model.bag_logits(drawn)
         scale = 1 / temperature_of(logits, drawn.attack)
-        offset = offset_of(model, [row for row in chosen[kind] if half(row.text) == "tune"], kind, honest)
-        arrays |= model.arrays(kind, scale, float(np.log(THRESHOLD / (1 - THRESHOLD))) - scale * offset)
+        offset = offset_of(model, untouched[kind], kind, honest)
+        arrays |= model.arrays(kind, scale, _log_odds(THRESHOLD) - scale * offset)
         right = (logits > 0) == drawn.attack
         metrics |= {f"{kind}: bags": len(bags), f"{kind}: scale, offset": f"{scale:.3f}, {offset:.3f}"}
         metrics[f"{kind}: accuracy on drawn texts of held-out material"] = f"{right.mean():.4f} of {len(right)}"
+    chats = [row.text for row in untouched["question"] if row.source.startswith(CHATS)]
+    told, about_suffix = suffix_of(examples, tuning, chats, honest)
+    arrays |= told
+    metrics |= about_suffix
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     target.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(target / "injection.npz", **arrays)

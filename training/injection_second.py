@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from training import injection_forms as forms
+from training.injection_material import Material
 from training.injection_requests import HEADS, filled
 
 _TEXTS: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -22,23 +22,11 @@ _GLUE = ("\n", "\n", " ", "\n\n", ": ")
 
 
 class Applications:
-    """Draws applications' prompts, and honest texts of the same parts.
+    """Draws applications' prompts, and honest texts of the same parts, with the lists of `material`."""
 
-    Args:
-        titles: what tasks are about.
-        words: single words.
-        passages: longer texts to work on.
-        questions: what is asked.
-    """
-
-    def __init__(
-        self, rng: random.Random, titles: Sequence[str], words: Sequence[str], passages: Sequence[str], questions: Sequence[str]
-    ) -> None:
+    def __init__(self, rng: random.Random, material: Material) -> None:
         self._rng = rng
-        self._titles = titles
-        self._words = words
-        self._passages = passages
-        self._questions = questions
+        self._material = material
 
     def line(self, name: str) -> str:
         """One line of a list of injection_second.yaml."""
@@ -46,7 +34,7 @@ class Applications:
         while True:
             drawn = _CHOICE.sub(lambda match: self._rng.choice(match[1].split("|")), line)
             if drawn == line:
-                return filled(line, self._rng, self._titles, self._words).strip()
+                return filled(line, self._rng, self._material).strip()
             line = drawn
 
     def task(self) -> str:
@@ -55,9 +43,9 @@ class Applications:
         if draw < 0.65:
             return self.line("alone")
         if draw < 0.8:
-            return filled(rng.choice(HEADS), rng, self._titles, self._words)
+            return filled(rng.choice(HEADS), rng, self._material)
         if draw < 0.92:
-            return rng.choice(self._questions)
+            return rng.choice(self._material.questions)
         return f"{self.line('about')}{rng.choice((' ', chr(10)))}{self.line('inputs')}"
 
     def text(self) -> str:
@@ -66,11 +54,11 @@ class Applications:
         if draw < 0.5:
             return self.line("inputs")
         if draw < 0.9:
-            parts = _SENTENCE.split(" ".join(rng.choice(self._passages).split()))
+            parts = _SENTENCE.split(" ".join(rng.choice(self._material.passages).split()))
             first = rng.randint(0, max(len(parts) - 2, 0))
             return " ".join(parts[first : first + rng.randint(1, 6)])[:1_200]
         if draw < 0.95:
-            return rng.choice(self._questions)
+            return rng.choice(self._material.questions)
         return "\n".join(self.line("inputs") for _ in range(rng.randint(2, 4)))
 
     def _asked(self) -> str:
@@ -101,7 +89,7 @@ class Applications:
         if draw < 0.55:
             return f"{self.text()}{glue}{self._asked()}"
         if draw < 0.65:
-            return f"{rng.choice(self._questions)}{glue}{self.text()}"
+            return f"{rng.choice(self._material.questions)}{glue}{self.text()}"
         if draw < 0.85:
             return rng.choice((" ", "\n", "\n\n")).join([self.task(), *(self.line("conditions") for _ in range(rng.randint(0, 3)))])
         if draw < 0.95:

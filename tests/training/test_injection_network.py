@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.guard.classifier import features
+from services.guard.classifier import features, suffix
 from services.guard.classifier.linear import KINDS, Linear
-from training import injection_concepts
+from training import injection_concepts, injection_suffix
 from training.injection_bags import MOST_TOKENS, Honest, bags_of
 from training.injection_data import Example
 from training.injection_model import Learning, LinearModel, fit
@@ -79,3 +79,30 @@ def test_fitting_tells_attacks_from_honest_texts() -> None:
     assert losses[-1] < losses[0] / 2
     logits, _ = model.bag_logits(bags)
     assert (logits > 0).tolist() == bags.attack.tolist()
+
+
+def _ended(count: int) -> list[Example]:
+    """Honest questions, each second with signs behind it."""
+    words = ["river", "long", "wide", "spring", "rain", "often", "here", "small", "house"]
+    rng = np.random.default_rng(7)
+    found = []
+    for number in range(count):
+        text = " ".join(rng.choice(words, 12).tolist())
+        signs = "".join(rng.choice(list("}{[]!~#$"), 12).tolist())
+        attack = number % 2 == 0
+        found.append(Example(f"{text} {signs}" if attack else text, attack, "question", "suffix" if attack else "asked"))
+    return found
+
+
+def test_suffixes_are_learnt_and_served_as_trained() -> None:
+    honest = _honest()
+    model = injection_suffix.fit(_ended(60), honest, 3)
+    asked = _ended(80)[60:]
+    logits = model.logits([*(one.text for one in asked), "too short"], honest)
+    assert ((logits[:-1] > 0) == [one.attack for one in asked]).all()
+    assert logits[-1] == -20
+    served = suffix.Suffix(model.arrays(2.0, 1.0))
+    for one, logit in zip(asked, logits, strict=False):
+        told = served.most(features.read(one.text, honest.surprise, honest.known, honest.concepts, placed=True))
+        assert told is not None
+        assert told[0] == pytest.approx(2 * logit + 1, abs=0.05)

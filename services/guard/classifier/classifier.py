@@ -19,6 +19,7 @@ from services.guard.classifier import features
 from services.guard.classifier.concepts import Concepts
 from services.guard.classifier.features import Kind
 from services.guard.classifier.linear import Linear
+from services.guard.classifier.suffix import Suffix
 
 WEIGHTS = Path(__file__).with_name("injection.npz")
 NAME = "injection"
@@ -69,6 +70,7 @@ class InjectionClassifier:
         self._known = np.unpackbits(weights["known"], count=features.ROWS).astype(bool)
         self._concepts = Concepts(weights["concept_hashes"], weights["concept_numbers"])
         self._linear = Linear(weights)
+        self._suffix = Suffix(weights)
         about = json.loads(weights["about"].tobytes())
         self.threshold = float(about["threshold"])
         """Calibrated probability from which it blocks alone, of both kinds; chosen on the tuning half of the validation rows."""
@@ -96,7 +98,10 @@ class InjectionClassifier:
         return np.array([max((one.score for one in self.windows(text, kind)), default=0.0) for text in texts], dtype=np.float64)
 
     def windows(self, text: str, kind: Kind) -> list[Window]:
-        """The stretches of a text, a question's whole first; none where there are no words. Read to `features.MAX_CHARACTERS`."""
+        """The stretches of a text, a question's whole first, an optimised suffix last; none where there are no words.
+
+        Read to `features.MAX_CHARACTERS`.
+        """
         read, starts, ends, logits = self._logits(text, kind)
         scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
         return [
@@ -121,4 +126,10 @@ class InjectionClassifier:
             return read, none, none, np.zeros(0, dtype=np.float32)
         starts, ends = read.stretches(kind)
         steps = features.steps(read.numbers(starts, ends))
-        return read, starts, ends, self._linear.logits(read.rows, starts, ends, steps, kind)
+        logits = self._linear.logits(read.rows, starts, ends, steps, kind)
+        tail = self._suffix.most(read) if kind == "question" else None
+        # What is likely to be none says nothing: whether a question is honest is told by its words.
+        if tail is not None and tail[0] > 0:
+            starts, ends = np.append(starts, tail[1]), np.append(ends, tail[2])
+            logits = np.append(logits, np.float32(tail[0]))
+        return read, starts, ends, logits

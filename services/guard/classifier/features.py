@@ -4,8 +4,7 @@ A token is a run of letters and digits, one other sign, or the end of a line. Ea
 beginnings of 3, 4 and 5 letters, its ends of 3 and 4; the word with the one, the two and only the second before it; the beginnings
 of 4 letters of it and the token before, and of it and the second before; the word with its place; its shape, how far it stands from
 the beginning and from the end; and, in rows of their own behind the table, its concept and that beside its neighbours' (see
-`concepts`). Everything is hashed by one cumulative sum: with c the code points and P odd, s[i] = sum of c[j] P^j
-for j < i (mod 2^64), so that the hash of [a, b) is (s[b] - s[a]) P^-a, whatever stands around it.
+`concepts`). What is hashed is so as `hashing` says.
 
 The recipe (training/injection_recipe.py) trains on exactly this.
 """
@@ -21,18 +20,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from services.guard.classifier import concepts
+from services.guard.classifier import concepts, hashing
 from services.guard.classifier.concepts import Concepts
 
-TABLE_BITS = 18
-HASHED = 12
+HASHED = hashing.LOOKUPS
 TOLD_CONCEPTS = HASHED + 3
 LOOKUPS = TOLD_CONCEPTS + concepts.LOOKUPS
-MAX_CHARACTERS = 32_768
+MAX_CHARACTERS = hashing.MAX_CODES // 4
 """What is longer is read to there; who judges longer texts cuts them."""
-_RESERVED = 256
-"""Rows that are not hashed to: shapes and places."""
-ROWS = _RESERVED + (1 << TABLE_BITS)
+ROWS = hashing.ROWS
 ALL_ROWS = ROWS + concepts.ROWS
 _NO_PLACE = 255
 NUMBERS = 15
@@ -46,27 +42,8 @@ TOLD = NUMBERS + len(CROSSED)
 STEPS = NUMBERS * BINS + len(CROSSED) * BINS**2
 
 Kind = Literal["question", "document"]
-_P = 0x9E3779B97F4A7C15
-_P_INVERSE = pow(_P, -1, 1 << 64)
-_MIX = np.uint64(0xD6E8FEB86659FD93)
-_SALTS = np.array([0x1F83D9ABFB41BD6B, 0x5BE0CD19137E2179, 0x6A09E667F3BCC909, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B,
-                   0xA54FF53A5F1D36F1, 0x510E527FADE682D1, 0x8F1BBCDCCA62C1D7, 0x2B3C5E97D1A6F483,
-                   0x7137449123EF65CD, 0xB5C0FBCFEC4D3B2F, 0x3956C25BF348B539], dtype=np.uint64)[:, None]  # fmt: skip
-_BEFORE, _SECOND = 0x2545F4914F6CDD1D, 0x9FB21C651E98DF25
-# What tokens come to with those before them: of the words and of their beginnings of 4 letters, each of the second before, of the
-# one before, and of the token itself.
-_TOGETHER = np.array([[0, _BEFORE, 3, 0, 0, 0],
-                      [_SECOND, _BEFORE, 3, 0, 0, 0],
-                      [_BEFORE, 0, 5, 0, 0, 0],
-                      [0, 0, 0, 0, _BEFORE, 7],
-                      [0, 0, 0, _SECOND, 0, 11],
-                      [0, 0, 0, 0, 0, 1]], dtype=np.uint64)  # fmt: skip
-_BEGINNINGS = np.array([[1 << 40], [3], [4], [5], [6], [7], [8]])
-_LOOKED_UP = np.array([0, 2, 3, 4, 5, 6])
-_ENDS = np.array([[3], [4]])
 LONG_WORD = 12
-_HALF, _KEPT, _FIRST_HASHED = np.uint64(32), np.uint64(64 - TABLE_BITS), np.uint64(_RESERVED)
-_BITS = 21
+KNOWN_BITS = _BITS = 21
 _MASK = (1 << _BITS) - 1
 # Of white space, sign, letter, digit: what each adds to the cumulative counts.
 _PACKED = np.array([0, 0, 1 << 2 * _BITS, 1 << _BITS], dtype=np.int64)
@@ -82,18 +59,6 @@ MAX_SENTENCE = 48
 MIN_SENTENCE = 4
 """Tokens."""
 _SIGNS = 96  # printable ASCII and one for everything else
-
-
-@cache
-def _powers() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """P^i and P^-i for every place of a text."""
-    n = MAX_CHARACTERS * 4 + 1
-    up, down = np.empty(n, dtype=np.uint64), np.empty(n, dtype=np.uint64)
-    a = b = 1
-    for i in range(n):
-        up[i], down[i] = a, b
-        a, b = a * _P % (1 << 64), b * _P_INVERSE % (1 << 64)
-    return up, down
 
 
 @cache
@@ -143,18 +108,6 @@ def _signs() -> NDArray[np.int64]:
     found[32:127] = np.arange(95)
     found[ord("0") : ord("9") + 1] = ord("0") - 32
     return found
-
-
-@cache
-def _places() -> NDArray[np.int32]:
-    """Rows of the distance from the beginning, in powers of two."""
-    return np.minimum(np.log2(np.arange(1, 4 * MAX_CHARACTERS + 1, dtype=np.float32)).astype(np.int32), 9)
-
-
-@cache
-def _hashed_places() -> NDArray[np.uint64]:
-    """What the place of a word, in powers of four, adds to its hash."""
-    return (_places().astype(np.uint64) >> np.uint64(1)) * np.uint64(_SECOND)
 
 
 def plain(text: str) -> str:
@@ -338,12 +291,12 @@ def read(text: str, surprise: NDArray[np.float32], known: NDArray[np.bool_], con
     counted[1:] += ~(is_word[1:] | is_word[:-1]) * (1 << 2 * _BITS)
     counted.cumsum(out=words[1:])
     rows = np.empty((LOOKUPS, n), dtype=np.int32)
-    told_as = concept_forms.of(_hash(codes, starts, ends, placed, rows[:HASHED]))
+    told_as = concept_forms.of(hashing.write(codes, starts, ends, placed, rows[:HASHED]))
     rows[TOLD_CONCEPTS:] = concepts.rows(told_as)
     rows[TOLD_CONCEPTS:] += ROWS
     rows[HASHED] = _shapes(is_word, letters.take(ends) - letters.take(starts), length)
     if placed:
-        places = _places()[:n]
+        places = hashing.places()[:n]
         np.add(places, 200, out=rows[HASHED + 1])
         np.add(places[::-1], 220, out=rows[HASHED + 2])
     else:
@@ -357,44 +310,6 @@ def read(text: str, surprise: NDArray[np.float32], known: NDArray[np.bool_], con
 
 def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-
-
-def _hash(
-    codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64], placed: bool, rows: NDArray[np.int32]
-) -> NDArray[np.uint64]:
-    """Writes (HASHED, n) `rows` of the words, their beginnings and ends, what stands before them, their places.
-
-    Returns (1 + concepts.LENGTHS, n) hashes of the words and of their beginnings, as concepts are looked up by.
-    """
-    up, down = _powers()
-    sums = np.zeros(len(codes) + 1, dtype=np.uint64)
-    (codes * up[: len(codes)]).cumsum(out=sums[1:])
-    n = len(starts)
-    first, last = np.empty((2, 9, n), dtype=np.int64)
-    first[:7], last[7:] = starts, ends
-    np.minimum(starts + _BEGINNINGS, ends, out=last[:7])
-    np.maximum(ends - _ENDS, starts, out=first[7:])
-    found = np.empty((HASHED, n), dtype=np.uint64)
-    every = sums.take(last)
-    every -= sums.take(first)
-    every *= down.take(first)
-    found[:4], found[4:6] = every[:4], every[7:]
-    # Each token with the two before it: three views of words and of their beginnings, moved on by one.
-    before = np.zeros((2, n + 2), dtype=np.uint64)
-    before[:, 2:] = found[0:4:2]
-    moved: NDArray[np.uint64] = np.ndarray((2, 3, n), np.uint64, before, strides=(before.strides[0], 8, 8))
-    np.matmul(_TOGETHER, moved.reshape(6, n), out=found[6:])
-    if placed:
-        found[11] += _hashed_places()[:n]
-    found ^= _SALTS
-    found *= _MIX
-    found ^= found >> _HALF
-    found *= _MIX
-    found >>= _KEPT
-    found += _FIRST_HASHED
-    rows[:] = found
-    looked_up: NDArray[np.uint64] = every.take(_LOOKED_UP, 0)
-    return looked_up
 
 
 def pairs(codes: NDArray[np.uint32]) -> NDArray[np.int64]:

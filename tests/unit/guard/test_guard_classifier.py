@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from functools import cache
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.guard.classifier import features
+from services.guard.classifier import features, hashing
 from services.guard.classifier.classifier import WEIGHTS, ClassifierError, InjectionClassifier
 from services.guard.classifier.concepts import Concepts
 from services.guard.classifier.linear import Linear
@@ -69,13 +70,13 @@ def test_rows_are_the_hashes_that_their_definition_says() -> None:
     lowered = [word.lower() for word in _words(read, features.plain(text))]
 
     def hashed(letters: str) -> int:
-        return sum(ord(letter) * pow(features._P, place, whole) for place, letter in enumerate(letters)) % whole
+        return sum(ord(letter) * pow(hashing._P, place, whole) for place, letter in enumerate(letters)) % whole
 
     def at(values: list[int], place: int) -> int:
         return values[place] if place >= 0 else 0
 
     words, stems = [hashed(word) for word in lowered], [hashed(word[:4]) for word in lowered]
-    one, two = features._BEFORE, features._SECOND
+    one, two = hashing._BEFORE, hashing._SECOND
     for place, word in enumerate(lowered):
         alone = [words[place], *(hashed(word[:size]) for size in (3, 4, 5)), *(hashed(word[-size:]) for size in (3, 4))]
         pair = 3 * words[place] + at(words, place - 1) * one
@@ -88,9 +89,9 @@ def test_rows_are_the_hashes_that_their_definition_says() -> None:
             stems[place] + (min((place + 1).bit_length() - 1, 9) >> 1) * two,
         ]
         for number, value in enumerate([*alone, *together]):
-            mixed = (value % whole ^ int(features._SALTS[number, 0])) * int(features._MIX) % whole
-            mixed = (mixed ^ mixed >> 32) * int(features._MIX) % whole
-            wanted = features.ROWS - (1 << features.TABLE_BITS) + (mixed >> 64 - features.TABLE_BITS)
+            mixed = (value % whole ^ int(hashing._SALTS[number, 0])) * int(hashing._MIX) % whole
+            mixed = (mixed ^ mixed >> 32) * int(hashing._MIX) % whole
+            wanted = features.ROWS - (1 << hashing.TABLE_BITS) + (mixed >> 64 - hashing.TABLE_BITS)
             assert read.rows[place, number] == wanted, (word, number)
 
 
@@ -182,6 +183,12 @@ def test_the_weights_are_small_and_named() -> None:
     assert classifier().ref.name == "injection"
     assert len(classifier().ref.weights_sha256) == 64
     assert 0 < classifier().threshold < 1
+
+
+def test_the_card_names_the_weights_that_it_describes() -> None:
+    card = WEIGHTS.with_name("MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"- `injection.npz`: SHA-256 {hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()}\n" in card
+    assert f"- version: {classifier().ref.version}\n" in card
 
 
 def test_a_score_is_the_most_suspicious_window() -> None:
