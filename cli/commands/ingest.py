@@ -1,10 +1,10 @@
-"""`ragmesh ingest DIR`: stores the documents of a folder, and says of each that failed why."""
+"""`ragmesh ingest PATH...`: stores the documents of folders and files, and says of each that failed why."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +15,10 @@ from cli.commands.options import VAR, Collection, Target, Var
 from cli.connection import find_target
 from cli.console import out
 from cli.documents.folder import MEDIA_TYPES, FolderContent, read_folder
+from cli.documents.gathering import Part, folder_name, gather, source_of, stored_sources
 from cli.documents.importing import DEFAULT_COLLECTION
 from cli.documents.session import Tally, import_folder, interrupted, print_tally, report_of
 from cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
-from services.retriever.sources.naming import document_id
 
 _COLLECTION = re.compile(r"^collections/[a-z0-9][a-z0-9._-]{0,62}$")
 Prefix = Annotated[
@@ -27,37 +27,78 @@ Prefix = Annotated[
 
 
 def ingest(
-    folder: Annotated[
-        Path,
+    paths: Annotated[
+        list[Path],
         typer.Argument(
-            help="Folder of documents (text, Markdown, HTML, PDF, Office, EPUB, CSV, JSON, mail), looked through to its depth."
+            metavar="PATH...",
+            help="Folders, looked through to their depth, and files (text, Markdown, HTML, PDF, Office, EPUB, CSV, JSON, mail).",
+            show_default=False,
         ),
     ],
     collection: Collection = DEFAULT_COLLECTION,
     prefix: Prefix = "",
-    prune: Annotated[bool, typer.Option("--prune", help="Remove stored documents of this folder whose files are gone.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove stored documents of the folders whose files are gone.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --prune, even where no file of them is left.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what became of everything as JSON.")] = False,
     target: Target = None,
     var: Var = VAR,
 ) -> None:
-    """Store the documents of a folder. What is stored already with the same bytes is passed over."""
+    """Store the documents of folders and files. What is stored already with the same bytes is passed over."""
     check_collection(collection)
-    content = look(folder, prefix, empty=prune and force)
-    source = source_name(collection, folder, prefix)
+    files = _files(paths)
+    if files and prune:
+        raise CliError(
+            f"--prune removes what is gone from a folder, and {files[0]} is a file.",
+            "Name the folder, or leave out --prune.",
+            exit_code=EXIT_USAGE,
+        )
+    folders = {path: look(path, prefix, empty=prune and force) for path in paths if path.is_dir()}
     address = find_target(target, var)
-    tally = Tally()
-    title = f"Storing {folder.name or folder}"
+    # Where it stands already says which folder a file was imported with.
+    stored = asyncio.run(stored_sources(address, collection)) if files and not prefix else {}
     try:
-        asyncio.run(import_folder(address, source, content, title, prune=prune, force=force, tally=tally))
+        parts = gather(folders, files, collection, prefix, stored)
+    except OSError as error:  # it went away a moment ago
+        raise _unreadable(error.filename, error) from error
+    content = FolderContent()
+    for part in parts:
+        content.add(part.content)
+    tally = Tally()
+    try:
+        asyncio.run(_import(address, parts, prune=prune, force=force, tally=tally))
     except KeyboardInterrupt:
         raise interrupted(tally, content) from None
     if as_json:
-        out.print(orjson.dumps(report_of(tally, content, source), option=orjson.OPT_INDENT_2).decode(), markup=False)
+        report = report_of(tally, content, [part.source for part in parts])
+        out.print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode(), markup=False)
     else:
         print_tally(tally, content)
     if content.refused or tally.failures:
         raise typer.Exit(EXIT_FAILED)
+
+
+async def _import(address: str, parts: Sequence[Part], *, prune: bool, force: bool, tally: Tally) -> None:
+    for part in parts:
+        title = f"Storing {part.source.rpartition('/')[2]}"
+        await import_folder(address, part.source, part.content, title, prune=prune, force=force, tally=tally)
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """Those that are no folders.
+
+    Raises:
+        CliError: one is not there.
+    """
+    for path in paths:
+        try:
+            path.stat()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+    return [path for path in paths if not path.is_dir()]
+
+
+def _unreadable(path: Path | str, error: OSError) -> CliError:
+    return CliError(f"{path} cannot be read: {error.strerror}.", "Name a folder or a file.", exit_code=EXIT_USAGE)
 
 
 def check_collection(collection: str) -> None:
@@ -70,11 +111,7 @@ def check_collection(collection: str) -> None:
 
 def source_name(collection: str, folder: Path, prefix: str) -> str:
     """What the documents of a folder come from: `collections/{c}/sources/{s}`."""
-    return f"{collection}/sources/{document_id(os.fsencode(prefix or _name(folder)))}"
-
-
-def _name(folder: Path) -> str:
-    return folder.resolve().name or "root"
+    return source_of(collection, prefix or folder_name(folder))
 
 
 def look(folder: Path, prefix: str, *, empty: bool = False) -> FolderContent:
@@ -87,11 +124,11 @@ def look(folder: Path, prefix: str, *, empty: bool = False) -> FolderContent:
         CliError: there is no such folder, it cannot be read, or holds no document at all.
     """
     try:
-        content = read_folder(folder, prefix or _name(folder))
+        content = read_folder(folder, prefix or folder_name(folder))
     except NotADirectoryError as error:
         raise CliError(f"{folder} is a file.", "Name the folder that it lies in.", exit_code=EXIT_USAGE) from error
     except OSError as error:
-        raise CliError(f"{folder} cannot be read: {error.strerror}.", "Name a folder.", exit_code=EXIT_USAGE) from error
+        raise _unreadable(folder, error) from error
     if not content.files and not content.refused and not empty:
         kinds = " ".join(sorted(MEDIA_TYPES))
         raise CliError(

@@ -81,6 +81,13 @@ class FolderContent:
     incomplete: bool = False
     """Whether a part of the folder could not be looked into, so that what was not found may be there."""
 
+    def add(self, other: FolderContent) -> None:
+        """Takes in what lies elsewhere."""
+        self.files += other.files
+        self.refused += other.refused
+        self.others += other.others
+        self.incomplete = self.incomplete or other.incomplete
+
     @property
     def document_ids(self) -> set[str]:
         """Ids of all documents that are there, readable or not."""
@@ -106,11 +113,35 @@ def read_folder(folder: Path, prefix: str) -> FolderContent:
             content.incomplete = True
             break
         _look(path, relative, prefix, content)
+    _name_refused(content, prefix)
+    return content
+
+
+def read_file(path: Path, prefix: str, relative: str) -> FolderContent:
+    """One file that was named by itself, as a look through the folder `prefix` would find it at `relative`. What a folder passes
+    over (other kinds, hidden files) is refused, since somebody asked for it.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    path.stat()
+    content = FolderContent()
+    _look(path, relative, prefix, content)
+    if content.others:
+        kinds = " ".join(sorted(MEDIA_TYPES))
+        hidden = path.name.startswith(".")
+        words = "is hidden, which an import of its folder passes over: rename it" if hidden else f"is of none of the kinds {kinds}"
+        _refuse(content, relative, "MEDIA_TYPE_UNSUPPORTED", words)
+        content.others = 0
+    _name_refused(content, prefix)
+    return content
+
+
+def _name_refused(content: FolderContent, prefix: str) -> None:
     content.refused = [
         replace(one, relative=_shown(one.relative), document_id=document_id(os.fsencode(f"{prefix}/{one.relative}")))
         for one in content.refused
     ]
-    return content
 
 
 def _walk(folder: Path, below: str, inside: set[tuple[int, int]], content: FolderContent, depth: int) -> Iterator[tuple[Path, str]]:

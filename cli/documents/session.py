@@ -19,6 +19,7 @@ from cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, CliError
 from services.mesh.errors import MeshError
 
 MAX_SHOWN_FAILURES = 200
+MAX_SHOWN_DUPLICATES = 20
 
 
 @dataclass
@@ -102,9 +103,12 @@ async def import_folder(
         tally = await _import(channel, target, collection, content.files, title, source, hashes, tally)
         if gone:
             try:
-                tally.removed = await remove(channel, gone)
+                tally.removed += await remove(channel, gone)
             except MeshError as error:
                 raise in_words(error, target) from error
+            # A file that was moved resembled the document that it was, which is gone now.
+            removed = {name.rpartition("/")[2] for name in gone}
+            tally.near_duplicates = [pair for pair in tally.near_duplicates if pair[1] not in removed]
         return tally
 
 
@@ -112,13 +116,13 @@ def _refuse_accident(content: FolderContent, gone: Sequence[str], stored: int, f
     if gone and content.incomplete:
         raise CliError(
             f"{len(gone)} documents would be removed, but a part of the folder could not be read: they may lie there.",
-            "Nothing was changed. Make all of it readable, or leave out --prune.",
+            "Nothing of this source was changed. Make all of it readable, or leave out --prune.",
             exit_code=EXIT_FAILED,
         )
     if gone and len(gone) == stored and not force:
         raise CliError(
             f"All {stored} documents of the source would be removed: none of their files is in the folder.",
-            "Nothing was changed. Is it the right folder? --force removes them.",
+            "Nothing of this source was changed. Is it the right folder? --force removes them.",
             exit_code=EXIT_FAILED,
         )
 
@@ -134,23 +138,23 @@ async def _import(
     tally: Tally | None = None,
 ) -> Tally:
     tally = tally if tally is not None else Tally()
-    begun = time.monotonic()
+    begun, before = time.monotonic(), tally.done
     with document_progress() as progress:
         task = progress.add_task(title, total=len(files), rate="")
 
         def report(imported: Imported) -> None:
             tally.add(imported)
-            rate = tally.done / max(time.monotonic() - begun, 1e-3)
+            rate = (tally.done - before) / max(time.monotonic() - begun, 1e-3)
             failed = f", {len(tally.failures)} failed" if tally.failures else ""
-            progress.update(task, completed=tally.done, rate=f"{rate:.1f}/s, {tally.chunks} passages{failed}")
+            progress.update(task, completed=tally.done - before, rate=f"{rate:.1f}/s, {tally.chunks} passages{failed}")
 
         try:
             await Importer(channel, collection, report, source=source, hashes=hashes).run(files)
         except MeshError as error:
             failure = in_words(error, target)
-            failure.message = f"After {tally.done} of {len(files)} documents: {failure.message}"
+            failure.message = f"After {tally.done - before} of {len(files)} documents: {failure.message}"
             raise failure from error
-    tally.seconds = time.monotonic() - begun
+    tally.seconds += time.monotonic() - begun
     return tally
 
 
@@ -177,6 +181,8 @@ def print_tally(tally: Tally, content: FolderContent) -> None:
     if tally.near_duplicates:
         words.append(f"{len(tally.near_duplicates)} nearly the same as another")
     err.print(f"{', '.join(words)} in {tally.seconds:.1f} s.")
+    for relative, other in tally.near_duplicates[:MAX_SHOWN_DUPLICATES]:
+        err.print(f"  {relative}: nearly the same as {other}, both are kept", markup=False)
     for relative, warning in tally.warnings[:MAX_SHOWN_FAILURES]:
         err.print(f"  {relative}: {warning}", markup=False)
     if failures:
@@ -186,11 +192,12 @@ def print_tally(tally: Tally, content: FolderContent) -> None:
             err.print(f"... and {len(failures) - MAX_SHOWN_FAILURES} more.")
 
 
-def report_of(tally: Tally, content: FolderContent, source: str) -> dict[str, Any]:
+def report_of(tally: Tally, content: FolderContent, sources: Sequence[str]) -> dict[str, Any]:
     """The same for a program."""
     failures = [*content.refused, *tally.failures]
     return {
-        "source": source,
+        "source": sources[0] if len(sources) == 1 else "",
+        "sources": list(sources),
         "stored": tally.counts[Fate.STORED],
         "unchanged": tally.counts[Fate.UNCHANGED],
         "removed": tally.removed,

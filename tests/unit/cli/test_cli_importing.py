@@ -24,7 +24,7 @@ from cli.documents.folder import read_folder
 from cli.documents.importing import Fate, Hashes, Imported, Importer
 from cli.documents.session import import_folder, report_of
 from cli.documents.watching import follow
-from cli.errors import EXIT_INTERRUPTED, EXIT_UNAVAILABLE, CliError
+from cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNAVAILABLE, CliError
 from cli.settings import REPOSITORY
 from services.mesh.errors import MeshError
 
@@ -251,7 +251,24 @@ async def test_vanished_files_are_removed_only_of_their_source_and_only_when_ask
     assert tally.removed == 1
     assert "03.md" not in ids(store)
     assert f"{COLLECTION}/documents/q~-kept.txt" in store.stored
-    assert report_of(tally, read_folder(folder, "p"), SOURCE)["removed"] == 1
+    assert report_of(tally, read_folder(folder, "p"), [SOURCE])["removed"] == 1
+
+
+async def test_a_file_that_was_moved_is_no_repetition_of_the_document_that_it_was(folder: Path) -> None:
+    store = Store()
+    async with serving(store) as target:
+        await bring(target, folder)
+        (folder / "03.md").rename(folder / "moved.md")
+        resembles = f"{COLLECTION}/documents/p~-03.md"
+
+        def near(begin: d.ImportBegin, context: Any) -> d.ImportDocumentsResponse:
+            return d.ImportDocumentsResponse(acked=d.ImportAcked(document=begin.document, near_duplicate_of=resembles))
+
+        store.script = near
+        kept = await bring(target, folder, prune=False)
+        moved = await bring(target, folder)
+    assert kept.near_duplicates == [("moved.md", "p~-03.md")]
+    assert (moved.removed, moved.near_duplicates) == (1, [])
 
 
 async def test_an_unreadable_file_is_not_taken_for_vanished(folder: Path) -> None:
@@ -291,6 +308,31 @@ async def test_what_an_older_release_cut_or_another_source_sent_is_sent_again(fo
     assert tally.counts == {Fate.UNCHANGED: 10, Fate.STORED: 2}
 
 
+async def command(*arguments: str) -> asyncio.subprocess.Process:
+    line = (sys.executable, "-c", "from cli.main import main; main()", *arguments)
+    return await asyncio.create_subprocess_exec(*line, stderr=asyncio.subprocess.PIPE, cwd=REPOSITORY)
+
+
+async def test_files_are_the_documents_that_their_folder_makes_of_them(folder: Path) -> None:
+    (folder / "photo.jpg").write_bytes(b"\xff\xd8")
+    store, collection = Store(), ("--collection", COLLECTION)
+    async with serving(store) as target:
+        alone = await command(
+            "ingest", str(folder / "03.md"), str(folder / "photo.jpg"), str(folder / "04.md"), *collection, "--target", target
+        )
+        _, said = await alone.communicate()
+        assert alone.returncode == EXIT_FAILED
+        assert b"2 stored, 0 unchanged, 1 failed" in said, said
+        assert b"photo.jpg: is of none of the kinds" in said
+        assert ids(store) == {"03.md", "04.md"}
+        together = await command("ingest", str(folder), *collection, "--target", target)
+        _, said = await together.communicate()
+        assert b"10 stored, 2 unchanged, 0 failed" in said, said
+        assert together.returncode == 0
+    assert len(store.stored) == 12
+    assert set(store.begun.values()) == {1}
+
+
 async def test_an_import_that_its_user_ends_says_how_far_it_came_and_what_to_do(folder: Path) -> None:
     begun, never = asyncio.Event(), asyncio.Event()
 
@@ -304,18 +346,7 @@ async def test_an_import_that_its_user_ends_says_how_far_it_came_and_what_to_do(
 
     store = Hanging()
     async with serving(store) as target:
-        command = (
-            sys.executable,
-            "-c",
-            "from cli.main import main; main()",
-            "ingest",
-            str(folder),
-            "--collection",
-            COLLECTION,
-            "--target",
-            target,
-        )
-        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, cwd=REPOSITORY)
+        process = await command("ingest", str(folder), "--collection", COLLECTION, "--target", target)
         await begun.wait()
         process.send_signal(signal.SIGINT)
         _, said = await process.communicate()
