@@ -118,12 +118,17 @@ async def retriever_process(settings: RetrieverSettings) -> AsyncIterator[tuple[
     said = asyncio.create_task(process.stderr.read() if process.stderr else asyncio.sleep(0, b""))
     channel = open_channel(settings, "retriever")
     try:
-        async with asyncio.timeout(START_SECONDS):
-            while not socket.exists():
-                if process.returncode is not None:
-                    raise RuntimeError(f"the retriever ended: {(await said).decode(errors='replace')[-2000:]}")
-                await asyncio.sleep(POLL_SECONDS)
-            await channel.channel_ready()
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not socket.exists():
+                    if process.returncode is not None:
+                        raise RuntimeError(f"the retriever ended: {(await said).decode(errors='replace')[-2000:]}")
+                    await asyncio.sleep(POLL_SECONDS)
+                await channel.channel_ready()
+        except TimeoutError:
+            process.kill()
+            words = (await said).decode(errors="replace")[-2000:]
+            raise RuntimeError(f"the retriever did not answer within {START_SECONDS:.0f} s: {words}") from None
         yield process, channel
     finally:
         await channel.close()
