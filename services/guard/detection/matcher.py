@@ -15,6 +15,7 @@ from pathlib import Path
 from services.guard.detection.allowed import Allowed
 from services.guard.detection.engines import EngineError, MakeEngine, engine
 from services.guard.detection.expressions import Atom, Expression
+from services.guard.detection.flood import FLOOD, LENGTH, too_many
 from services.guard.detection.rules import LoadedRule, RuleError, Target
 
 MAX_PLACES = 8
@@ -131,6 +132,7 @@ class Matcher:
                 )
                 needs = frozenset[int]().union(*(self._spelled[item].needs for item in words))
                 asked.append(_Asked(rule, needs, words, True, context, unless))
+        self._for_questions = sum(Target.INPUT in rule.targets for rule in self.rules)
         # What adds most is looked for first.
         self._items = sorted(asked, key=lambda item: -item.rule.rule.score)
         rarity = [atom.least for atom in atoms]
@@ -147,9 +149,11 @@ class Matcher:
         except EngineError as error:
             raise RuleError(f"{'the rules together' if error.number is None else where[error.number]}: {error}") from None
         self.digest = hashlib.sha256(
-            "\0".join(map(repr, (*(rule.rule for rule in self.rules), *self._allowed))).encode()
+            "\0".join(
+                map(repr, (*(rule.rule for rule in self.rules), *self._allowed, too_many(self._for_questions, LENGTH)))
+            ).encode()
         ).hexdigest()
-        """SHA-256 of the rules and of what is allowed."""
+        """SHA-256 of the rules, of what is allowed, and of how many rules' words are too many."""
 
     def proposed(self, data: bytes) -> set[int]:
         """Numbers of the atoms that match `data`, UTF-8."""
@@ -178,12 +182,20 @@ class Matcher:
                 may += [place for needs, place in behind.with_more if needs <= proposed]
         if not may:
             return
+        if target is Target.INPUT and FLOOD.rule.id not in known and self._floods(may, len(text)):
+            # Told before anything is looked for: whom it settles everything for asks no further.
+            yield Match(FLOOD, 0, len(text), FLOOD.rule.score)
         items = (self._items[place] for place in sorted(may))
         scan = _Scan(data, self._spelled, proposed, lines=target is Target.DOCUMENT)
         matches = _matches(scan, (item for item in items if item.rule.rule.id not in known))
         counted = (match for match in matches if not any(item.lets_pass(match, data) for item in self._allowed))
         for match in itertools.islice(counted, MAX_MATCHES):
             yield match if len(data) == len(text) else _in_characters(match, data)
+
+    def _floods(self, may: Sequence[int], characters: int) -> bool:
+        """Whether what may match is of too many rules; a rule has several patterns."""
+        most = too_many(self._for_questions, characters)
+        return len(may) >= most and len({self._items[place].rule.rule.id for place in may}) >= most
 
 
 def _matches(scan: _Scan, may: Iterable[_Asked]) -> Iterator[Match]:
