@@ -23,7 +23,7 @@ Span: TypeAlias = tuple[int, int]
 Offsets: TypeAlias = NDArray[np.int32]
 """(tokens, 2): half-open byte ranges in the text that was tokenised."""
 
-CHUNKER_VERSION = 2
+CHUNKER_VERSION = 3
 """Moves when the same canonical text gets other chunks."""
 MAX_PATH = 16
 MAX_CHUNK_BYTES = 16 * 1024

@@ -131,6 +131,8 @@ async def test_labels_decide_who_reads(client: RetrieverClient) -> None:
     assert (await client.call(client.stub.GetPassage, read, HOLDER)).passage.text == "The zebra is paid."
     assert (await error(client.call(client.stub.GetPassage, read, VISITOR))).reason == "PASSAGE_GONE"
     assert (await client.put("pay", "# Pay\n\nTaken over.\n")).reason == "PERMISSION_DENIED"
+    # Not even with the same bytes and labels: who gives a label need not hold it.
+    assert (await client.put("pay", "# Pay\n\nThe zebra is paid.\n", labels=["hr", "board"])).reason == "PERMISSION_DENIED"
 
 
 async def test_collections_are_counted_under_the_readers_rights(client: RetrieverClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ragmesh_models.sentences import split
 
 from services.retriever.canonical import Block, BlockKind, CanonicalText
 from services.retriever.sentences import sentences
@@ -33,6 +34,26 @@ def cut(text: str, kind: BlockKind = BlockKind.PARAGRAPH, before: str = "") -> l
 def test_sentences(text: str, expected: list[str]) -> None:
     assert cut(text) == expected
     assert cut(text, before="Ünïcode before. ") == expected
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        ["Yahoo! is a company of California.", "It was founded in 1994."],
+        ["Help! is the fifth album.", "It came out in 1965."],
+        ['"Is it closed?" she asked.', "Nobody knew."],
+        ["He was born on 9 July [O.S. 28 June] 1706.", "He died old."],
+        ["The house (built c. 1455. It burnt twice.) stands.", "It is empty."],
+        ["An open bracket (is no reason.", "This is another (closed) one."],
+        ["is it closed?", "nobody knows!", "we asked."],
+        ["What's the Worst That Could Happen? in 2001 was next.", "It failed."],
+        ["It opened c. 1937 in Egypt.", "It closed."],
+    ],
+)
+def test_names_questions_and_brackets_end_where_the_models_end_them(expected: list[str]) -> None:
+    text = " ".join(expected)
+    assert cut(text) == expected
+    assert [text[one.start : one.end] for one in split(text)] == expected
 
 
 def test_a_short_line_is_one_and_a_long_one_is_cut() -> None:
