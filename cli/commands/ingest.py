@@ -30,7 +30,7 @@ def ingest(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Folders, looked through to their depth, and files (text, Markdown, HTML, PDF, Office, EPUB, CSV, JSON, mail).",
             show_default=False,
         ),
