@@ -64,9 +64,10 @@ class RealQuestions:
     wide: Parts
     names: Names
     seconds: float
+    single: float = SINGLE
 
     def round(self, rng: random.Random, spent_s: float) -> list[Taken]:
-        singly = spent_s < SINGLE * self.seconds
+        singly = spent_s < self.single * self.seconds
         # Short answers that rules cut out end elsewhere than those that people give.
         some = [replace(group, spans=False) for group in self.wide.take(WIDE)]
         taken = [draw(group, rng, MOST_WIDE) for group in some]
@@ -105,7 +106,14 @@ def tuning(data: DataFolder, reader: GroupReader) -> dict[str, list[Group]]:
 
 
 def learn(
-    data: DataFolder, minutes: float, begin: str, stop: Stop, name: str = RUN, seed: int = SEED, most_steps: int | None = None
+    data: DataFolder,
+    minutes: float,
+    begin: str,
+    stop: Stop,
+    name: str = RUN,
+    seed: int = SEED,
+    most_steps: int | None = None,
+    alone: float = SINGLE,
 ) -> JointReader:
     """From the weights `begin` (a checkpoint whose average counts, or `vectors`) to the averaged ones."""
     torch.manual_seed(seed)
@@ -128,7 +136,7 @@ def learn(
         model.load_state_dict(torch.load(begin, weights_only=True)["average"])
     seconds = 60 * minutes
     stage = Stage(seconds, lambda _, spent: rate_at(spent, seconds, WARM_UP_S, PEAK), most_steps=most_steps)
-    material = RealQuestions(groups, Parts(RUNS / trunk_questions.RUN), names, seconds)
+    material = RealQuestions(groups, Parts(RUNS / trunk_questions.RUN), names, seconds, alone)
     model = fit(model, material, stage, run, stop, lambda one, step: _graded(one, tune, dev, run, step))
     torch.save(model.state_dict(), run.folder / "last.pt")
     if not stop:
@@ -150,10 +158,11 @@ def main() -> None:
     arguments.add_argument("--experiment", default=RUN, help="learn under this name")
     arguments.add_argument("--seed", type=int, default=SEED)
     arguments.add_argument("--steps", type=int, help="of an experiment")
+    arguments.add_argument("--single", type=float, default=SINGLE, help="of the time, single passages")
     parsed = arguments.parse_args()
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.ask)
-    learn(DataFolder(parsed.data), parsed.minutes, parsed.begin, stop, parsed.experiment, parsed.seed, parsed.steps)
+    learn(DataFolder(parsed.data), parsed.minutes, parsed.begin, stop, parsed.experiment, parsed.seed, parsed.steps, parsed.single)
 
 
 if __name__ == "__main__":

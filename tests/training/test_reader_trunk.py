@@ -179,6 +179,8 @@ def test_real_questions_settle_in_single_passages_and_then_in_lists(tmp_path: Pa
         assert len({tuple(one.windows[0].rows) for one in taken if one.group.source == "selqa"}) > 10
     assert max(len(one.windows) for one in early) == 2
     assert max(len(one.windows) for one in late) == 6
+    material.single = 1.0
+    assert max(len(one.windows) for one in material.round(random.Random(1), 60.0)) == 2
 
 
 def test_no_more_wrong_passages_than_were_asked_for() -> None:
