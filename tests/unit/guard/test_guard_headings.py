@@ -171,6 +171,16 @@ PAGES = (
     "Frequently asked questions\nWhat is CBD?\nHow is it taken?\nWho should not take it?",
 )
 BELOW = "The office is open from nine to five. Most requests are answered within two weeks, and a copy is kept for three years."
+NOTES = (
+    "Note number {n}. The stork number {n} nests on chimney 70 of the mill at Odd Lane.",
+    "note {n}\n\nNote number {n}. The stork number {n} nests on chimney 70 of the mill at Odd Lane.",
+    "Minutes of the board\nItem {n}.\nThe roof of the east wing will be repaired in spring.",
+    "Eintrag Nr. {n}.\n\nEintrag Nr. {n}. Die Lieferung kam einen Tag später an.",
+    "Pièce {n}\nPièce n° {n}. Le contrat de location a été signé en mai.",
+    "Hoja número {n}. La biblioteca abre a las diez.",
+    "Entry no. {n}",
+)
+"""What has a number, alone and below the name of the file that it stands in."""
 
 
 def _held_back(passage: str) -> bool:
@@ -190,6 +200,11 @@ def test_a_heading_above_a_paragraph_is_not_held_back(lang: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_of_questions_is_not_held_back(page: str) -> None:
     assert not _held_back(page)
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_a_numbered_note_is_not_held_back(note: str) -> None:
+    assert [number for number in (1, 7, 10, 42, 50, 100, 1984) if _held_back(note.format(n=number))] == []
 
 
 def test_an_order_below_a_heading_is_held_back() -> None:
